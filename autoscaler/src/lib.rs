@@ -1,0 +1,1 @@
+//! Scaling policies, placement of partitions, and the decision log.

@@ -1,0 +1,1 @@
+//! Replay, labels and point-in-time rows.

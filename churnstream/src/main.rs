@@ -1,0 +1,2 @@
+//! The command `churnstream`.
+fn main() {}

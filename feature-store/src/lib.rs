@@ -1,0 +1,1 @@
+//! Feature specs, exact sliding windows per user, and their durable state.

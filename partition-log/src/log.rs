@@ -1,0 +1,170 @@
+//! The trait and what its calls mean, whatever the backend.
+//!
+//! ```text
+//!   start            end of what is synced            end of what is appended
+//!     |  readable by everyone  |   written, not promised   |
+//! ```
+//!
+//! *Appended* records have their offset. *Synced* records survive what the chosen durability promises, and only those
+//! are seen by readers. An offset, once seen by a reader, never changes its record.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use types::{EventTime, Offset, PartitionId};
+
+use crate::{LogError, RecordBuf};
+
+/// What is fixed when a topic is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicConfig {
+    /// How many partitions it has. Never changes.
+    pub partitions: u32,
+    /// What its records are keyed by: the entity type (`user`), or empty for topics of no key.
+    pub key: String,
+    /// How a key chooses the partition: `murmur2` (Kafka's default), or `explicit` where the writer chooses.
+    pub partitioner: String,
+}
+
+/// The part of a partition that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The offset of the first record there is.
+    pub start: Offset,
+    /// The offset after the last synced record.
+    pub end: Offset,
+}
+
+/// A place where topics live.
+pub trait Log: Send + Sync {
+    /// The place as the user wrote it: `file:DIR`.
+    fn place(&self) -> String;
+
+    /// Makes a topic, or checks that the one that exists is the same.
+    ///
+    /// # Errors
+    /// [`LogError::TopicDiffers`] if it exists with other settings.
+    fn create_topic(&self, topic: &str, config: &TopicConfig) -> Result<(), LogError>;
+
+    /// A topic's settings; `None` if there is no such topic.
+    ///
+    /// # Errors
+    /// If its metadata cannot be read.
+    fn topic(&self, topic: &str) -> Result<Option<TopicConfig>, LogError>;
+
+    /// The names of all topics, sorted.
+    ///
+    /// # Errors
+    /// If the place cannot be listed.
+    fn topics(&self) -> Result<Vec<String>, LogError>;
+
+    /// What of a partition can be read now.
+    ///
+    /// # Errors
+    /// If there is no such partition.
+    fn bounds(&self, topic: &str, partition: PartitionId) -> Result<Bounds, LogError>;
+
+    /// The offset of the first record whose timestamp is at or after `time`; the end if there is none.
+    ///
+    /// # Errors
+    /// If there is no such partition or it is damaged on the way.
+    fn offset_at(&self, topic: &str, partition: PartitionId, time: EventTime) -> Result<Offset, LogError>;
+
+    /// Opens a topic for appending, recovering it first if the last writer did not close it.
+    ///
+    /// # Errors
+    /// [`LogError::Locked`] while another writer has it.
+    fn writer(&self, topic: &str) -> Result<Box<dyn TopicWriter>, LogError>;
+
+    /// Opens a partition for reading, its first record at `from` or after.
+    ///
+    /// # Errors
+    /// [`LogError::OutOfRange`] if `from` is before the start or after the end.
+    fn reader(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        from: Offset,
+    ) -> Result<Box<dyn PartitionReader>, LogError>;
+
+    /// Something to sleep on until any partition of the topic grows.
+    ///
+    /// # Errors
+    /// If there is no such topic.
+    fn watch(&self, topic: &str) -> Result<Box<dyn Watch>, LogError>;
+}
+
+/// The one writer of a topic. The lock is held until this and all its partitions' writers are dropped.
+pub trait TopicWriter: Send {
+    /// The topic's settings.
+    fn config(&self) -> &TopicConfig;
+
+    /// The writer of one partition, to be moved to the thread that appends to it. Each can be taken once at a time.
+    ///
+    /// # Errors
+    /// If there is no such partition, or its writer is out already.
+    fn partition(&mut self, partition: PartitionId) -> Result<Box<dyn PartitionWriter>, LogError>;
+}
+
+/// Appends to one partition.
+pub trait PartitionWriter: Send {
+    /// Adds a record to the batch being built. O(size); writes nothing to disk unless the batch is full.
+    ///
+    /// Returns the offset that the record has.
+    ///
+    /// # Errors
+    /// If a full batch could not be written; the record was not added then, and the call may be repeated.
+    fn append(
+        &mut self,
+        timestamp: EventTime,
+        key: &[u8],
+        value: &[u8],
+        headers: &[(&str, &[u8])],
+    ) -> Result<Offset, LogError>;
+
+    /// The offset that the next record will have.
+    fn end(&self) -> Offset;
+
+    /// Writes the batch being built, so that a crash of this process alone does not lose it. Readers do not see it yet.
+    ///
+    /// # Errors
+    /// If it could not be written; nothing of it is on the log then, and the call may be repeated.
+    fn flush(&mut self) -> Result<(), LogError>;
+
+    /// Flushes, makes everything as durable as the log was told to, and shows it to readers.
+    ///
+    /// # Errors
+    /// As for `flush`. After a failed sync to the disk the writer refuses further work: what the disk holds is unknown
+    /// until the topic is opened again.
+    fn sync(&mut self) -> Result<(), LogError>;
+}
+
+/// Reads one partition from front to back.
+pub trait PartitionReader: Send {
+    /// Adds the next records to `into`, whole batches up to about `max_bytes` and at least one if there is one. Adds
+    /// nothing at the end of what can be read. Control records are passed over. Returns how many were added.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] if stored bytes are wrong: the reader stays before them, and reading again fails again.
+    /// [`LogError::OutOfRange`] if retention removed what was to be read next.
+    fn read(&mut self, into: &mut RecordBuf, max_bytes: usize) -> Result<usize, LogError>;
+
+    /// The offset at which the next read begins.
+    fn position(&self) -> Offset;
+
+    /// Goes to an offset, forward or back.
+    ///
+    /// # Errors
+    /// [`LogError::OutOfRange`] if it is before the start or after the end.
+    fn seek(&mut self, to: Offset) -> Result<(), LogError>;
+}
+
+/// Waits for a topic to grow, without spinning.
+pub trait Watch: Send {
+    /// Sleeps until something was synced to any partition since the last call (or since this was made), or the timeout has
+    /// passed. Returns whether something was.
+    ///
+    /// # Errors
+    /// If the system's notification fails.
+    fn wait(&mut self, timeout: Duration) -> Result<bool, LogError>;
+}

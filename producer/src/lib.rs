@@ -1,0 +1,1 @@
+//! The simulator and the importers that fill a partition log.

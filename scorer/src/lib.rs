@@ -1,0 +1,1 @@
+//! Model bundles and native evaluation of XGBoost models, SHAP, calibration and registry.

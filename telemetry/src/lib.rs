@@ -1,0 +1,1 @@
+//! Metric names, tracing, health and shutdown.

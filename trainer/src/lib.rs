@@ -1,0 +1,1 @@
+//! Fits model bundles with XGBoost; the only part that links libxgboost.
