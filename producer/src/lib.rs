@@ -1,1 +1,11 @@
-//! The simulator and the importers that fill a partition log.
+//! Fills a partition log with events: the simulator's, or those of a file.
+//!
+//! Both sources hand their events to one sink, which keys, ticks, batches and resumes; see [`sink`].
+
+pub mod cli;
+pub mod import;
+pub mod rate;
+pub mod simulate;
+mod stop;
+
+pub use stop::Stop;

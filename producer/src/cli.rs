@@ -1,0 +1,51 @@
+//! What can be asked for on the command line.
+
+use clap::{Args, Parser, Subcommand};
+use types::Millis;
+
+use crate::rate::{Rate, Speed};
+
+/// Fills a log of events: from a file, or with a simulated streaming service.
+#[derive(Debug, Parser)]
+#[command(name = "producer", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write the events of a simulated subscription streaming service, whose true churn risk is known.
+    Simulate(crate::simulate::SimulateArgs),
+}
+
+/// Where the events go and how fast: the same for every source.
+#[derive(Debug, Clone, Args)]
+pub struct OutputArgs {
+    /// The log to write to: file:DIR
+    #[arg(long, value_name = "LOG")]
+    pub to: String,
+    /// The topic to write.
+    #[arg(long, default_value = "events")]
+    pub topic: String,
+    /// How many partitions the topic has [default: as it exists, otherwise 4]
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub partitions: Option<u32>,
+    /// The most events per second, or max.
+    #[arg(long, value_name = "N|max", default_value = "max")]
+    pub rate: Rate,
+    /// Let time pass so many times faster than it was [default: as fast as it goes]
+    #[arg(long, value_name = "X")]
+    pub speed: Option<Speed>,
+    /// A tick, which makes the consumer score silent users too, at every whole multiple of this span.
+    #[arg(long, value_name = "SPAN", default_value = "1d")]
+    pub tick: Millis,
+    /// How long after it a tick is written, so that slightly late events still count.
+    #[arg(long, value_name = "SPAN", default_value = "1h")]
+    pub tick_grace: Millis,
+    /// Print one JSON object about what was done on standard output.
+    #[arg(long)]
+    pub json: bool,
+}

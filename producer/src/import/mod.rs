@@ -1,0 +1,1 @@
+//! Importers: the events of a file, read by a mapping.

@@ -1,0 +1,31 @@
+//! What the simulator can be told.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::OutputArgs;
+
+/// A simulated subscription streaming service.
+#[derive(Debug, Clone, Args)]
+pub struct SimulateArgs {
+    /// How many users ever sign up. Four in five do within the first thirty days.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub users: u32,
+    /// How many days to simulate. More days of the same seed go on where fewer ended.
+    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub days: u32,
+    /// The same seed gives the same bytes.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// The first day, in UTC.
+    #[arg(long, value_name = "DATE", default_value = "2025-01-01")]
+    pub start: jiff::civil::Date,
+    /// Where the truth goes, a row per user and day; `none` for nowhere; compressed if it ends in .zst
+    /// [default: truth.csv.zst in the log's folder]
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+    /// Where and how fast the events go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}

@@ -1,0 +1,5 @@
+//! A simulated subscription streaming service whose true churn risk is known exactly.
+
+mod args;
+
+pub use args::SimulateArgs;
