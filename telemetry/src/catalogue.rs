@@ -1,0 +1,180 @@
+//! Every metric that churnstream has: its name, kind, unit, meaning and labels, and nowhere else.
+//!
+//! A metric can only be recorded through a definition from here, and a definition fixes how many labels it takes, so a
+//! dashboard or an alert that is checked against [`CATALOGUE`] cannot ask for something that is never written.
+//!
+//! Names follow Prometheus: `churn_` first, base units, `_total` on counters. No label holds a user's id; the values of
+//! every label come from a closed list or are names of topics, partitions and features, so the number of series is bounded.
+
+use std::time::Duration;
+
+/// What a metric measures in. The name of a metric that has a unit carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// A number of things.
+    Count,
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// A share, 0 to 1.
+    Ratio,
+    /// A code whose meaning stands in the help text.
+    Code,
+}
+
+/// How a metric behaves over time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Only grows while the process lives.
+    Counter,
+    /// Goes up and down.
+    Gauge {
+        /// How long a value counts as measured. One that was not set again for longer is left out of `/metrics`: a
+        /// missing series is shown as unknown, an old one would be shown as the truth. `None` for facts that hold
+        /// while the process lives.
+        lasts: Option<Duration>,
+    },
+    /// Counts of values at most as large as each border, with their sum.
+    Histogram {
+        /// The borders, ascending; the one at infinity is added.
+        buckets: &'static [f64],
+    },
+}
+
+/// A metric's definition.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric {
+    /// The whole name, as in `/metrics`.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// What it measures in.
+    pub unit: Unit,
+    /// What it means, in a sentence.
+    pub help: &'static str,
+    /// The names of its labels, in the order in which their values are given.
+    pub labels: &'static [&'static str],
+}
+
+/// A counter with `N` labels.
+#[derive(Debug, Clone, Copy)]
+pub struct CounterName<const N: usize>(pub(crate) &'static str);
+
+/// A gauge with `N` labels.
+#[derive(Debug, Clone, Copy)]
+pub struct GaugeName<const N: usize>(pub(crate) &'static str);
+
+/// A histogram with `N` labels.
+#[derive(Debug, Clone, Copy)]
+pub struct HistogramName<const N: usize>(pub(crate) &'static str);
+
+/// For durations of a batch's stages, commits and waiting: a factor of about 2.5 from 10 microseconds (a stage of a
+/// small batch) to 10 s. At 5 s a drain breaks its promise, so there is a border exactly there. The ends are open enough
+/// that a quantile read from them is never made up of the last bucket alone.
+const DURATION_BUCKETS: &[f64] = &[
+    0.000_01, 0.000_025, 0.000_1, 0.000_25, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// For the time from an event's arrival to its score: a batch on an idle machine takes about a millisecond, a commit
+/// interval is one second, and behind a backlog it is minutes.
+const LATENCY_BUCKETS: &[f64] =
+    &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0];
+
+/// For probabilities: fine near 0, where most users are, and even above, so that a shift of the whole distribution
+/// shows.
+const PROBABILITY_BUCKETS: &[f64] = &[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
+
+/// Gauges that a running process sets every few seconds: four missed rounds of five seconds.
+const LIVE: Option<Duration> = Some(Duration::from_secs(20));
+
+macro_rules! catalogue {
+    (@kind Counter $label_count:expr, $name:literal) => { CounterName<{ $label_count }> };
+    (@kind Gauge $label_count:expr, $name:literal) => { GaugeName<{ $label_count }> };
+    (@kind Histogram $label_count:expr, $name:literal) => { HistogramName<{ $label_count }> };
+    (@make Counter $name:literal) => { CounterName($name) };
+    (@make Gauge $name:literal) => { GaugeName($name) };
+    (@make Histogram $name:literal) => { HistogramName($name) };
+    ($($id:ident = $name:literal, $kind:ident $({ $($setting:tt)* })?, $unit:ident, [$($label:literal),*], $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $id: catalogue!(@kind $kind { const LABELS: &[&str] = &[$($label),*]; LABELS.len() }, $name) =
+                catalogue!(@make $kind $name);
+        )*
+
+        /// Every metric, in the order in which they stand here.
+        pub const CATALOGUE: &[Metric] = &[$(Metric {
+            name: $name,
+            kind: Kind::$kind $({ $($setting)* })?,
+            unit: Unit::$unit,
+            help: $help,
+            labels: &[$($label),*],
+        },)*];
+    };
+}
+
+catalogue! {
+    BUILD_INFO = "churn_build_info", Gauge { lasts: None }, Count, ["version"],
+        "Always 1; which version runs stands in the label.";
+    EVENTS_PRODUCED = "churn_events_produced_total", Counter, Count, [],
+        "Events appended to the log by this process.";
+    EVENTS_PROCESSED = "churn_events_processed_total", Counter, Count, [],
+        "Events taken from the log and applied to their users' state; rejected ones are not among them.";
+    EVENTS_REJECTED = "churn_events_rejected_total", Counter, Count, ["reason"],
+        "Records set aside in the dead-letter log, by reason.";
+    CONSUMER_LAG_EVENTS = "churn_consumer_lag_events", Gauge { lasts: LIVE }, Count, ["topic", "partition"],
+        "Records between the log's end and the committed position.";
+    CONSUMER_LAG_SECONDS = "churn_consumer_lag_seconds", Gauge { lasts: LIVE }, Seconds, ["topic", "partition"],
+        "Age of the oldest record that is not committed; 0 if all are.";
+    CONSUMER_STATUS = "churn_consumer_status", Gauge { lasts: LIVE }, Code, ["topic", "partition"],
+        "How a partition is being consumed: 0 unknown, 1 ok, 2 warn (falling behind), 3 stall (not moving while records wait), 4 stop (no commit any more), 5 rewind (position went back).";
+    STAGE_DURATION = "churn_stage_duration_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, ["stage"],
+        "Time that a batch spends in a stage of the consumer.";
+    EVENT_TO_SCORE = "churn_event_to_score_seconds", Histogram { buckets: LATENCY_BUCKETS }, Seconds, [],
+        "Time from a record's arrival on the log to its score; not measured while history is replayed.";
+    SCORES = "churn_scores_total", Counter, Count, ["band"],
+        "Scores written, by band.";
+    SCORE_PROBABILITY = "churn_score_probability_ratio", Histogram { buckets: PROBABILITY_BUCKETS }, Ratio, [],
+        "The probabilities of the scores written.";
+    CUSTOMERS = "churn_customers", Gauge { lasts: None }, Count, ["band"],
+        "Living users by the band of their newest score, as this process knows them.";
+    COMMIT_DURATION = "churn_commit_duration_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, [],
+        "Time that a commit takes, outputs' sync included.";
+    SNAPSHOT_AGE = "churn_snapshot_age_seconds", Gauge { lasts: LIVE }, Seconds, [],
+        "Age of the oldest change of state that is not in the store's blocks yet; what a restart has to replay.";
+    STORE_BYTES = "churn_store_bytes", Gauge { lasts: LIVE }, Bytes, [],
+        "Size of the state store on disk.";
+    USERS_APPROXIMATE = "churn_users_approximate", Gauge { lasts: LIVE }, Count, [],
+        "Users with so many events that their older ones are kept in panes, as far as they are in memory.";
+    AUTOSCALER_WORKERS = "churn_autoscaler_workers", Gauge { lasts: LIVE }, Count, ["state"],
+        "Workers: how many the policy wants (desired) and how many there are (actual).";
+    AUTOSCALER_DECISIONS = "churn_autoscaler_decisions_total", Counter, Count, ["action", "reason"],
+        "Decisions of the autoscaler, by what it did and why.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_rules() {
+        let mut names: Vec<_> = CATALOGUE.iter().map(|m| m.name).collect();
+        for metric in CATALOGUE {
+            let name = metric.name;
+            assert!(name.starts_with("churn_"), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
+            assert_eq!(name.ends_with("_seconds"), metric.unit == Unit::Seconds, "{name}");
+            assert_eq!(name.ends_with("_bytes"), metric.unit == Unit::Bytes, "{name}");
+            assert_eq!(name.ends_with("_ratio"), metric.unit == Unit::Ratio, "{name}");
+            assert!(metric.help.ends_with('.') && !metric.help.contains('\n'), "{name}");
+            assert!(!metric.labels.iter().any(|l| l.contains("user") || l.contains("entity")), "{name}");
+            if let Kind::Histogram { buckets } = metric.kind {
+                assert!(buckets.is_sorted() && buckets.iter().all(|b| b.is_finite()), "{name}");
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CATALOGUE.len(), "a name stands twice");
+    }
+}
