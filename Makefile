@@ -1,0 +1,57 @@
+# Everything from a fresh clone: each target installs what is missing, builds, and runs.
+
+PREFIX ?= /usr/local
+PROGRAMS = churnstream producer consumer autoscaler
+CARGO ?= cargo
+
+.PHONY: help setup build demo test soak bench fuzz lint install uninstall clean
+
+help:
+	@echo "make demo      the whole system on this machine, from nothing, in one go"
+	@echo "make test      all tests"
+	@echo "make soak      the long proofs: all tests at full length, then the fuzz targets"
+	@echo "make bench     the benchmarks"
+	@echo "make fuzz      each fuzz target for FUZZ_SECONDS (60), where a nightly toolchain is installed"
+	@echo "make lint      format, clippy, licences and sources of dependencies, docs"
+	@echo "make build     optimised programs in target/release"
+	@echo "make install   programs and libxgboost under PREFIX ($(PREFIX))"
+	@echo "make setup     only what a build needs; make clean removes what was built"
+
+setup:
+	@scripts/setup
+
+build: setup
+	$(CARGO) build --release --workspace --bins
+
+demo: setup
+	$(CARGO) run --release -p churnstream -- demo
+
+test: setup
+	@scripts/test
+
+soak: setup
+	@CHURNSTREAM_SOAK=full scripts/test
+	@scripts/fuzz
+
+bench: setup
+	$(CARGO) bench -p benches
+
+fuzz: setup
+	@scripts/fuzz
+
+lint: setup
+	@scripts/lint
+
+# The library keeps its folders: it finds its own OpenMP library beside itself.
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/churnstream/xgboost/lib $(DESTDIR)$(PREFIX)/lib/churnstream/xgboost_cpu.libs
+	install -m 755 $(addprefix target/release/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 native/xgboost/lib/libxgboost.so $(DESTDIR)$(PREFIX)/lib/churnstream/xgboost/lib
+	install -m 755 native/xgboost_cpu.libs/* $(DESTDIR)$(PREFIX)/lib/churnstream/xgboost_cpu.libs
+
+uninstall:
+	rm -rf $(DESTDIR)$(PREFIX)/lib/churnstream
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS))
+
+clean:
+	rm -rf target native .tools
