@@ -1,1 +1,15 @@
 //! Model bundles and native evaluation of XGBoost models, SHAP, calibration and registry.
+//!
+//! The way of a score: a feature row (`f32`s, NaN where the user has no value) goes through a [`Predictor`] and becomes a
+//! *margin* (log-odds, the very bits that XGBoost computes); a [`Calibration`] makes it the probability that is shown. A
+//! [`Bundle`] is the immutable folder that holds both with all that is needed to use them rightly; a [`Schedule`] says which
+//! bundle holds at which moment.
+//!
+//! Nothing here links XGBoost, reads a clock, or depends on the processor: every evaluator gives the same bits as
+//! [`Model::margin`], which is the plainest and the reference.
+
+mod model;
+mod predict;
+
+pub use model::{MAX_FEATURES, Model, ModelError, Node, Objective, Tree, probability};
+pub use predict::{Evaluator, Predictor, Scratch};

@@ -1,0 +1,58 @@
+//! Margins, probabilities and refusals against XGBoost's own answers.
+
+mod common;
+
+use common::{Case, cases, fixtures, ulps_apart};
+use scorer::{Evaluator, Model, Objective, Predictor, probability};
+
+fn check(case: &Case) {
+    for (number, (row, &expected)) in case.rows().zip(&case.margins).enumerate() {
+        let margin = case.model.margin(row);
+        assert_eq!(margin.to_bits(), expected.to_bits(), "{} row {number}: {margin} {expected}", case.name);
+    }
+    for evaluator in Evaluator::ALL {
+        let Some(predictor) = Predictor::with(&case.model, evaluator) else { continue };
+        let mut margins = vec![0.0; case.margins.len()];
+        predictor.margins(&case.rows, &mut margins, &mut predictor.scratch());
+        let bits = |margins: &[f32]| margins.iter().map(|m| m.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&margins), bits(&case.margins), "{} {evaluator:?}", case.name);
+    }
+    for (&margin, &expected) in case.margins.iter().zip(&case.outputs) {
+        let output = if case.model.objective() == Objective::LogitRaw { margin } else { probability(margin) };
+        assert!(ulps_apart(output, expected) <= 1, "{}: {output} {expected}", case.name);
+    }
+}
+
+#[test]
+fn margins_are_the_same_bits_and_probabilities_within_an_ulp() {
+    let cases = cases(&fixtures());
+    assert_eq!(cases.len(), 14);
+    cases.iter().for_each(check);
+}
+
+#[test]
+fn awkward_forms_are_what_they_are_meant_to_be() {
+    let model = |name: &str| Model::load(&fixtures().join(name)).unwrap();
+    assert!(model("leaf_only.json").trees().iter().all(|tree| tree.nodes().len() == 1));
+    assert_eq!(model("forest.json").trees().len(), 8);
+    assert!(model("lossguide.ubj").depth() > 6);
+    assert!(model("deep.ubj").depth() > 6);
+    assert_eq!(model("named.ubj").feature_names()[3], "feature 3 é");
+    assert_eq!(model("logistic.json").feature_names()[3], "f3");
+}
+
+#[test]
+fn other_models_are_refused_by_name() {
+    let refusals = [
+        ("refused_dart.json", "the booster `dart`"),
+        ("refused_linear.json", "the booster `gblinear`"),
+        ("refused_squared.ubj", "the objective `reg:squarederror`"),
+        ("refused_classes.json", "several outputs (num_class is 3)"),
+        ("refused_targets.ubj", "several outputs (num_target is 2)"),
+        ("refused_categories.json", "categorical splits"),
+    ];
+    for (name, reason) in refusals {
+        let error = Model::load(&fixtures().join(name)).unwrap_err().to_string();
+        assert!(error.contains(reason), "{name}: {error}");
+    }
+}
