@@ -1,1 +1,3 @@
 //! Replay, labels and point-in-time rows.
+
+pub mod metrics;

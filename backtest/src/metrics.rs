@@ -1,0 +1,271 @@
+//! How good probabilities are: ranking (AUC, lift) and honesty (Brier score, log loss, calibration error).
+//!
+//! Pure functions of scores and outcomes, row by row in the same order; no weights. Each is `None` where it is not defined
+//! (no rows, or only one outcome where both are needed), so a report can say "unknown" instead of a made-up number.
+//! Sums run in row order in f64, and logarithms come from `libm`: the same bits on every machine.
+
+use serde::Serialize;
+
+/// Everything at once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Quality {
+    /// Rows judged.
+    pub rows: u64,
+    /// Rows whose user was lost.
+    pub lost: u64,
+    /// [`auc`].
+    pub auc: f64,
+    /// [`lift`] among the 1 % with the highest scores.
+    pub lift_1: f64,
+    /// [`lift`] among the highest 5 %.
+    pub lift_5: f64,
+    /// [`lift`] among the highest 10 %.
+    pub lift_10: f64,
+    /// [`brier`].
+    pub brier: f64,
+    /// [`log_loss`], in nats.
+    pub log_loss: f64,
+    /// [`calibration_error`] in ten bins.
+    pub calibration_error: f64,
+}
+
+impl Quality {
+    /// Measures probabilities against outcomes. `None` if one of the outcomes does not occur.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    #[must_use]
+    pub fn of(probabilities: &[f32], lost: &[bool]) -> Option<Self> {
+        let ranking = Ranking::new(probabilities, lost);
+        Some(Self {
+            rows: lost.len() as u64,
+            lost: ranking.lost,
+            auc: ranking.auc()?,
+            lift_1: ranking.lift(0.01)?,
+            lift_5: ranking.lift(0.05)?,
+            lift_10: ranking.lift(0.1)?,
+            brier: brier(probabilities, lost)?,
+            log_loss: log_loss(probabilities, lost)?,
+            calibration_error: calibration_error(probabilities, lost, 10)?,
+        })
+    }
+}
+
+/// The area under the ROC curve: how likely a lost user's score is above that of one who stayed, a tie counting half.
+/// Exact: pairs are counted in integers. O(n log n). Scores may be margins or probabilities; NaN counts as above everything.
+///
+/// # Panics
+/// If the lengths differ.
+#[must_use]
+pub fn auc(scores: &[f32], lost: &[bool]) -> Option<f64> {
+    Ranking::new(scores, lost).auc()
+}
+
+/// How many times more often users are lost among the `share` (0 to 1) of rows with the highest scores than among all.
+/// At least one row is taken; of rows tied at the border, each counts in part, so their order does not matter. O(n log n).
+///
+/// # Panics
+/// If the lengths differ.
+#[must_use]
+pub fn lift(scores: &[f32], lost: &[bool], share: f64) -> Option<f64> {
+    Ranking::new(scores, lost).lift(share)
+}
+
+/// The mean of (probability - outcome)². 0 is perfect; the loss rate `r` for everybody gives `r (1 - r)`.
+///
+/// # Panics
+/// If the lengths differ.
+#[must_use]
+pub fn brier(probabilities: &[f32], lost: &[bool]) -> Option<f64> {
+    mean(probabilities, lost, |p, outcome| (p - outcome) * (p - outcome))
+}
+
+/// The mean of -ln(the probability given to what happened), in nats. Probabilities are kept 2⁻⁵² away from 0 and 1, so that one
+/// certain mistake costs 36 and not infinity.
+///
+/// # Panics
+/// If the lengths differ.
+#[must_use]
+pub fn log_loss(probabilities: &[f32], lost: &[bool]) -> Option<f64> {
+    mean(probabilities, lost, |p, outcome| {
+        let given = if outcome == 1.0 { p } else { 1.0 - p };
+        -libm::log(given.clamp(f64::EPSILON, 1.0 - f64::EPSILON))
+    })
+}
+
+/// The expected calibration error: rows are put into `bins` of equal width by probability, and the distances between a bin's mean
+/// probability and its loss rate are averaged, each bin weighing as many rows as it holds.
+///
+/// # Panics
+/// If the lengths differ or `bins` is 0.
+#[must_use]
+pub fn calibration_error(probabilities: &[f32], lost: &[bool], bins: usize) -> Option<f64> {
+    assert!(bins > 0, "at least one bin");
+    let mut excess = vec![0.0; bins];
+    mean(probabilities, lost, |p, outcome| {
+        // A float that is out of range, or NaN, lands in the first or the last bin.
+        let bin = ((p * bins as f64) as usize).min(bins - 1);
+        excess[bin] += p - outcome;
+        0.0
+    })?;
+    Some(excess.iter().map(|sum| sum.abs()).sum::<f64>() / lost.len() as f64)
+}
+
+fn mean(probabilities: &[f32], lost: &[bool], mut cost: impl FnMut(f64, f64) -> f64) -> Option<f64> {
+    assert_eq!(probabilities.len(), lost.len(), "one outcome for each probability");
+    if lost.is_empty() {
+        return None;
+    }
+    let sum: f64 =
+        probabilities.iter().zip(lost).map(|(p, lost)| cost(f64::from(*p), f64::from(u8::from(*lost)))).sum();
+    Some(sum / lost.len() as f64)
+}
+
+/// Rows grouped by score, highest score first.
+struct Ranking {
+    /// For each score that occurs: lost users, and all users.
+    groups: Vec<(u64, u64)>,
+    lost: u64,
+    rows: u64,
+}
+
+impl Ranking {
+    fn new(scores: &[f32], lost: &[bool]) -> Self {
+        assert_eq!(scores.len(), lost.len(), "one outcome for each score");
+        // Adding zero makes -0 and 0 one score.
+        let mut rows: Vec<(f32, bool)> =
+            scores.iter().map(|score| score + 0.0).zip(lost.iter().copied()).collect();
+        rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let groups: Vec<(u64, u64)> = rows
+            .chunk_by(|a, b| a.0.total_cmp(&b.0).is_eq())
+            .map(|group| (group.iter().filter(|row| row.1).count() as u64, group.len() as u64))
+            .collect();
+        Self { lost: groups.iter().map(|group| group.0).sum(), rows: rows.len() as u64, groups }
+    }
+
+    fn auc(&self) -> Option<f64> {
+        let pairs = u128::from(self.lost) * u128::from(self.rows - self.lost);
+        if pairs == 0 {
+            return None;
+        }
+        // Twice the pairs won, so that a tie is a whole number.
+        let mut won = 0_u128;
+        let mut lost_above = 0_u128;
+        for (lost, all) in &self.groups {
+            let (lost, stayed) = (u128::from(*lost), u128::from(all - lost));
+            won += stayed * (2 * lost_above + lost);
+            lost_above += lost;
+        }
+        Some(won as f64 / (2 * pairs) as f64)
+    }
+
+    fn lift(&self, share: f64) -> Option<f64> {
+        if self.lost == 0 {
+            return None;
+        }
+        let top = (share * self.rows as f64).clamp(1.0, self.rows as f64);
+        let (mut left, mut caught) = (top, 0.0);
+        for (lost, all) in &self.groups {
+            let taken = left.min(*all as f64);
+            caught += *lost as f64 * taken / *all as f64;
+            left -= taken;
+            if left <= 0.0 {
+                break;
+            }
+        }
+        Some(caught / top / (self.lost as f64 / self.rows as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The definition, pair by pair.
+    fn auc_by_pairs(scores: &[f32], lost: &[bool]) -> Option<f64> {
+        let (mut won, mut pairs) = (0.0, 0.0);
+        for (a, a_lost) in scores.iter().zip(lost) {
+            for (b, b_lost) in scores.iter().zip(lost) {
+                if *a_lost && !*b_lost {
+                    pairs += 1.0;
+                    won += if a > b {
+                        1.0
+                    } else if a == b {
+                        0.5
+                    } else {
+                        0.0
+                    };
+                }
+            }
+        }
+        (pairs > 0.0).then_some(won / pairs)
+    }
+
+    proptest! {
+        #[test]
+        fn auc_is_the_share_of_pairs_won(rows in prop::collection::vec((-3_i8..3, any::<bool>()), 0..60)) {
+            let scores: Vec<f32> = rows.iter().map(|row| f32::from(row.0) * 0.5).collect();
+            let lost: Vec<bool> = rows.iter().map(|row| row.1).collect();
+            prop_assert_eq!(auc(&scores, &lost), auc_by_pairs(&scores, &lost));
+        }
+
+        #[test]
+        fn the_order_of_rows_does_not_matter(rows in prop::collection::vec((0_u8..4, any::<bool>()), 1..60), share in 0.0..1.0) {
+            let split = |rows: &[(u8, bool)]| -> (Vec<f32>, Vec<bool>) { rows.iter().map(|row| (f32::from(row.0), row.1)).unzip() };
+            let (scores, lost) = split(&rows);
+            let mut turned = rows;
+            turned.reverse();
+            let (turned_scores, turned_lost) = split(&turned);
+            prop_assert_eq!(auc(&scores, &lost), auc(&turned_scores, &turned_lost));
+            prop_assert_eq!(lift(&scores, &lost, share), lift(&turned_scores, &turned_lost, share));
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range() {
+        let lost = [true, true, false, false];
+        assert_eq!(auc(&[0.9, 0.8, 0.2, 0.1], &lost), Some(1.0));
+        assert_eq!(auc(&[0.1, 0.2, 0.8, 0.9], &lost), Some(0.0));
+        assert_eq!(auc(&[0.5; 4], &lost), Some(0.5));
+        assert_eq!(auc(&[-0.0, 0.0, 0.0, -0.0], &lost), Some(0.5));
+        assert_eq!(auc(&[0.5; 2], &[true; 2]), None);
+        assert_eq!(auc(&[], &[]), None);
+    }
+
+    #[test]
+    fn lift_takes_ties_in_part() {
+        let lost = [true, false, true, false, false, false, false, false, false, false];
+        let scores = [0.9, 0.8, 0.7, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1];
+        assert_eq!(lift(&scores, &lost, 0.1), Some(5.0));
+        assert_eq!(lift(&scores, &lost, 0.2), Some(2.5));
+        assert_eq!(lift(&[0.5; 10], &lost, 0.1), Some(1.0));
+        assert_eq!(lift(&scores, &lost, 0.0), Some(5.0), "at least one row");
+        assert_eq!(lift(&scores, &[false; 10], 0.1), None);
+    }
+
+    #[test]
+    fn honesty_is_measured() {
+        let lost = [true, false, false, false];
+        let rate = [0.25; 4];
+        assert_eq!(brier(&rate, &lost), Some(0.1875));
+        let entropy = log_loss(&rate, &lost).unwrap();
+        assert!((entropy - 0.562_335_144_618_808_4).abs() < 1e-15, "{entropy}");
+        assert_eq!(calibration_error(&rate, &lost, 10), Some(0.0));
+        assert_eq!(calibration_error(&[1.0, 0.0, 0.0, 1.0], &lost, 10), Some(0.25));
+        let certain_mistake = log_loss(&[0.0], &[true]).unwrap();
+        assert!((certain_mistake - 36.04).abs() < 0.01, "{certain_mistake}");
+        assert_eq!(brier(&[], &[]), None);
+    }
+
+    #[test]
+    fn all_at_once_agrees_with_each() {
+        let scores = [0.1, 0.4, 0.35, 0.8];
+        let lost = [false, false, true, true];
+        let all = Quality::of(&scores, &lost).unwrap();
+        assert_eq!((all.rows, all.lost, all.auc), (4, 2, 0.75));
+        assert_eq!(Some(all.lift_10), lift(&scores, &lost, 0.1));
+        assert_eq!(Quality::of(&scores, &[false; 4]), None);
+    }
+}
