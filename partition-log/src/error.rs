@@ -81,6 +81,37 @@ pub enum LogError {
         /// The offset of the next record to come.
         end: Offset,
     },
+    /// The record is larger than a batch can be.
+    #[error("{topic}-{partition}: {detail}")]
+    RecordTooLarge {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// How large it is and may be.
+        detail: String,
+    },
+    /// A sync to the disk failed earlier, so nobody knows what the disk holds. Opening the topic again recovers it.
+    #[error("{topic}-{partition}: a sync failed before ({cause}); open the topic again to recover it")]
+    Poisoned {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// What the system said then.
+        cause: String,
+    },
+    /// A name that no topic can have.
+    #[error("`{0}` cannot be a topic: use 1 to 200 letters, digits, `.`, `_` and `-`, but not `.` or `..`")]
+    BadTopicName(String),
+    /// The topic's metadata is no such thing, or settings that no topic can have were asked for.
+    #[error("topic `{topic}`: {detail}")]
+    BadTopic {
+        /// The topic.
+        topic: String,
+        /// What is wrong, with the file if there is one.
+        detail: String,
+    },
     /// The place written as `file:DIR` or `kafka:BROKERS` cannot be used.
     #[error("{0}")]
     BadPlace(String),

@@ -26,6 +26,26 @@ pub struct TopicConfig {
     pub partitioner: String,
 }
 
+impl TopicConfig {
+    /// Whether a topic that exists is what `self` asks for.
+    pub(crate) fn check_same(&self, topic: &str, existing: &Self) -> Result<(), LogError> {
+        let differs = |what, have: &dyn std::fmt::Display, asked: &dyn std::fmt::Display| {
+            let difference = format!("its {what} is `{have}`, asked for was `{asked}`");
+            Err(LogError::TopicDiffers { topic: topic.to_owned(), difference })
+        };
+        if self.partitions != existing.partitions {
+            return differs("number of partitions", &existing.partitions, &self.partitions);
+        }
+        if self.key != existing.key {
+            return differs("key", &existing.key, &self.key);
+        }
+        if self.partitioner != existing.partitioner {
+            return differs("partitioner", &existing.partitioner, &self.partitioner);
+        }
+        Ok(())
+    }
+}
+
 /// The part of a partition that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -33,6 +53,32 @@ pub struct Bounds {
     pub start: Offset,
     /// The offset after the last synced record.
     pub end: Offset,
+}
+
+/// What retention keeps. What neither rule asks to remove stays, and so does everything from the caller's floor on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// Records older than this may go; `None`: age removes nothing.
+    pub oldest: Option<EventTime>,
+    /// A partition larger than this may lose its oldest records until it is not; `None`: size removes nothing.
+    pub max_bytes: Option<u64>,
+}
+
+/// What opening a partition for writing had to put right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Bytes after the last whole batch that were removed: the torn tail of a crash.
+    pub truncated_bytes: u64,
+    /// What was wrong with them; empty if none were removed.
+    pub reason: String,
+    /// The offset that the next record gets.
+    pub end: Offset,
+    /// How many records lay behind the last synced one and were kept, because their batches are whole.
+    pub recovered_records: u64,
+    /// How many index files were missing or stale and were made again.
+    pub rebuilt_indexes: u32,
 }
 
 /// A place where topics live.
@@ -87,6 +133,20 @@ pub trait Log: Send + Sync {
         from: Offset,
     ) -> Result<Box<dyn PartitionReader>, LogError>;
 
+    /// Removes old records as far as `keep` and `floor` allow, in the backend's own portions (segment files), never the
+    /// newest portion. Nothing at or after `floor` goes: pass the oldest offset that a state snapshot still needs. Needs no
+    /// writer and disturbs none. Returns what is left.
+    ///
+    /// # Errors
+    /// If there is no such partition or a portion cannot be removed.
+    fn retain(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        keep: &Retention,
+        floor: Offset,
+    ) -> Result<Bounds, LogError>;
+
     /// Something to sleep on until any partition of the topic grows.
     ///
     /// # Errors
@@ -99,6 +159,9 @@ pub trait TopicWriter: Send {
     /// The topic's settings.
     fn config(&self) -> &TopicConfig;
 
+    /// What was put right when this was opened; partitions that were in order are not in it.
+    fn recovery(&self) -> &[Recovery];
+
     /// The writer of one partition, to be moved to the thread that appends to it. Each can be taken once at a time.
     ///
     /// # Errors
@@ -106,7 +169,7 @@ pub trait TopicWriter: Send {
     fn partition(&mut self, partition: PartitionId) -> Result<Box<dyn PartitionWriter>, LogError>;
 }
 
-/// Appends to one partition.
+/// Appends to one partition. What was not flushed when it is dropped is gone, as after a crash.
 pub trait PartitionWriter: Send {
     /// Adds a record to the batch being built. O(size); writes nothing to disk unless the batch is full.
     ///
@@ -114,6 +177,7 @@ pub trait PartitionWriter: Send {
     ///
     /// # Errors
     /// If a full batch could not be written; the record was not added then, and the call may be repeated.
+    /// [`LogError::RecordTooLarge`] for a record larger than a batch can be.
     fn append(
         &mut self,
         timestamp: EventTime,

@@ -2,6 +2,8 @@
 
 use types::{EventTime, Offset};
 
+use crate::format::read_varint;
+
 /// One record, borrowed from a [`RecordBuf`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Record<'a> {
@@ -15,6 +17,53 @@ pub struct Record<'a> {
     pub value: &'a [u8],
     pub(crate) headers: &'a [u8],
     pub(crate) header_count: u32,
+}
+
+impl<'a> Record<'a> {
+    /// Its headers in order: name and value. A value of null is given as empty.
+    #[must_use]
+    pub const fn headers(&self) -> Headers<'a> {
+        Headers { rest: self.headers, left: self.header_count }
+    }
+
+    /// The value of the last header named so, as Kafka's `lastHeader`. O(number of headers).
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().filter(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value).last()
+    }
+}
+
+/// The headers of a record: name and value of each. Names are UTF-8 unless a foreign writer broke the rule.
+#[derive(Debug, Clone)]
+pub struct Headers<'a> {
+    rest: &'a [u8],
+    left: u32,
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some((self.part()?, self.part()?))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
+}
+
+impl ExactSizeIterator for Headers<'_> {}
+
+impl<'a> Headers<'a> {
+    /// The decoder has checked every length already, so `None` does not come.
+    fn part(&mut self) -> Option<&'a [u8]> {
+        let mut at = 0;
+        let len = usize::try_from(read_varint(self.rest, &mut at)?).unwrap_or(0);
+        let part = self.rest.get(at..at + len)?;
+        self.rest = &self.rest[at + len..];
+        Some(part)
+    }
 }
 
 /// Records of one partition, in order, in one block of memory. `clear` keeps the memory for the next read.
@@ -64,6 +113,19 @@ impl RecordBuf {
     /// The records in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.entries.iter().map(|entry| self.record(entry))
+    }
+
+    /// Appends the records of another buffer whose offset is at least `from`. O(bytes of the other).
+    pub(crate) fn extend_from(&mut self, other: &Self, from: Offset) {
+        let base = self.bytes.len() as u32;
+        let moved = |(start, end): (u32, u32)| (start + base, end + base);
+        self.bytes.extend_from_slice(&other.bytes);
+        self.entries.extend(other.entries.iter().filter(|e| e.offset >= from).map(|e| Entry {
+            key: moved(e.key),
+            value: moved(e.value),
+            headers: moved(e.headers),
+            ..*e
+        }));
     }
 
     fn record(&self, entry: &Entry) -> Record<'_> {
