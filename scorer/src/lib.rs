@@ -8,8 +8,14 @@
 //! Nothing here links XGBoost, reads a clock, or depends on the processor: every evaluator gives the same bits as
 //! [`Model::margin`], which is the plainest and the reference.
 
+mod bundle;
+mod calibration;
 mod model;
 mod predict;
+mod registry;
 
+pub use bundle::{Bands, Baseline, Bundle, BundleError, BundleParts, Manifest, Training};
+pub use calibration::{Calibration, FitError, Isotonic, IsotonicError, fit_beta, fit_isotonic, fit_platt};
 pub use model::{MAX_FEATURES, Model, ModelError, Node, Objective, Tree, probability};
 pub use predict::{Evaluator, Predictor, Scratch};
+pub use registry::{Entry, Registry, RegistryError, Role, Schedule};

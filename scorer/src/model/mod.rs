@@ -122,17 +122,19 @@ impl Model {
         Self::from_bytes(&std::fs::read(path).map_err(io)?)
     }
 
-    /// Reads a model from the bytes of an XGBoost model file, JSON or UBJSON.
-    ///
-    /// In both a model is an object; in UBJSON a key's length follows the brace, in JSON a quote or white space.
+    /// Reads a model from the bytes of an XGBoost model file, JSON or UBJSON (told apart by content).
     ///
     /// # Errors
     /// See [`ModelError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ModelError> {
-        match bytes {
-            [b'{', b'i' | b'U' | b'I' | b'l' | b'L' | b'#' | b'$' | b'N', ..] => Self::from_ubj(bytes),
-            _ => Self::from_json(bytes),
-        }
+        if Self::is_ubj(bytes) { Self::from_ubj(bytes) } else { Self::from_json(bytes) }
+    }
+
+    /// Whether a model file is UBJSON.
+    ///
+    /// In both forms it is an object; in UBJSON the length of a key follows the brace, in JSON a quote or white space.
+    pub(crate) const fn is_ubj(bytes: &[u8]) -> bool {
+        matches!(bytes, [b'{', b'i' | b'U' | b'I' | b'l' | b'L' | b'#' | b'$' | b'N', ..])
     }
 
     /// Reads a model from XGBoost's JSON.

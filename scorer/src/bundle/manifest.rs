@@ -1,0 +1,160 @@
+//! What a bundle says of itself.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use types::{Band, EventTime, Millis};
+
+use crate::Calibration;
+
+/// The manifest's format that is written, and the only one read.
+const VERSION: u32 = 1;
+
+/// What a bundle says of itself; the content of `bundle.toml` besides the model file's hash.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Hash of the feature spec whose rows the model was trained on.
+    pub spec_hash: String,
+    /// The features' names, in the order of a row.
+    pub feature_names: Vec<String>,
+    /// How far ahead the probabilities look; more than 0.
+    pub horizon: Millis,
+    /// Where the bands lie.
+    pub bands: Bands,
+    /// What the model was trained on.
+    pub training: Training,
+    /// How margins become probabilities.
+    pub calibration: Calibration,
+    /// Measured quality, by name; finite.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, f64>,
+    /// How features were distributed in training, to notice when that changes. May be empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baselines: Vec<Baseline>,
+}
+
+/// The borders between the bands of risk.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bands {
+    /// The lowest probability in [`Band::Medium`], 0 to 1.
+    pub medium: f32,
+    /// The lowest probability in [`Band::High`], not below `medium`.
+    pub high: f32,
+}
+
+/// What a model was trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// As-of time of the earliest row.
+    pub from: EventTime,
+    /// As-of time of the latest row.
+    pub to: EventTime,
+    /// When the last of the labels was decided: nothing may be tested on a row before this.
+    pub labels_decided: EventTime,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// How a feature was distributed in training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baseline {
+    /// The feature.
+    pub feature: String,
+    /// Rising borders between bins: a value is in bin `i` if `i` borders are at most it.
+    pub borders: Vec<f32>,
+    /// Rows in each bin, one more than there are borders.
+    pub counts: Vec<u64>,
+    /// Rows without a value.
+    pub missing: u64,
+}
+
+impl Bands {
+    /// The band of a probability.
+    #[must_use]
+    pub fn of(&self, probability: f32) -> Band {
+        if probability >= self.high {
+            Band::High
+        } else if probability >= self.medium {
+            Band::Medium
+        } else {
+            Band::Low
+        }
+    }
+}
+
+/// The whole of `bundle.toml`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ManifestFile {
+    version: u32,
+    pub(super) model: ModelFile,
+    pub(super) manifest: Manifest,
+}
+
+/// Which file is the model.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ModelFile {
+    pub(super) file: String,
+    pub(super) hash: String,
+}
+
+impl ManifestFile {
+    pub(super) const fn new(model: ModelFile, manifest: Manifest) -> Self {
+        Self { version: VERSION, model, manifest }
+    }
+
+    /// Whether it makes sense; a text otherwise, for the error.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Manifest { horizon, bands, training, calibration, metrics, baselines, feature_names, .. } =
+            &self.manifest;
+        if self.version != VERSION {
+            return Err(format!("its version is {}; this program reads version {VERSION}", self.version));
+        }
+        // No path out of the folder.
+        if !matches!(self.model.file.as_str(), "model.json" | "model.ubj") {
+            return Err(format!(
+                "the model file is `{}`; it must be model.json or model.ubj",
+                self.model.file
+            ));
+        }
+        if horizon.0 <= 0 {
+            return Err(format!("the horizon is {horizon}; it must be more than 0"));
+        }
+        if !(0.0 <= bands.medium && bands.medium <= bands.high && bands.high <= 1.0) {
+            return Err(format!(
+                "the bands begin at {} and {}; they must rise from 0 to 1",
+                bands.medium, bands.high
+            ));
+        }
+        if !(training.from <= training.to && training.to <= training.labels_decided) {
+            return Err("the training window must not end before it begins, nor after its last label".into());
+        }
+        if let Some((name, value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(format!("the metric {name} is {value}"));
+        }
+        for baseline in baselines {
+            baseline.check(feature_names)?;
+        }
+        calibration.check()
+    }
+}
+
+impl Baseline {
+    fn check(&self, feature_names: &[String]) -> Result<(), String> {
+        let Self { feature, borders, counts, .. } = self;
+        if !feature_names.contains(feature) {
+            return Err(format!("a baseline of `{feature}`, which is no feature"));
+        }
+        let rising =
+            borders.iter().all(|b| b.is_finite()) && borders.windows(2).all(|pair| pair[0] < pair[1]);
+        if rising && counts.len() == borders.len() + 1 {
+            return Ok(());
+        }
+        Err(format!("the baseline of `{feature}` needs rising borders and one more count than borders"))
+    }
+}
