@@ -4,8 +4,8 @@
 
 pub mod cli;
 pub mod import;
+pub mod progress;
 pub mod rate;
 pub mod simulate;
-mod stop;
-
-pub use stop::Stop;
+pub mod sink;
+pub mod tick;

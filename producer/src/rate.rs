@@ -6,9 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use telemetry::Shutdown;
 use types::EventTime;
-
-use crate::Stop;
 
 /// A limit on events per second.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -96,7 +95,7 @@ impl Pacer {
     }
 
     /// Sleeps until the next event, which arrived at `arrival`, is due; returns early when asked to stop.
-    pub fn wait(&mut self, arrival: EventTime, stop: &Stop) {
+    pub fn wait(&mut self, arrival: EventTime, shutdown: &Shutdown) {
         if self.is_unlimited() {
             return;
         }
@@ -106,7 +105,7 @@ impl Pacer {
         begun.events += 1;
         // A shorter sleep than the system can keep would only cost time: let events bunch up to a millisecond.
         if due > now + Duration::from_millis(1) {
-            stop.sleep_until(due);
+            let _ = shutdown.wait_timeout(due - now);
         }
     }
 }
@@ -150,12 +149,12 @@ mod tests {
 
     #[test]
     fn a_raised_flag_ends_the_wait() {
-        let stop = Stop::new();
-        stop.raise();
+        let shutdown = Shutdown::new();
+        shutdown.request("test");
         let mut pacer = Pacer::new(Rate::PerSecond(0.001), None);
         let begun = Instant::now();
         for _ in 0..5 {
-            pacer.wait(EventTime(0), &stop);
+            pacer.wait(EventTime(0), &shutdown);
         }
         assert!(begun.elapsed() < Duration::from_secs(5));
     }

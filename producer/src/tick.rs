@@ -13,7 +13,9 @@ pub struct TickPlan {
 
 /// What is wrong with a plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("ticks every {every} with a grace of {grace}: the first must be 1s or more and the second 0s or more")]
+#[error(
+    "ticks every {every} with a grace of {grace}: the first must be 1s or more and the second 0s or more"
+)]
 pub struct TickPlanError {
     every: Millis,
     grace: Millis,

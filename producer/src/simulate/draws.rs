@@ -95,7 +95,8 @@ mod tests {
         let first = |seed, user, day| Seeded::new(seed).day(user, day).word();
         assert_eq!(first(1, 2, 3), first(1, 2, 3));
         let mut all: Vec<_> =
-            [first(1, 2, 3), first(2, 2, 3), first(1, 3, 3), first(1, 2, 4), Seeded::new(1).traits(2).word()].into();
+            [first(1, 2, 3), first(2, 2, 3), first(1, 3, 3), first(1, 2, 4), Seeded::new(1).traits(2).word()]
+                .into();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 5);

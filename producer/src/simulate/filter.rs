@@ -5,7 +5,8 @@
 
 use super::forecast::Forecast;
 use super::model::{
-    ACTIVITIES, ACTIVITY_SHARE, Calendar, FIRST_MOOD, MOODS, Model, Mood, PLAN_SHARE, Plan, RETURN_MOOD, Shown,
+    ACTIVITIES, ACTIVITY_SHARE, Calendar, FIRST_MOOD, MOODS, Model, Mood, PLAN_SHARE, Plan, RETURN_MOOD,
+    Shown,
 };
 
 /// The observer's probabilities of a user's base activity and mood, given all days so far. They sum to one.
@@ -88,7 +89,9 @@ mod tests {
         for activity in 0..ACTIVITIES {
             for path in 0..paths {
                 let mood = |i: usize| Mood::ALL[path / MOODS.pow(i as u32) % MOODS];
-                let mut p = ACTIVITY_SHARE[activity] * PLAN_SHARE[activity][plan as usize] * FIRST_MOOD[mood(0) as usize];
+                let mut p = ACTIVITY_SHARE[activity]
+                    * PLAN_SHARE[activity][plan as usize]
+                    * FIRST_MOOD[mood(0) as usize];
                 for (i, Seen { day, shown }) in seen.iter().enumerate() {
                     if i > 0 {
                         p *= model.transition(day.falls_due, mood(i - 1))[mood(i) as usize];

@@ -31,7 +31,8 @@ pub enum Mood {
 
 impl Mood {
     /// Every mood, in the order of the tables.
-    pub const ALL: [Self; 5] = [Self::Engaged, Self::Casual, Self::Drifting, Self::AtRisk, Self::PaymentTrouble];
+    pub const ALL: [Self; 5] =
+        [Self::Engaged, Self::Casual, Self::Drifting, Self::AtRisk, Self::PaymentTrouble];
 
     /// Its name in the truth file.
     #[must_use]
@@ -91,7 +92,8 @@ pub const MAX_SEARCHES: usize = 24;
 /// The chance of each base activity.
 pub const ACTIVITY_SHARE: [f64; ACTIVITIES] = [0.35, 0.40, 0.25];
 /// The chance of each plan at sign-up, by base activity.
-pub const PLAN_SHARE: [[f64; PLANS]; ACTIVITIES] = [[0.55, 0.35, 0.10], [0.40, 0.42, 0.18], [0.25, 0.45, 0.30]];
+pub const PLAN_SHARE: [[f64; PLANS]; ACTIVITIES] =
+    [[0.55, 0.35, 0.10], [0.40, 0.42, 0.18], [0.25, 0.45, 0.30]];
 /// The chance of each mood on the first day.
 pub const FIRST_MOOD: [f64; MOODS] = [0.45, 0.37, 0.14, 0.04, 0.0];
 /// The chance of each mood on the day of a return.
@@ -202,7 +204,10 @@ impl Model {
             sessions: from_fn(|a| {
                 from_fn(|m| {
                     from_fn(|w| {
-                        Counts::poisson(SESSIONS[a] * SESSIONS_BY_MOOD[m] * SESSIONS_BY_WEEKDAY[w], MAX_SESSIONS)
+                        Counts::poisson(
+                            SESSIONS[a] * SESSIONS_BY_MOOD[m] * SESSIONS_BY_WEEKDAY[w],
+                            MAX_SESSIONS,
+                        )
                     })
                 })
             }),
@@ -213,7 +218,7 @@ impl Model {
                 (0..=MAX_SESSIONS).map(|n| Counts::poisson(SEARCHES[m] * n as f64, MAX_SEARCHES)).collect()
             }),
             finished: from_fn(|m| Powers::new(FINISHED[m], MAX_PLAYS)),
-            transition: [MOOD_CHANGE, from_fn(|from| due_row(from))],
+            transition: [MOOD_CHANGE, from_fn(due_row)],
         }
     }
 
@@ -321,9 +326,13 @@ mod tests {
     #[test]
     fn rows_of_chances_sum_to_one() {
         let model = Model::new();
-        let near_one = |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12 && row.iter().all(|p| *p >= 0.0);
+        let near_one =
+            |row: &[f64]| (row.iter().sum::<f64>() - 1.0).abs() < 1e-12 && row.iter().all(|p| *p >= 0.0);
         for mood in Mood::ALL {
-            assert!(near_one(model.transition(false, mood)) && near_one(model.transition(true, mood)), "{mood:?}");
+            assert!(
+                near_one(model.transition(false, mood)) && near_one(model.transition(true, mood)),
+                "{mood:?}"
+            );
             for plan in Plan::ALL {
                 assert!(near_one(&model.plan_change(mood, plan)), "{mood:?} {plan:?}");
             }
@@ -353,10 +362,17 @@ mod tests {
         }
     }
 
-    fn over_counts(model: &Model, mood: Mood, day: Calendar, payment: Option<Payment>, plan_after: Plan, bits: u8) -> f64 {
+    fn over_counts(
+        model: &Model,
+        mood: Mood,
+        day: Calendar,
+        payment: Option<Payment>,
+        plan_after: Plan,
+        bits: u8,
+    ) -> f64 {
         let mut sum = 0.0;
         let mut choose = vec![1.0];
-        for plays in 0..=12_u8 {
+        for plays in 0..=20_u8 {
             for finished in 0..=plays {
                 for searches in 0..=12 {
                     let shown = Shown {

@@ -52,7 +52,8 @@ impl Powers {
     /// Those of `p` up to `most`.
     #[must_use]
     pub fn new(p: f64, most: usize) -> Self {
-        let powers = |base: f64| std::iter::successors(Some(1.0), |x| Some(x * base)).take(most + 1).collect();
+        let powers =
+            |base: f64| std::iter::successors(Some(1.0), |x| Some(x * base)).take(most + 1).collect();
         Self { yes: powers(p), no: powers(1.0 - p) }
     }
 
@@ -86,7 +87,10 @@ mod tests {
             for (n, count) in seen.iter().enumerate() {
                 let p = counts.probability(n as u8);
                 let allowed = 5.0 * libm::sqrt(p * (1.0 - p) / f64::from(N)) + 1e-9;
-                assert!((count / f64::from(N) - p).abs() <= allowed, "mean {mean}, {n}: {count} of {N} for {p}");
+                assert!(
+                    (count / f64::from(N) - p).abs() <= allowed,
+                    "mean {mean}, {n}: {count} of {N} for {p}"
+                );
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use super::draws::{Draws, Seeded};
 use super::model::{
-    ACTIVITY_SHARE, BILLING_DAYS, Calendar, FIRST_MOOD, Model, Mood, PLAN_SHARE, Payment, Plan, RETURN_CHANCE,
-    RETURN_MOOD, Shown,
+    ACTIVITY_SHARE, BILLING_DAYS, Calendar, FIRST_MOOD, Model, Mood, PLAN_SHARE, Payment, Plan,
+    RETURN_CHANCE, RETURN_MOOD, Shown,
 };
 
 /// What a user keeps for life.
@@ -109,7 +109,13 @@ impl User {
     /// One who has not signed up yet.
     #[must_use]
     pub fn new(traits: &Traits) -> Self {
-        Self { standing: Standing::Future, mood: Mood::Casual, plan: traits.plan, owes: false, billed_from: 0 }
+        Self {
+            standing: Standing::Future,
+            mood: Mood::Casual,
+            plan: traits.plan,
+            owes: false,
+            billed_from: 0,
+        }
     }
 
     /// How many days after a renewal fell due (or the start) a day is.
@@ -120,7 +126,14 @@ impl User {
 
     /// Lives through a day; `None` if the user is no customer on it. Days must come in order. O(plays).
     #[must_use]
-    pub fn live(&mut self, model: &Model, traits: &Traits, draws: &mut Draws, day: u32, weekday: u8) -> Option<Lived> {
+    pub fn live(
+        &mut self,
+        model: &Model,
+        traits: &Traits,
+        draws: &mut Draws,
+        day: u32,
+        weekday: u8,
+    ) -> Option<Lived> {
         let (start, falls_due) = match self.standing {
             Standing::Future if day >= traits.join_day => (Some(Start::Signup), false),
             Standing::Gone if draws.chance(RETURN_CHANCE) => (Some(Start::Return), false),
@@ -148,12 +161,19 @@ impl User {
         Some(Lived { start, mood: self.mood, calendar, shown: shown.0, finished: finished_bits })
     }
 
-    fn show(&mut self, model: &Model, traits: &Traits, draws: &mut Draws, calendar: Calendar) -> (Shown, u64) {
+    fn show(
+        &mut self,
+        model: &Model,
+        traits: &Traits,
+        draws: &mut Draws,
+        calendar: Calendar,
+    ) -> (Shown, u64) {
         let mood = self.mood;
         let payment = self.pay(model, draws, calendar);
         let sessions = model.sessions(usize::from(traits.activity), mood, calendar.weekday).draw(draws);
         let plays = model.plays(mood, sessions).draw(draws);
-        let finished = (0..plays).fold(0, |bits, i| bits | u64::from(draws.chance(model.finished(mood))) << i);
+        let finished =
+            (0..plays).fold(0, |bits, i| bits | u64::from(draws.chance(model.finished(mood))) << i);
         let searches = model.searches(mood, sessions).draw(draws);
         let ticket = draws.chance(model.ticket(mood));
         let plan_after = Plan::ALL[draws.pick(&model.plan_change(mood, self.plan))];

@@ -148,7 +148,9 @@ impl EventSink {
         let mut foreign = false;
         let mut opened = Vec::with_capacity(partitions as usize);
         for id in (0..partitions).map(PartitionId) {
-            let writer = topic.partition(id)?;
+            let mut writer = topic.partition(id)?;
+            // What a killed run flushed and did not sync is on the log; show it to the reader that looks for it.
+            writer.sync()?;
             let end = partition::find_end(log, &config.topic, id, &header)?;
             foreign |= end.foreign && end.position.is_none();
             opened.push(Partition { writer, held_to: end.position, last_tick: end.tick });
@@ -205,7 +207,12 @@ impl EventSink {
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn append(&mut self, event: &Event<'_>, arrival: EventTime, position: &[u8]) -> Result<bool, SinkError> {
+    pub fn append(
+        &mut self,
+        event: &Event<'_>,
+        arrival: EventTime,
+        position: &[u8],
+    ) -> Result<bool, SinkError> {
         let partition = self.arrange(event.entity.as_bytes(), Some(event.ts), arrival, position)?;
         let Some(partition) = partition else { return Ok(false) };
         self.value.clear();

@@ -1,0 +1,302 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use partition_log::{
+    Bounds, MemoryLog, PartitionReader, PartitionWriter, RecordBuf, Recovery, Retention, Watch,
+};
+use proptest::prelude::*;
+use types::{Offset, SystemEvent};
+
+use super::*;
+
+/// A memory log whose writer dies after so many operations, as a process does: in the middle of anything.
+struct Mortal {
+    log: MemoryLog,
+    left: Arc<AtomicU64>,
+}
+
+fn spend(left: &AtomicU64) -> Result<(), LogError> {
+    let had = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+    had.map(|_| ()).map_err(|_| LogError::BadPlace("killed".to_owned()))
+}
+
+impl Log for Mortal {
+    fn place(&self) -> String {
+        self.log.place()
+    }
+    fn create_topic(&self, topic: &str, config: &TopicConfig) -> Result<(), LogError> {
+        self.log.create_topic(topic, config)
+    }
+    fn topic(&self, topic: &str) -> Result<Option<TopicConfig>, LogError> {
+        self.log.topic(topic)
+    }
+    fn topics(&self) -> Result<Vec<String>, LogError> {
+        self.log.topics()
+    }
+    fn bounds(&self, topic: &str, partition: PartitionId) -> Result<Bounds, LogError> {
+        self.log.bounds(topic, partition)
+    }
+    fn offset_at(&self, topic: &str, partition: PartitionId, time: EventTime) -> Result<Offset, LogError> {
+        self.log.offset_at(topic, partition, time)
+    }
+    fn writer(&self, topic: &str) -> Result<Box<dyn TopicWriter>, LogError> {
+        Ok(Box::new(MortalTopic { writer: self.log.writer(topic)?, left: Arc::clone(&self.left) }))
+    }
+    fn reader(
+        &self,
+        topic: &str,
+        p: PartitionId,
+        from: Offset,
+    ) -> Result<Box<dyn PartitionReader>, LogError> {
+        self.log.reader(topic, p, from)
+    }
+    fn retain(
+        &self,
+        topic: &str,
+        p: PartitionId,
+        what: &Retention,
+        keep: Offset,
+    ) -> Result<Bounds, LogError> {
+        self.log.retain(topic, p, what, keep)
+    }
+    fn watch(&self, topic: &str) -> Result<Box<dyn Watch>, LogError> {
+        self.log.watch(topic)
+    }
+}
+
+struct MortalTopic {
+    writer: Box<dyn TopicWriter>,
+    left: Arc<AtomicU64>,
+}
+
+impl TopicWriter for MortalTopic {
+    fn config(&self) -> &TopicConfig {
+        self.writer.config()
+    }
+    fn recovery(&self) -> &[Recovery] {
+        self.writer.recovery()
+    }
+    fn partition(&mut self, partition: PartitionId) -> Result<Box<dyn PartitionWriter>, LogError> {
+        Ok(Box::new(MortalPartition {
+            writer: self.writer.partition(partition)?,
+            left: Arc::clone(&self.left),
+        }))
+    }
+}
+
+struct MortalPartition {
+    writer: Box<dyn PartitionWriter>,
+    left: Arc<AtomicU64>,
+}
+
+impl PartitionWriter for MortalPartition {
+    fn append(
+        &mut self,
+        ts: EventTime,
+        key: &[u8],
+        value: &[u8],
+        h: &[(&str, &[u8])],
+    ) -> Result<Offset, LogError> {
+        spend(&self.left)?;
+        self.writer.append(ts, key, value, h)
+    }
+    fn end(&self) -> Offset {
+        self.writer.end()
+    }
+    fn flush(&mut self) -> Result<(), LogError> {
+        spend(&self.left)?;
+        self.writer.flush()
+    }
+    fn sync(&mut self) -> Result<(), LogError> {
+        spend(&self.left)?;
+        self.writer.sync()
+    }
+}
+
+/// An event of the tests: who, when, and how much later it arrived.
+type Made = (u8, i64, i64);
+
+fn config(source: &str, partitions: u32) -> SinkConfig {
+    let ticks = TickPlan::default();
+    let (topic, entity_type) = ("events".to_owned(), "user".to_owned());
+    SinkConfig { topic, partitions: Some(partitions), entity_type, ticks, source: source.to_owned() }
+}
+
+/// Runs a source over the log; returns at the first failure.
+fn run(
+    log: &dyn Log,
+    config: &SinkConfig,
+    events: &[Made],
+    until: Option<EventTime>,
+) -> Result<SinkTotals, SinkError> {
+    let mut sink = EventSink::open(log, config)?;
+    for (i, (user, ts, delay)) in events.iter().enumerate() {
+        let entity = format!("u{user}");
+        let (entity_type, kind, ts) = ("user".into(), "play".into(), EventTime(*ts));
+        let event = Event { entity_type, entity: entity.into(), kind, ts, id: None, fields: Vec::new() };
+        sink.append(&event, ts.plus(Millis(*delay)), i.to_string().as_bytes())?;
+    }
+    if let Some(until) = until {
+        sink.flush_ticks_until(until)?;
+    }
+    sink.finish(true)
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Stored {
+    timestamp: EventTime,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    source: Option<Vec<u8>>,
+}
+
+impl Stored {
+    /// The tick that it is, if it is one.
+    fn tick(&self) -> Option<EventTime> {
+        let mut event = Event::default();
+        event.decode(&self.value).unwrap();
+        (event.system() == Ok(Some(SystemEvent::Tick))).then_some(event.ts)
+    }
+}
+
+fn stored(log: &dyn Log, partition: u32) -> Vec<Stored> {
+    let mut reader = log.reader("events", PartitionId(partition), Offset::ZERO).unwrap();
+    let mut records = RecordBuf::default();
+    while reader.read(&mut records, 1 << 20).unwrap() > 0 {}
+    let source = |r: &partition_log::Record<'_>| r.header(types::headers::SOURCE).map(<[u8]>::to_vec);
+    records
+        .iter()
+        .map(|r| Stored {
+            timestamp: r.timestamp,
+            key: r.key.to_vec(),
+            value: r.value.to_vec(),
+            source: source(&r),
+        })
+        .collect()
+}
+
+const DAY: i64 = Millis::DAY.0;
+
+fn events() -> impl Strategy<Value = Vec<Made>> {
+    // Mostly in order, an hour or so apart, some late, some with a jump of days.
+    let step =
+        (0..12_u8, prop_oneof![8 => 0..2 * Millis::HOUR.0, 1 => 0..3 * DAY], 0..10 * Millis::HOUR.0, 0..5_u8);
+    prop::collection::vec(step, 1..300).prop_map(|steps| {
+        let mut now = 40 * DAY;
+        steps
+            .into_iter()
+            .map(|(user, step, late, is_late)| {
+                now += step;
+                let late = if is_late == 0 { late } else { 0 };
+                (user, now - late, late)
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// What the module says of ticks, said again as plainly as can be.
+    #[test]
+    fn every_tick_stands_once_in_every_partition_just_before_the_first_event_that_passes_it(
+        events in events(), partitions in 1..5_u32,
+    ) {
+        let log = MemoryLog::new();
+        run(&log, &config("s", partitions), &events, None).unwrap();
+        let newest = events.iter().map(|e| e.1).max().unwrap();
+        let first_tick = (events[0].1 - Millis::HOUR.0).div_euclid(DAY) * DAY;
+        let ticks: Vec<i64> =
+            (0..).map(|n| first_tick + n * DAY).take_while(|t| t + Millis::HOUR.0 <= newest).collect();
+        for partition in 0..partitions {
+            let mut expected = Vec::new();
+            let mut next = ticks.iter().peekable();
+            for (i, (user, ts, _)) in events.iter().enumerate() {
+                while let Some(tick) = next.next_if(|tick| ts - Millis::HOUR.0 >= **tick) {
+                    expected.push(format!("tick {tick}"));
+                }
+                if partition_for(format!("u{user}").as_bytes(), partitions).0 == partition {
+                    expected.push(format!("s:{i}"));
+                }
+            }
+            let found: Vec<_> = stored(&log, partition).iter().map(|r| match r.tick() {
+                Some(tick) => format!("tick {tick}"),
+                None => String::from_utf8(r.source.clone().unwrap()).unwrap(),
+            }).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    /// Killed again and again, anywhere: in the end the log is that of one run.
+    #[test]
+    fn what_is_killed_and_run_again_leaves_the_log_of_one_run(
+        events in events(), partitions in 1..5_u32, kills in prop::collection::vec(0..400_u64, 1..6),
+    ) {
+        let until = Some(EventTime(events.iter().map(|e| e.1).max().unwrap() + 3 * DAY));
+        let whole = MemoryLog::new();
+        run(&whole, &config("s", partitions), &events, until).unwrap();
+
+        let left = Arc::new(AtomicU64::new(0));
+        let mortal = Mortal { log: MemoryLog::new(), left: Arc::clone(&left) };
+        for kill in kills {
+            left.store(kill, Ordering::Relaxed);
+            let _ = run(&mortal, &config("s", partitions), &events, until);
+        }
+        left.store(u64::MAX, Ordering::Relaxed);
+        let totals = run(&mortal, &config("s", partitions), &events, until).unwrap();
+        prop_assert_eq!(totals.appended + totals.held, events.len() as u64);
+        for partition in 0..partitions {
+            prop_assert_eq!(stored(&mortal, partition), stored(&whole, partition));
+        }
+        let again = run(&mortal, &config("s", partitions), &events, until).unwrap();
+        prop_assert_eq!(again, SinkTotals { appended: 0, held: events.len() as u64, tick_records: 0 });
+    }
+}
+
+fn ticks(log: &dyn Log, partition: u32) -> Vec<i64> {
+    stored(log, partition).iter().filter_map(Stored::tick).map(|t| t.0 / DAY).collect()
+}
+
+#[test]
+fn a_second_source_goes_on_with_the_ticks_of_the_first() {
+    let log = MemoryLog::new();
+    let at = |day: i64, hour: i64| (1, day * DAY + hour * Millis::HOUR.0, 0);
+    run(&log, &config("a", 2), &[at(100, 12), at(101, 12)], None).unwrap();
+    run(&log, &config("b", 2), &[at(101, 13), at(104, 2)], None).unwrap();
+    for partition in 0..2 {
+        assert_eq!(ticks(&log, partition), [100, 101, 102, 103, 104]);
+    }
+    let sink = EventSink::open(&log, &config("c", 2)).unwrap();
+    assert!(sink.has_other_sources() && !sink.is_resuming());
+    drop(sink);
+    let sink = EventSink::open(&log, &config("a", 2)).unwrap();
+    assert!(sink.is_resuming());
+}
+
+#[test]
+fn a_time_that_cannot_be_right_passes_no_tick() {
+    let log = MemoryLog::new();
+    let sane = 100 * DAY + Millis::HOUR.0;
+    let far = (2, 5_000 * DAY, -4_900 * DAY + Millis::HOUR.0);
+    let events = [(1, sane, 0), far, (1, i64::MAX, 0), (1, i64::MIN, 0), (1, sane + 10, 0)];
+    run(&log, &config("a", 1), &events, None).unwrap();
+    assert_eq!(ticks(&log, 0), [100]);
+    assert_eq!(stored(&log, 0).len(), 6);
+}
+
+#[test]
+fn a_source_that_changed_is_noticed() {
+    let log = MemoryLog::new();
+    run(&log, &config("a", 1), &[(1, DAY, 0), (2, DAY, 0), (3, DAY, 0)], None).unwrap();
+    let error = run(&log, &config("a", 1), &[(1, DAY, 0), (2, DAY, 0)], None).unwrap_err();
+    assert!(error.to_string().contains("`a:2`"), "{error}");
+}
+
+#[test]
+fn a_topic_of_another_shape_is_refused() {
+    let log = MemoryLog::new();
+    run(&log, &config("a", 2), &[(1, DAY, 0)], None).unwrap();
+    assert!(EventSink::open(&log, &config("a", 3)).is_err());
+    let as_it_is = SinkConfig { partitions: None, ..config("a", 0) };
+    assert_eq!(EventSink::open(&log, &as_it_is).unwrap().topic().partitions, 2);
+}
