@@ -1,1 +1,24 @@
 //! Fits model bundles with XGBoost; the only part that links libxgboost.
+//!
+//! [`Rows`] come in: point-in-time feature rows with the outcome of each, which a replay of the log makes elsewhere. [`fit`] holds
+//! some users out, boosts trees on the others until the held-out users say stop, and calibrates the probabilities on them.
+//! The result is checked by loading it into the evaluator that will score with it. Judging it on later rows is the caller's part.
+//!
+//! # Choices
+//!
+//! - Users are held out, not rows: rows of one user are alike, and a model that has seen the one knows the other.
+//! - Lost users are not weighted up: it ruins the probabilities and helps the ranking little.
+//! - Trees start from the loss rate of the training rows, so the first trees need not learn it.
+//! - At most 254 bins a feature, so that a row can be quantised to bytes when it is scored.
+
+mod boost;
+mod error;
+mod fit;
+mod params;
+mod rows;
+
+pub use boost::Round;
+pub use error::TrainError;
+pub use fit::{Fitted, HeldOut, fit};
+pub use params::Params;
+pub use rows::Rows;

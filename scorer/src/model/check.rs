@@ -64,8 +64,7 @@ fn objective_of(name: &str) -> Result<Objective, ModelError> {
 
 /// The margin of a base score: `5E-1`, or `[5E-1]` since XGBoost 3.1.
 ///
-/// For `binary:logitraw` it is the margin itself. For the others it is a probability; XGBoost keeps it off 0 and 1 by 1e-6
-/// and takes `-ln(1 / p - 1)` in `f32`.
+/// For `binary:logitraw` it is the margin itself, for the others a probability.
 fn base_margin(text: &str, objective: Objective) -> Result<f32, ModelError> {
     let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if inner.contains(',') {
@@ -78,8 +77,7 @@ fn base_margin(text: &str, objective: Objective) -> Result<f32, ModelError> {
     if !(0.0..=1.0).contains(&score) {
         return Err(damaged(format!("base_score is {score}, not a probability")));
     }
-    let score = score.clamp(1e-6, 1.0 - 1e-6);
-    Ok(-libm::log(f64::from(1.0 / score - 1.0)) as f32)
+    Ok(super::sigmoid::margin(score))
 }
 
 fn n_features(text: &str) -> Result<usize, ModelError> {

@@ -1,8 +1,10 @@
 //! Gradient-boosted trees as XGBoost means them: the loaded model and its plainest evaluation.
 
 mod check;
+mod elementary;
 mod error;
 mod file;
+mod sigmoid;
 mod ubj;
 
 #[cfg(test)]
@@ -11,6 +13,7 @@ mod tests;
 use std::path::Path;
 
 pub use error::ModelError;
+pub use sigmoid::probability;
 
 /// The largest number of features that a model may have.
 ///
@@ -206,14 +209,4 @@ impl Model {
         assert_eq!(row.len(), self.n_features(), "values in a row");
         self.trees.iter().fold(self.base_margin, |sum, tree| sum + tree.leaf(row))
     }
-}
-
-/// The probability that XGBoost's logistic objectives show for a margin (log-odds), within one unit in the last place.
-///
-/// The formula with its guards against overflow and division by zero is XGBoost's own (`Sigmoid` in `common/math.h`);
-/// the exponential is computed in `f64` and rounded, so that every machine gives the same bits.
-#[must_use]
-pub fn probability(margin: f32) -> f32 {
-    let exp = libm::exp(f64::from((-margin).min(88.7))) as f32;
-    1.0 / (exp + 1.0 + 1e-16)
 }

@@ -1,0 +1,123 @@
+//! Fitting on rows whose truth is known.
+
+#![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
+
+use trainer::{Params, Rows, TrainError, fit};
+use types::EventTime;
+
+/// Users of whom each has `each` rows; the loss depends on two of four features, one of them often missing.
+fn rows(users: u64, each: usize) -> Rows {
+    let mut state = 7_u64;
+    let mut share = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1_u64 << 24) as f32
+    };
+    let mut rows =
+        Rows { names: ["use", "age", "noise", "constant"].map(str::to_owned).to_vec(), ..Rows::default() };
+    for user in 0..users {
+        for month in 0..each {
+            let (using, age, noise) = (share(), share() * 100.0, share());
+            rows.values.extend([using, if share() < 0.4 { f32::NAN } else { age }, noise, 1.0]);
+            rows.lost.push(share() < if using < 0.3 { 0.6 } else { 0.05 } + age / 1_000.0);
+            rows.groups.push(user);
+            rows.as_of.push(EventTime(month as i64));
+        }
+    }
+    rows
+}
+
+fn margins(fitted: &trainer::Fitted, rows: &Rows) -> Vec<f32> {
+    (0..rows.len()).map(|row| fitted.model.margin(rows.row(row))).collect()
+}
+
+/// The mean margin of those lost minus that of those who stayed.
+fn gap(margins: &[f32], lost: &[bool]) -> f32 {
+    let mean = |outcome: bool| {
+        let of: Vec<f32> =
+            margins.iter().zip(lost).filter(|(_, l)| **l == outcome).map(|(m, _)| *m).collect();
+        of.iter().sum::<f32>() / of.len() as f32
+    };
+    mean(true) - mean(false)
+}
+
+#[test]
+fn it_learns_and_stops_when_held_out_users_gain_nothing() {
+    let rows = rows(1_500, 2);
+    let mut seen = Vec::new();
+    let params = Params { patience: 10, ..Params::default() };
+    let fitted = fit(&rows, &params, |round| seen.push(*round)).unwrap();
+
+    let last = seen.last().unwrap();
+    assert!(last.number < params.max_rounds, "stopped by itself after {}", last.number);
+    assert_eq!(last.number - last.best, 10, "{last:?}");
+    assert_eq!((fitted.rounds, fitted.model.trees().len()), (last.best, last.best as usize));
+    let least = seen.iter().min_by(|a, b| a.loss.unwrap().total_cmp(&b.loss.unwrap())).unwrap();
+    assert_eq!(least.number, last.best);
+
+    let held_out = fitted.held_out.as_ref().unwrap();
+    assert_eq!(fitted.rows + held_out.lost.len(), rows.len());
+    assert!(gap(&held_out.margins, &held_out.lost) > 1.0, "users it never saw are told apart");
+    assert_eq!(fitted.model.feature_names(), &rows.names[..]);
+}
+
+#[test]
+fn trees_start_from_the_loss_rate() {
+    let rows = rows(300, 1);
+    let fitted =
+        fit(&rows, &Params { held_out_share: 0.0, max_rounds: 1, ..Params::default() }, |_| {}).unwrap();
+    let rate = rows.loss_rate().unwrap();
+    assert_eq!((fitted.loss_rate, fitted.rows, &fitted.held_out), (rate, rows.len(), &None));
+    assert!((f64::from(fitted.model.base_margin()) - (rate / (1.0 - rate)).ln()).abs() < 1e-6);
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes_whatever_was_trained_before() {
+    let rows = rows(300, 1);
+    let params = Params { max_rounds: 20, ..Params::default() };
+    let first = fit(&rows, &params, |_| {}).unwrap();
+    fit(&rows, &Params { seed: 9, row_share: 0.3, ..params.clone() }, |_| {}).unwrap();
+    let second = fit(&rows, &params, |_| {}).unwrap();
+    assert!(first.json == second.json);
+    let other = fit(&rows, &Params { seed: 2, ..params }, |_| {}).unwrap();
+    assert!(first.json != other.json, "the seed is used");
+}
+
+#[test]
+fn a_row_that_counts_twice_is_two_rows() {
+    let weighted = Rows { weights: (0..100).map(|row| [0.0, 1.0, 2.0][row % 3]).collect(), ..rows(100, 1) };
+    let mut repeated = Rows { names: weighted.names.clone(), ..Rows::default() };
+    for row in (0..weighted.len()).flat_map(|row| std::iter::repeat_n(row, weighted.weights[row] as usize)) {
+        repeated.values.extend_from_slice(weighted.row(row));
+        repeated.lost.push(weighted.lost[row]);
+        repeated.groups.push(weighted.groups[row]);
+        repeated.as_of.push(weighted.as_of[row]);
+    }
+    let params = Params { row_share: 1.0, held_out_share: 0.0, max_rounds: 5, ..Params::default() };
+    let (a, b) = (fit(&weighted, &params, |_| {}).unwrap(), fit(&repeated, &params, |_| {}).unwrap());
+    assert_eq!(a.loss_rate, b.loss_rate);
+    for (a, b) in margins(&a, &weighted).iter().zip(margins(&b, &weighted)) {
+        assert!((a - b).abs() < 1e-2, "{a} and {b}");
+    }
+    let unweighted = fit(&Rows { weights: vec![], ..weighted.clone() }, &params, |_| {}).unwrap();
+    let apart =
+        margins(&a, &weighted).iter().zip(margins(&unweighted, &weighted)).any(|(a, u)| (a - u).abs() > 0.1);
+    assert!(apart, "weights matter");
+}
+
+#[test]
+fn little_data_is_fitted_without_holding_anybody_out() {
+    let mut few = rows(6, 1);
+    few.lost = vec![true, false, false, false, false, false];
+    let fitted =
+        fit(&few, &Params { max_rounds: 3, ..Params::default() }, |round| assert_eq!(round.loss, None))
+            .unwrap();
+    assert_eq!((fitted.rows, fitted.rounds, fitted.held_out), (6, 3, None));
+}
+
+#[test]
+fn infinities_are_refused() {
+    let mut bad = rows(50, 1);
+    bad.values[6] = f32::INFINITY;
+    let error = fit(&bad, &Params::default(), |_| {}).unwrap_err();
+    assert!(matches!(&error, TrainError::Infinite { row: 1, feature } if feature == "noise"), "{error}");
+}
