@@ -12,10 +12,14 @@ mod bundle;
 mod calibration;
 mod model;
 mod predict;
+mod reasons;
 mod registry;
+mod shap;
 
 pub use bundle::{Bands, Baseline, Bundle, BundleError, BundleParts, Manifest, Training};
 pub use calibration::{Calibration, FitError, Isotonic, IsotonicError, fit_beta, fit_isotonic, fit_platt};
 pub use model::{MAX_FEATURES, Model, ModelError, Node, Objective, Tree, probability};
 pub use predict::{Evaluator, Predictor, Scratch};
+pub use reasons::{reasons, sentence, top_reasons};
 pub use registry::{Entry, Registry, RegistryError, Role, Schedule};
+pub use shap::Shap;

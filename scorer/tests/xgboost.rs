@@ -3,9 +3,29 @@
 mod common;
 
 use common::{Case, cases, fixtures, ulps_apart};
-use scorer::{Evaluator, Model, Objective, Predictor, probability};
+use scorer::{Evaluator, Model, Objective, Predictor, Shap, probability};
+
+/// SHAP values and the bias within 1e-5; together they are the margin.
+fn check_contributions(case: &Case) {
+    let mut shap = Shap::new(&case.model);
+    let mut effects = vec![0.0; case.model.n_features()];
+    for (number, (row, expected)) in case.rows().zip(&case.contributions).enumerate() {
+        let bias = shap.explain(row, &mut effects);
+        for (feature, (&ours, &theirs)) in effects.iter().chain([&bias]).zip(expected).enumerate() {
+            assert!(
+                (ours - theirs).abs() <= 1e-5,
+                "{} row {number} feature {feature}: {ours} {theirs}",
+                case.name
+            );
+        }
+        let sum: f64 = effects.iter().chain([&bias]).map(|&effect| f64::from(effect)).sum();
+        let margin = f64::from(case.model.margin(row));
+        assert!((sum - margin).abs() < 1e-5, "{} row {number}: {sum} {margin}", case.name);
+    }
+}
 
 fn check(case: &Case) {
+    check_contributions(case);
     for (number, (row, &expected)) in case.rows().zip(&case.margins).enumerate() {
         let margin = case.model.margin(row);
         assert_eq!(margin.to_bits(), expected.to_bits(), "{} row {number}: {margin} {expected}", case.name);
