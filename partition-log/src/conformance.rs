@@ -84,6 +84,18 @@ pub fn drain(reader: &mut dyn PartitionReader) -> Vec<Row> {
     }
 }
 
+/// Bytes that no codec makes smaller.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let step = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    std::iter::repeat_with(step).take(len).collect()
+}
+
 /// Checks that a partition gives exactly the numbers that `append` wrote.
 fn assert_numbers(log: &SharedLog, topic: &str, numbers: std::ops::Range<u64>) {
     let rows = drain(&mut *log.reader(topic, P0, Offset(numbers.start)).unwrap());
@@ -324,7 +336,7 @@ fn offsets_by_time(log: &SharedLog, topic: &str) {
 fn large_records(log: &SharedLog, topic: &str) {
     create(log, topic);
     let mut writer = writer(log, topic);
-    let value: Vec<u8> = (0..10 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let value = noise(10 << 20);
     writer.append(EventTime(0), b"a", b"small", &[]).unwrap();
     writer.append(EventTime(0), b"b", &value, &[]).unwrap();
     writer.append(EventTime(0), b"c", b"small", &[]).unwrap();
@@ -407,7 +419,7 @@ fn retention_keeps_the_floor(log: &SharedLog, topic: &str) {
     create(log, topic);
     let mut writer = writer(log, topic);
     // Ten portions, if the backend makes one as soon as it can: a million bytes each, timestamps 0 to 9.
-    let value = vec![1; 100_000];
+    let value = noise(100_000);
     for portion in 0..10 {
         for _ in 0..10 {
             writer.append(EventTime(portion), b"", &value, &[]).unwrap();

@@ -58,8 +58,9 @@ impl Default for LogOptions {
 ///
 /// # Errors
 /// [`LogError::BadPlace`] if the text names no place that this build can open.
-pub fn open(place: &str, _options: &LogOptions) -> Result<SharedLog, LogError> {
+pub fn open(place: &str, options: &LogOptions) -> Result<SharedLog, LogError> {
     match place.split_once(':') {
+        Some(("file", dir)) if !dir.is_empty() => Ok(Arc::new(crate::FileLog::new(dir, options.clone()))),
         Some(("kafka", _)) => {
             Err(LogError::BadPlace(format!("`{place}`: this build has no Kafka backend; use file:DIR")))
         }

@@ -1,5 +1,6 @@
 //! The places where topics can live.
 
+pub mod file;
 pub mod memory;
 
 use crate::{LogError, TopicConfig};

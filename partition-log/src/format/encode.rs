@@ -69,6 +69,12 @@ impl BatchBuilder {
         Offset(self.base_offset.0 + self.count as u64)
     }
 
+    /// The first record's timestamp; `None` if the batch is empty.
+    #[must_use]
+    pub fn first(&self) -> Option<EventTime> {
+        (self.count > 0).then_some(EventTime(self.base_timestamp))
+    }
+
     /// The newest timestamp and the offset of the first record that has it; `None` if the batch is empty.
     #[must_use]
     pub fn newest(&self) -> Option<(EventTime, Offset)> {

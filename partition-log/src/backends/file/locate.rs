@@ -1,0 +1,92 @@
+//! Finding things without a writer's knowledge: what is visible, and where a batch lies.
+
+use std::path::Path;
+
+use types::Offset;
+
+use super::checkpoint::{CheckpointFile, Place};
+use super::index::{Position, read_all};
+use super::names::{INDEX, LOG, segment_path, segments};
+use super::scan::{Partition, Scan, ScanError};
+use crate::{Bounds, LogError};
+
+/// The last index entry before or at `target` that the `.log` confirms, or the segment's beginning: where to scan from,
+/// and the offset that is there.
+pub(super) fn scan_start(
+    partition: &Partition,
+    base: Offset,
+    target: Offset,
+) -> Result<(u64, Offset), LogError> {
+    let index = segment_path(&partition.dir, base, INDEX);
+    let entries = read_all::<Position>(&index, base)?.unwrap_or_default();
+    let before = entries.partition_point(|entry| entry.offset <= target);
+    let Some(entry) = before.checked_sub(1).map(|i| entries[i]) else {
+        return Ok((0, base));
+    };
+    Ok(confirm(partition, base, entry)?.map_or((0, base), |offset| (entry.position, offset)))
+}
+
+/// The base offset of the batch that an index entry points at; `None` if no such batch is there: the index is stale.
+pub(super) fn confirm(
+    partition: &Partition,
+    base: Offset,
+    entry: Position,
+) -> Result<Option<Offset>, LogError> {
+    // Whatever base offset stands there is taken as the expected one: only the entry is in question.
+    let loose = Partition { dense: false, ..partition.clone() };
+    let mut scan = Scan::open(&loose, segment_path(&partition.dir, base, LOG), entry.position, base)?;
+    match scan.next_header() {
+        // Older brokers gave a batch of batches one entry: the entry's offset may lie behind the first one's last.
+        Ok(Some(h))
+            if h.last_offset() == entry.offset || (!partition.dense && h.base_offset <= entry.offset) =>
+        {
+            Ok(Some(h.base_offset))
+        }
+        Ok(_) | Err(ScanError::Bad(_)) => Ok(None),
+        Err(ScanError::Io(error)) => Err(error),
+    }
+}
+
+/// What can be read of a partition, found without having it open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    pub(super) start: Offset,
+    pub(super) visible: Place,
+}
+
+impl View {
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { start: self.start, end: self.visible.offset.max(self.start) }
+    }
+}
+
+/// The visible part by the checkpoint; without one (a folder copied from a broker) or where the files are shorter than it
+/// says (a loss of power, not yet recovered), up to the last whole batch.
+pub(super) fn view(partition: &Partition, checkpoint: Option<&CheckpointFile>) -> Result<View, LogError> {
+    let bases = segments(&partition.dir)?;
+    let (Some(&start), Some(&last)) = (bases.first(), bases.last()) else {
+        return Ok(View { start: Offset::ZERO, visible: Place::default() });
+    };
+    if let Some(checkpoint) = checkpoint.map(CheckpointFile::read).transpose()?.flatten() {
+        let visible = checkpoint.visible;
+        if is_there(&partition.dir, visible) {
+            return Ok(View { start, visible });
+        }
+    }
+    let (position, offset) = scan_start(partition, last, Offset(u64::MAX))?;
+    let mut scan = Scan::open(partition, segment_path(&partition.dir, last, LOG), position, offset)?;
+    loop {
+        match scan.next_batch() {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(ScanError::Bad(_)) => break,
+            Err(ScanError::Io(error)) => return Err(error),
+        }
+    }
+    Ok(View { start, visible: Place { offset: scan.expected, segment: last, position: scan.position } })
+}
+
+/// Whether the segment of a place is long enough to hold it.
+pub(super) fn is_there(partition_dir: &Path, place: Place) -> bool {
+    let path = segment_path(partition_dir, place.segment, LOG);
+    path.metadata().is_ok_and(|file| file.len() >= place.position)
+}
