@@ -1,9 +1,12 @@
 //! Feature specs, exact sliding windows per user, and their durable state.
 
+pub mod spec;
 pub mod state;
 pub mod store;
+mod window;
 
-pub use state::{DecodeStateError, StateValue};
+pub use spec::{Spec, SpecError, SpecHash, Tick};
+pub use state::{Applied, DecodeStateError, StateValue, UserState};
 pub use store::{
     Commit, PartitionStore, Pressure, SlotId, Store, StoreError, StoreIdentity, StoreOptions, SweepCursor,
 };

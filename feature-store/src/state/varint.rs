@@ -1,0 +1,96 @@
+//! Variable-length integers: seven bits a byte, the lowest first, the high bit set on all but the last; signed ones zig-zag.
+
+/// Appends `v` in 1 to 10 bytes.
+pub(crate) fn put(out: &mut Vec<u8>, v: u64) {
+    put_wide(out, u128::from(v));
+}
+
+/// Appends `v` in 1 to 19 bytes.
+pub(crate) fn put_wide(out: &mut Vec<u8>, mut v: u128) {
+    while v >= 0x80 {
+        out.push(v as u8 | 0x80);
+        v >>= 7;
+    }
+    out.push(v as u8);
+}
+
+/// Reads what [`put`] wrote and moves `at` behind it. `None` if the bytes end first; bits beyond 64 are lost.
+#[inline]
+pub(crate) fn get(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let first = *bytes.get(*at)?;
+    *at += 1;
+    if first < 0x80 {
+        return Some(u64::from(first));
+    }
+    let mut v = u64::from(first & 0x7f);
+    let mut shift = 7;
+    loop {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        v |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if byte < 0x80 {
+            return Some(v);
+        }
+        shift += 7;
+    }
+}
+
+/// Reads what [`put_wide`] wrote; as [`get`].
+pub(crate) fn get_wide(bytes: &[u8], at: &mut usize) -> Option<u128> {
+    let mut v = 0_u128;
+    let mut shift = 0;
+    loop {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        v |= u128::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if byte < 0x80 {
+            return Some(v);
+        }
+        shift += 7;
+    }
+}
+
+/// How many bytes [`put`] writes.
+pub(crate) const fn len(v: u64) -> usize {
+    (70 - (v | 1).leading_zeros() as usize) / 7
+}
+
+/// Small absolute values become small unsigned ones.
+pub(crate) const fn zigzag(v: i64) -> u64 {
+    ((v << 1) ^ (v >> 63)) as u64
+}
+
+pub(crate) const fn unzigzag(v: u64) -> i64 {
+    (v >> 1) as i64 ^ -((v & 1) as i64)
+}
+
+pub(crate) const fn zigzag_wide(v: i128) -> u128 {
+    ((v << 1) ^ (v >> 127)) as u128
+}
+
+pub(crate) const fn unzigzag_wide(v: u128) -> i128 {
+    (v >> 1) as i128 ^ -((v & 1) as i128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn numbers_read_back(v: u64, bits in 0..64_u32, wide: i128, wide_bits in 0..128_u32) {
+            let (v, wide) = (v >> bits, wide >> wide_bits);
+            let mut out = Vec::new();
+            put(&mut out, v);
+            proptest::prop_assert_eq!(out.len(), len(v));
+            put_wide(&mut out, zigzag_wide(wide));
+            put(&mut out, zigzag(v as i64));
+            let mut at = 0;
+            proptest::prop_assert_eq!(get(&out, &mut at), Some(v));
+            proptest::prop_assert_eq!(get_wide(&out, &mut at).map(unzigzag_wide), Some(wide));
+            proptest::prop_assert_eq!(get(&out, &mut at).map(unzigzag), Some(v as i64));
+            proptest::prop_assert_eq!(at, out.len());
+            proptest::prop_assert_eq!(get(&out, &mut at), None);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Counts, sums and life words of one user, and the cursors that keep them up to date.
+
+use crate::spec::Plan;
+use crate::spec::plan::{CURSORS_AT, CellKind, ENDLESS, LifeKind, SeriesKind, Update};
+use crate::state::log::{EventLog, Moved, Place};
+use crate::state::record::Record;
+
+use super::series::Series;
+
+/// A user's derived numbers: words as laid out by the plan, and series. Empty until built.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cells {
+    words: Vec<i64>,
+    series: Vec<Series>,
+}
+
+impl Cells {
+    pub(crate) const EMPTY: Self = Self { words: Vec::new(), series: Vec::new() };
+
+    #[inline]
+    pub(crate) const fn is_built(&self) -> bool {
+        !self.words.is_empty()
+    }
+
+    /// The as-of time up to which the cursors have come.
+    #[inline]
+    pub(crate) fn at(&self) -> i64 {
+        self.words[0]
+    }
+
+    pub(crate) fn words(&self) -> &[i64] {
+        &self.words
+    }
+
+    pub(crate) fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let series: usize = self.series.iter().map(|s| size_of::<Series>() + s.heap_bytes()).sum();
+        self.words.capacity() * 8 + series
+    }
+
+    /// Computes everything as of T from the log and the life words of what was dropped from it. O(records).
+    pub(crate) fn build(&mut self, plan: &Plan, log: &EventLog, dropped: &[i64], at: i64) {
+        self.words.clear();
+        self.words.reserve_exact(plan.words);
+        self.words.resize(plan.life_at, 0);
+        // Of another length they would be another spec's.
+        let fits = dropped.len() == plan.life_start.len();
+        self.words.extend_from_slice(if fits { dropped } else { &plan.life_start });
+        self.words[0] = at;
+        for window in 0..plan.spans.len() {
+            self.set_cursor(window, Place::END);
+        }
+        let fits = self.series.len() == plan.series.len()
+            && self.series.iter_mut().zip(&plan.series).all(|(series, p)| series.reset(p.kind));
+        if !fits {
+            self.series = plan.series.iter().map(|p| Series::new(p.kind)).collect();
+        }
+        log.each(plan, log.head(), |place, record| {
+            if record.ts > at {
+                return false;
+            }
+            self.add(plan, place, record);
+            true
+        });
+    }
+
+    /// Takes a record in that has just been put into the log, at its place; `moved` is what that did to the places of others.
+    pub(crate) fn insert(&mut self, plan: &Plan, place: Place, record: &Record, moved: Moved) {
+        self.shift(plan, moved);
+        self.add(plan, place, record);
+    }
+
+    #[inline]
+    fn add(&mut self, plan: &Plan, place: Place, record: &Record) {
+        let rule = &plan.rules[record.rule];
+        let at = self.words[0];
+        // From the longest: what does not fall into a window falls into no shorter one.
+        for (window, span) in plan.spans.iter().enumerate().rev() {
+            if record.ts <= at - span {
+                break;
+            }
+            // The cursor stands at the window's first record: at this one if it comes before.
+            let (ts, _) = self.cursor(window);
+            if record.ts < ts {
+                self.set_cursor(window, place);
+            }
+            let updates = usize::from(rule.bounds[window])..usize::from(rule.bounds[window + 1]);
+            for update in &rule.updates[updates] {
+                if record.meets(update.condition) {
+                    self.enter(record, update, window);
+                }
+            }
+        }
+        absorb_life(plan, &mut self.words[plan.life_at..], record);
+        for update in &rule.series {
+            let p = plan.series[usize::from(update.series)];
+            let out_of_sight = at - p.reach;
+            if record.ts <= out_of_sight || !record.meets(update.condition) {
+                continue;
+            }
+            let series = &mut self.series[usize::from(update.series)];
+            match p.kind {
+                SeriesKind::Max if record.has(update.slot) => {
+                    series.add_value(record.ts, record.max(update.slot))
+                }
+                SeriesKind::Min if record.has(update.slot) => {
+                    series.add_value(record.ts, record.min(update.slot).wrapping_neg())
+                }
+                SeriesKind::Days | SeriesKind::Sessions { .. } => {
+                    series.add_time(p.kind, record.first, record.ts)
+                }
+                _ => {}
+            }
+            series.forget_up_to(out_of_sight);
+        }
+    }
+
+    #[inline]
+    fn enter(&mut self, record: &Record, update: &Update, window: usize) {
+        let word = usize::from(update.word);
+        match update.kind {
+            CellKind::Count => self.words[word] = self.words[word].wrapping_add(i64::from(record.n)),
+            _ if !record.has(update.slot) => {}
+            CellKind::Values => self.words[word] = self.words[word].wrapping_add(i64::from(record.n)),
+            CellKind::Sum => add_wide(&mut self.words, word, record.sum(update.slot)),
+            CellKind::Squares => add_wide(&mut self.words, word, record.squares(update.slot)),
+            CellKind::Distinct => {
+                let series = &mut self.series[usize::from(update.series)];
+                for text in record.texts(update.slot) {
+                    self.words[word] =
+                        self.words[word].wrapping_add(i64::from(series.admit(*text, record.ts, window)));
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn leave(
+        words: &mut [i64],
+        series: &mut [Series],
+        record: &Record,
+        update: &Update,
+        window: usize,
+        after: i64,
+    ) {
+        let word = usize::from(update.word);
+        match update.kind {
+            CellKind::Count => words[word] = words[word].wrapping_sub(i64::from(record.n)),
+            _ if !record.has(update.slot) => {}
+            CellKind::Values => words[word] = words[word].wrapping_sub(i64::from(record.n)),
+            CellKind::Sum => add_wide(words, word, record.sum(update.slot).wrapping_neg()),
+            CellKind::Squares => add_wide(words, word, record.squares(update.slot).wrapping_neg()),
+            CellKind::Distinct => {
+                let series = &mut series[usize::from(update.series)];
+                for text in record.texts(update.slot) {
+                    words[word] = words[word].wrapping_sub(i64::from(series.dismiss(*text, after, window)));
+                }
+            }
+        }
+    }
+
+    /// Moves T forward: each window lets go of the records that it leaves. Amortised O(1) per record and window.
+    pub(crate) fn advance(&mut self, plan: &Plan, log: &EventLog, at: i64) {
+        self.words[0] = at;
+        for (window, span) in plan.spans.iter().enumerate() {
+            let after = at - span;
+            let (ts, body) = self.cursor(window);
+            if ts > after {
+                continue;
+            }
+            let mut place = Place { ts, at: body };
+            let mut record = Record::new();
+            while place.ts <= after {
+                let Some(next) = log.read(plan, place, &mut record) else {
+                    place = Place::END;
+                    break;
+                };
+                let rule = &plan.rules[record.rule];
+                let updates = usize::from(rule.bounds[window])..usize::from(rule.bounds[window + 1]);
+                for update in &rule.updates[updates] {
+                    if record.meets(update.condition) {
+                        Self::leave(&mut self.words, &mut self.series, &record, update, window, after);
+                    }
+                }
+                place = next;
+            }
+            self.set_cursor(window, place);
+        }
+    }
+
+    /// The log's places moved.
+    pub(crate) fn shift(&mut self, plan: &Plan, moved: Moved) {
+        if moved.by == 0 {
+            return;
+        }
+        for window in 0..plan.spans.len() {
+            let (ts, mut at) = self.cursor(window);
+            moved.shift(&mut at);
+            self.set_cursor(window, Place { ts, at });
+        }
+    }
+
+    #[inline]
+    fn cursor(&self, window: usize) -> (i64, u32) {
+        let at = CURSORS_AT + 2 * window;
+        (self.words[at], self.words[at + 1] as u32)
+    }
+
+    #[inline]
+    fn set_cursor(&mut self, window: usize, place: Place) {
+        let at = CURSORS_AT + 2 * window;
+        self.words[at] = place.ts;
+        self.words[at + 1] = i64::from(place.at);
+    }
+}
+
+/// Takes a record into life words. Records may come in any order; of the same time, the later arrival must come later.
+#[inline]
+pub(crate) fn absorb_life(plan: &Plan, life: &mut [i64], record: &Record) {
+    for update in &plan.rules[record.rule].life {
+        if !record.meets(update.condition) {
+            continue;
+        }
+        let (word, slot) = (usize::from(update.word), update.slot);
+        match update.kind {
+            LifeKind::Count => life[word] = life[word].wrapping_add(i64::from(record.n)),
+            LifeKind::First => life[word] = life[word].min(record.first),
+            LifeKind::Last => life[word] = life[word].max(record.ts),
+            _ if !record.has(slot) => {}
+            LifeKind::Values => life[word] = life[word].wrapping_add(i64::from(record.n)),
+            LifeKind::Sum => add_wide(life, word, record.sum(slot)),
+            LifeKind::Squares => add_wide(life, word, record.squares(slot)),
+            LifeKind::Min => life[word] = life[word].min(record.min(slot)),
+            LifeKind::Max => life[word] = life[word].max(record.max(slot)),
+            LifeKind::LastValue => {
+                if record.ts >= life[word] {
+                    life[word] = record.ts;
+                    life[word + 1] = record.last(slot);
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+fn add_wide(words: &mut [i64], at: usize, by: i128) {
+    let sum = wide(words, at).wrapping_add(by);
+    words[at] = sum as i64;
+    words[at + 1] = (sum >> 64) as i64;
+}
+
+/// The i128 in two words, the lower one first.
+#[inline]
+pub(super) fn wide(words: &[i64], at: usize) -> i128 {
+    i128::from(words[at + 1]) << 64 | i128::from(words[at] as u64)
+}
+
+/// The time behind which a window that ends at `at` sees.
+#[inline]
+pub(super) const fn begin(at: i64, span: i64) -> i64 {
+    if span == ENDLESS { i64::MIN } else { at - span }
+}
