@@ -185,7 +185,7 @@ impl Reference {
             "max" => values.iter().max().map_or(f32::NAN, |v| (*v as f64 / unit) as f32),
             "last" => {
                 let last = if window.is_some() {
-                    groups().filter_map(|g| g.events.last().and_then(|e| e.watch)).next_back()
+                    groups().filter_map(|g| g.events.last().and_then(|e| e.watch)).last()
                 } else {
                     let live = self.within(i64::MIN, at).filter(|g| takes(&g.events[0]));
                     live.filter_map(|g| g.events.last().and_then(|e| e.watch))
