@@ -1,6 +1,8 @@
 //! The store as its caller sees it.
 
+mod faults;
 mod model;
+mod process;
 mod single;
 
 use std::collections::BTreeMap;
