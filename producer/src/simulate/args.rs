@@ -1,9 +1,10 @@
 //! What the simulator can be told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::service::Setting;
 use crate::cli::OutputArgs;
 
 /// A simulated subscription streaming service.
@@ -28,4 +29,29 @@ pub struct SimulateArgs {
     /// Where and how fast the events go.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+impl SimulateArgs {
+    /// What the simulation depends on.
+    #[must_use]
+    pub fn setting(&self) -> Setting {
+        Setting { users: self.users, days: self.days, seed: self.seed, start: self.start }
+    }
+
+    /// The truth file; `None` if none is wanted.
+    #[must_use]
+    pub fn truth_path(&self) -> Option<PathBuf> {
+        const NAME: &str = "truth.csv.zst";
+        match &self.truth {
+            Some(path) if path.as_os_str() == "none" => None,
+            Some(path) => Some(path.clone()),
+            // Beside a log that is no folder of this machine, the folder at hand.
+            None => Some(
+                self.output
+                    .to
+                    .strip_prefix("file:")
+                    .map_or_else(|| NAME.into(), |dir| Path::new(dir).join(NAME)),
+            ),
+        }
+    }
 }

@@ -95,7 +95,7 @@ pub const ACTIVITY_SHARE: [f64; ACTIVITIES] = [0.35, 0.40, 0.25];
 pub const PLAN_SHARE: [[f64; PLANS]; ACTIVITIES] =
     [[0.55, 0.35, 0.10], [0.40, 0.42, 0.18], [0.25, 0.45, 0.30]];
 /// The chance of each mood on the first day.
-pub const FIRST_MOOD: [f64; MOODS] = [0.45, 0.37, 0.14, 0.04, 0.0];
+pub const FIRST_MOOD: [f64; MOODS] = [0.48, 0.38, 0.11, 0.03, 0.0];
 /// The chance of each mood on the day of a return.
 pub const RETURN_MOOD: [f64; MOODS] = [0.35, 0.40, 0.20, 0.05, 0.0];
 /// The chance that one who has left returns on a day.
@@ -120,18 +120,18 @@ const PLAN_CHANGE: [[f64; 2]; MOODS] =
     [[0.0020, 0.0004], [0.0007, 0.0010], [0.0003, 0.0035], [0.0001, 0.0050], [0.0, 0.0040]];
 /// Mood today (row) to mood tomorrow (column), where no renewal falls due.
 const MOOD_CHANGE: [[f64; MOODS]; MOODS] = [
-    [0.982, 0.014, 0.004, 0.000, 0.00],
-    [0.010, 0.977, 0.012, 0.001, 0.00],
-    [0.004, 0.016, 0.955, 0.025, 0.00],
-    [0.000, 0.008, 0.012, 0.980, 0.00],
-    [0.030, 0.070, 0.040, 0.020, 0.84],
+    [0.9900, 0.0080, 0.0020, 0.0000, 0.00],
+    [0.0070, 0.9882, 0.0045, 0.0003, 0.00],
+    [0.0040, 0.0120, 0.9700, 0.0140, 0.00],
+    [0.0010, 0.0040, 0.0070, 0.9880, 0.00],
+    [0.0300, 0.0600, 0.0400, 0.0300, 0.84],
 ];
 /// The chance that a renewal fails on the day it falls due, by the mood before. Payment trouble begins in no other way.
-const PAYMENT_FAILS: [f64; MOODS] = [0.012, 0.015, 0.022, 0.035, 0.0];
+const PAYMENT_FAILS: [f64; MOODS] = [0.006, 0.008, 0.015, 0.030, 0.0];
 /// The chance that a failed payment is tried again, and fails again, on a later day of payment trouble.
 pub const RETRY: f64 = 0.40;
 /// The chance of cancelling on a day, by mood.
-const HAZARD: [f64; MOODS] = [0.00010, 0.00030, 0.0018, 0.0190, 0.045];
+const HAZARD: [f64; MOODS] = [0.000_02, 0.000_10, 0.0008, 0.028, 0.040];
 /// What the plan makes of that.
 const HAZARD_BY_PLAN: [f64; PLANS] = [1.15, 1.0, 0.8];
 

@@ -82,7 +82,7 @@ pub struct User {
 }
 
 /// How a user's time as a customer begins on a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Start {
     /// For the first time.
     Signup,

@@ -1,0 +1,33 @@
+//! The binary `producer`: parses its arguments, runs one command, says how it went.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use producer::cli::{Cli, Command};
+use telemetry::{LogFormat, LogTo, Shutdown};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("producer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    telemetry::init_tracing(LogFormat::Plain, LogTo::Stderr)?;
+    let shutdown = Shutdown::new();
+    shutdown.listen(|| {})?;
+    match cli.command {
+        Command::Simulate(args) => {
+            let summary = producer::simulate::run(&args, &shutdown)?;
+            if args.output.json {
+                println!("{}", serde_json::to_string(&summary)?);
+            }
+        }
+    }
+    Ok(())
+}
