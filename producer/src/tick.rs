@@ -52,7 +52,7 @@ impl TickPlan {
         tick.plus(self.every)
     }
 
-    /// The moment at which a tick counts as passed; its record has this as its time of arrival.
+    /// The moment at which a tick counts as passed.
     #[must_use]
     pub const fn due(&self, tick: EventTime) -> EventTime {
         tick.plus(self.grace)

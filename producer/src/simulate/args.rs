@@ -10,7 +10,7 @@ use crate::cli::OutputArgs;
 /// A simulated subscription streaming service.
 #[derive(Debug, Clone, Args)]
 pub struct SimulateArgs {
-    /// How many users ever sign up. Four in five do within the first thirty days.
+    /// How many users ever sign up. Five in six do within the first thirty days.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub users: u32,
     /// How many days to simulate. More days of the same seed go on where fewer ended.

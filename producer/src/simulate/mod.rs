@@ -24,3 +24,6 @@ pub mod user;
 pub use args::SimulateArgs;
 pub use run::{SimulateError, Summary, run, write};
 pub use service::Setting;
+
+#[cfg(test)]
+mod tests;

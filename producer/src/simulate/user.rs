@@ -25,9 +25,9 @@ pub struct Traits {
     pub channel: u8,
 }
 
-/// Four in five users sign up in the first so many days; nobody signs up twice.
+/// Most users sign up in the first so many days, a third of those on the very first.
 const LAUNCH_DAYS: u32 = 30;
-const LAUNCH_SHARE: f64 = 0.8;
+const LAUNCH_SHARE: f64 = 0.85;
 /// The mean number of days after the launch in which the others do.
 const LATER_DAYS: f64 = 90.0;
 
@@ -38,7 +38,8 @@ impl Traits {
         use super::catalogue::{CHANNELS, COUNTRIES, DEVICES, HABITS};
         let mut draws = seeded.traits(user);
         let join_day = if draws.chance(LAUNCH_SHARE) {
-            draws.below(LAUNCH_DAYS)
+            let unit = draws.unit();
+            (f64::from(LAUNCH_DAYS) * unit * unit * unit) as u32
         } else {
             let wait = -LATER_DAYS * libm::log(1.0 - draws.unit());
             LAUNCH_DAYS.saturating_add(wait as u32)

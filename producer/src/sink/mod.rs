@@ -255,7 +255,7 @@ impl EventSink {
             && TICKING_TIMES.contains(&ts)
             && ts <= arrival.plus(Millis::DAY)
         {
-            self.pass_ticks(ts)?;
+            self.pass_ticks(ts, arrival)?;
         }
         self.batch.events += 1;
         self.batch.hour = hour_of(arrival);
@@ -294,10 +294,12 @@ impl EventSink {
     /// # Errors
     /// If the log cannot be written.
     pub fn flush_ticks_until(&mut self, now: EventTime) -> Result<(), SinkError> {
-        if self.passed.is_some() { self.pass_ticks(now) } else { Ok(()) }
+        if self.passed.is_some() { self.pass_ticks(now, EventTime::MIN) } else { Ok(()) }
     }
 
-    fn pass_ticks(&mut self, ts: EventTime) -> Result<(), SinkError> {
+    /// Writes the ticks that `ts` has passed. Their records have the time of `arrival`, as that of the event that passes them,
+    /// which keeps record times in order; or that at which they were due, if it is later.
+    fn pass_ticks(&mut self, ts: EventTime, arrival: EventTime) -> Result<(), SinkError> {
         let passed = self.ticks.passed_by(ts);
         if self.passed.is_some_and(|before| before >= passed) {
             return Ok(());
@@ -307,7 +309,7 @@ impl EventSink {
             while next <= passed {
                 self.value.clear();
                 tick_event(next).encode(&mut self.value);
-                partition.writer.append(self.ticks.due(next), b"", &self.value, &[])?;
+                partition.writer.append(arrival.max(self.ticks.due(next)), b"", &self.value, &[])?;
                 partition.last_tick = Some(next);
                 self.totals.tick_records += 1;
                 next = self.ticks.after(next);
