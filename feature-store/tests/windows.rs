@@ -285,8 +285,13 @@ fn run(cap: usize, steps: &[Step], read_each: bool) {
     assert_eq!(state.is_approximate(), reference.compacted);
 }
 
+/// Few by default, so that tests stay quick; `PROPTEST_CASES` asks for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(48)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn every_column_equals_the_reference(steps in steps(150)) {

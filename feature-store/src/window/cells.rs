@@ -193,7 +193,7 @@ impl Cells {
 
     /// The log's places moved.
     pub(crate) fn shift(&mut self, plan: &Plan, moved: Moved) {
-        if moved.by == 0 {
+        if moved.by == 0 || !self.is_built() {
             return;
         }
         for window in 0..plan.spans.len() {
