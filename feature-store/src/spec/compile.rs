@@ -59,6 +59,35 @@ impl<'a> Compiler<'a> {
             rule.bounds.push(updates.len() as u16);
             rule.updates = updates.iter().map(|(_, update)| *update).collect();
         }
+        self.bands();
+    }
+
+    /// Chains the cells of the same thing over ever longer windows.
+    fn bands(&mut self) {
+        let mut cells: Vec<_> = self.cells.iter().filter(|(kind, ..)| *kind != CellKind::Distinct).collect();
+        cells.sort_by_key(|(_, _, window, _)| *window);
+        for (i, (kind, source, window, word)) in cells.iter().enumerate() {
+            let longer = cells[i + 1..].iter().find(|(k, s, w, _)| k == kind && s == source && w > window);
+            if let Some((.., next)) = longer {
+                self.plan.sums.push((*word, *next, matches!(kind, CellKind::Sum | CellKind::Squares)));
+            }
+        }
+        let chained: std::collections::BTreeMap<usize, usize> =
+            self.plan.sums.iter().map(|(from, to, _)| (*to, *from)).collect();
+        let window_of =
+            |word: usize| self.cells.iter().find(|(.., w)| *w == word).map_or(0, |(_, _, window, _)| *window);
+        for rule in &mut self.plan.rules {
+            rule.band_bounds.push(0);
+            for band in 0..self.plan.spans.len() {
+                // Of each chain the first cell whose window is not shorter than the band; texts count in each window on their own.
+                let first = |u: &&Update| {
+                    let shorter = chained.get(&usize::from(u.word)).map(|word| window_of(*word));
+                    usize::from(u.window) >= band && shorter.is_none_or(|window| window < band)
+                };
+                rule.bands.extend(rule.updates.iter().filter(first));
+                rule.band_bounds.push(rule.bands.len() as u16);
+            }
+        }
     }
 
     fn feature(&mut self, f: &Feature) -> Read {
@@ -146,7 +175,8 @@ impl<'a> Compiler<'a> {
             _ => 0,
         };
         for (rule, condition, slot) in self.uses(source) {
-            self.updates[rule].push((at, Update { kind, condition, slot, word: word as u16, series }));
+            self.updates[rule]
+                .push((at, Update { kind, condition, slot, word: word as u16, series, window: at as u8 }));
         }
         word
     }

@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     /// Lengths of the windows that have cells, ascending.
     pub(crate) spans: Vec<i64>,
     pub(crate) words: usize,
+    /// After a walk, in this order: adds the first cell to the second, the same one over the next longer window; whether it is a wide one.
+    pub(crate) sums: Vec<(usize, usize, bool)>,
     /// Where the life words begin.
     pub(crate) life_at: usize,
     /// What the life words are before the first event.
@@ -56,6 +58,10 @@ pub(crate) struct Rule {
     /// By window; `updates[bounds[k]..bounds[k + 1]]` are window k's.
     pub(crate) updates: Vec<Update>,
     pub(crate) bounds: Vec<u16>,
+    /// What a walk over all events does with one that falls into window k and no shorter one: it counts in the shortest window from k
+    /// on that has the cell, and [`Plan::sums`] carries it to the longer ones.
+    pub(crate) bands: Vec<Update>,
+    pub(crate) band_bounds: Vec<u16>,
     pub(crate) life: Vec<LifeUpdate>,
     pub(crate) series: Vec<SeriesUpdate>,
 }
@@ -88,6 +94,7 @@ pub(crate) struct Update {
     pub(crate) slot: u8,
     pub(crate) word: u16,
     pub(crate) series: u16,
+    pub(crate) window: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

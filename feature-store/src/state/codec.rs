@@ -4,7 +4,7 @@
 //! u8 1, u8 flags (1 seen, 2 ended, 4 approximate, 8 turned,
 //!             16 dropped, 32 dropped last ended), u8 tag
 //! if seen:    varints: newest (zig-zag), newest - first_seen, [if turned: newest - turned], [if dropped: newest - last dropped], fresh
-//!             lateness cutoff: newest - cutoff;  number of ids, then per id: varint(newest - ts), u64 LE hash
+//!             number of ids;  if any: newest - cutoff, then per id: varint(newest - ts), u64 LE hash
 //!             number of life words of dropped records, then each (zig-zag)
 //!             records;  if any: newest - first record's ts, newest - last record's ts, the log's bytes up to the checksum
 //! u32 LE      lower half of xxh3-64 of all before it
@@ -55,9 +55,11 @@ impl StateValue for UserState {
                 back(out, self.dropped_last);
             }
             put(out, u64::from(self.fresh));
-            back(out, self.ids.cutoff());
-            let ids = self.ids.sorted();
+            let ids = self.ids.as_ref().map_or_else(Vec::new, |ids| ids.sorted());
             put(out, ids.len() as u64);
+            if let Some(recent) = self.ids.as_ref().filter(|_| !ids.is_empty()) {
+                back(out, recent.cutoff());
+            }
             for (ts, hash) in ids {
                 back(out, ts);
                 out.extend_from_slice(&hash.to_le_bytes());
@@ -88,7 +90,8 @@ impl StateValue for UserState {
     }
 
     fn heap_bytes(&self) -> usize {
-        self.log.heap_bytes() + self.dropped.len() * 8 + self.ids.heap_bytes() + self.cells.heap_bytes()
+        let ids = self.ids.as_ref().map_or(0, |ids| size_of::<RecentIds>() + ids.heap_bytes());
+        self.log.heap_bytes() + self.dropped.len() * 8 + ids + self.cells.heap_bytes()
     }
 }
 
@@ -105,12 +108,12 @@ fn parse(flags: u8, tag: u8, bytes: &[u8]) -> Option<UserState> {
     let turned = if flags & TURNED == 0 { i64::MIN } else { back(&mut at)? };
     let dropped_last = if flags & DROPPED == 0 { i64::MIN } else { back(&mut at)? };
     let fresh = u32::try_from(get(bytes, &mut at)?).ok()?;
-    let cutoff = back(&mut at)?;
     let n_ids = get(bytes, &mut at)?;
     // Nine bytes each, at least: whatever the bytes claim, no more is allocated than they are worth.
     if n_ids > (bytes.len() / 9) as u64 {
         return None;
     }
+    let cutoff = if n_ids > 0 { back(&mut at)? } else { 0 };
     let mut ids = Vec::with_capacity(n_ids as usize);
     for _ in 0..n_ids {
         let ts = back(&mut at)?;
@@ -151,7 +154,7 @@ fn parse(flags: u8, tag: u8, bytes: &[u8]) -> Option<UserState> {
         fresh,
         log: EventLog::from_parts(head_ts, last_ts, records, log),
         dropped: dropped.into(),
-        ids: RecentIds::from_sorted(cutoff, &ids),
+        ids: (n_ids > 0).then(|| Box::new(RecentIds::from_sorted(cutoff, &ids))),
         cells: Cells::EMPTY,
     })
 }

@@ -23,10 +23,6 @@ enum Ids {
 const FEW: usize = 32;
 
 impl RecentIds {
-    pub(crate) const fn new() -> Self {
-        Self { cutoff: i64::MIN, ids: Ids::Few(Vec::new()) }
-    }
-
     pub(crate) fn hash(id: &str) -> u64 {
         xxhash_rust::xxh3::xxh3_64(id.as_bytes())
     }

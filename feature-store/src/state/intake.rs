@@ -2,8 +2,10 @@
 
 use types::{Event, RejectReason, Value};
 
-use crate::spec::plan::{MAX_SLOTS, POWERS, Plan, SlotKind};
+use crate::spec::plan::{POWERS, Plan, SlotKind};
 use crate::spec::{Condition, Scalar};
+
+use super::record::Record;
 
 /// The largest scaled value, either way: sums of squares of millions of them fit an i128.
 pub(crate) const MAX_SCALED: i64 = 1 << 50;
@@ -17,26 +19,16 @@ pub(crate) struct Unfit<'a> {
     pub(crate) field: &'a str,
 }
 
-/// An event as the log stores it.
-#[derive(Debug, Clone)]
-pub(crate) struct Incoming {
-    pub(crate) ts: i64,
-    pub(crate) rule: usize,
-    /// From the lowest: the conditions that it meets, then the slots that have a value.
-    pub(crate) bits: u64,
-    pub(crate) values: [i64; MAX_SLOTS],
-}
-
-impl Incoming {
-    /// Reads what the plan wants of an event; `None` if it wants nothing. O(fields wanted x fields).
-    pub(crate) fn read<'p>(plan: &'p Plan, event: &Event<'_>) -> Result<Option<Self>, Unfit<'p>> {
-        let mut incoming =
-            Self { ts: event.ts.0, rule: plan.rule_of(&event.kind), bits: 0, values: [0; MAX_SLOTS] };
-        let rule = &plan.rules[incoming.rule];
+impl Record {
+    /// Becomes the record of an event; whether the plan wants it at all. O(fields wanted x fields).
+    pub(crate) fn take<'p>(&mut self, plan: &'p Plan, event: &Event<'_>) -> Result<bool, Unfit<'p>> {
+        let rule_number = plan.rule_of(&event.kind);
+        let rule = &plan.rules[rule_number];
+        let mut bits = 0;
         for (i, condition) in rule.conditions.iter().enumerate() {
-            incoming.bits |= u64::from(meets(condition, event)) << i;
+            bits |= u64::from(meets(condition, event)) << i;
         }
-        let met = incoming.bits;
+        let met = bits;
         for (i, slot) in rule.slots.iter().enumerate() {
             if !slot.always && slot.conditions & met == 0 {
                 continue;
@@ -54,14 +46,15 @@ impl Incoming {
             };
             match code {
                 Ok(Some(code)) => {
-                    incoming.values[i] = code;
-                    incoming.bits |= 1 << (rule.conditions.len() + i);
+                    self.set_value(i, code);
+                    bits |= 1 << (rule.conditions.len() + i);
                 }
                 Ok(None) => {}
                 Err(reason) => return Err(Unfit { reason, field: &slot.field }),
             }
         }
-        Ok((rule.wanted || incoming.bits != 0).then_some(incoming))
+        self.set_event(plan, rule_number, bits, event.ts.0);
+        Ok(rule.wanted || bits != 0)
     }
 }
 

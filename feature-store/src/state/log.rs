@@ -50,20 +50,27 @@ pub(crate) struct EventLog {
     head: Place,
     last_ts: i64,
     records: u32,
-    /// Some places, ascending, to begin a search from; made when first needed, and never of consequence.
-    marks: Vec<Place>,
-    since_mark: u32,
+    /// Made when first needed, and never of consequence.
+    marks: Option<Box<Marks>>,
+}
+
+/// Some places, ascending, to begin a search from.
+#[derive(Debug, Clone)]
+struct Marks {
+    places: Vec<Place>,
+    /// Records appended since the last mark.
+    since: u32,
 }
 
 impl EventLog {
     pub(crate) const fn new() -> Self {
-        Self { bytes: Vec::new(), head: Place::END, last_ts: 0, records: 0, marks: Vec::new(), since_mark: 0 }
+        Self { bytes: Vec::new(), head: Place::END, last_ts: 0, records: 0, marks: None }
     }
 
     /// From the parts that [`parts`](Self::parts) gives. Nothing but their extent is checked.
     pub(crate) fn from_parts(head_ts: i64, last_ts: i64, records: u32, bytes: &[u8]) -> Self {
         let head = if records == 0 { Place::END } else { Place { ts: head_ts, at: 0 } };
-        Self { bytes: bytes.to_vec(), head, last_ts, records, marks: Vec::new(), since_mark: 0 }
+        Self { bytes: bytes.to_vec(), head, last_ts, records, marks: None }
     }
 
     /// The time of the first record (of meaning if there is one) and the bytes from its body on.
@@ -84,7 +91,8 @@ impl EventLog {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.bytes.capacity() + self.marks.capacity() * size_of::<Place>()
+        self.bytes.capacity()
+            + self.marks.as_ref().map_or(0, |m| size_of::<Marks>() + m.places.capacity() * size_of::<Place>())
     }
 
     /// Reads the record at a place and gives the next one's place. `None` only on bytes that no log wrote.
@@ -134,10 +142,12 @@ impl EventLog {
         }
         self.records += 1;
         self.last_ts = record.ts;
-        self.since_mark += 1;
-        if self.since_mark >= MARK_EVERY && !self.marks.is_empty() {
-            self.marks.push(place);
-            self.since_mark = 0;
+        if let Some(marks) = &mut self.marks {
+            marks.since += 1;
+            if marks.since >= MARK_EVERY {
+                marks.places.push(place);
+                marks.since = 0;
+            }
         }
         (place, Moved { from: u32::MAX, by: 0 })
     }
@@ -179,7 +189,7 @@ impl EventLog {
         self.bytes[cut as usize..cut as usize + piece.len()].copy_from_slice(&piece);
 
         let moved = Moved { from: from as u32, by: by as u32 };
-        self.marks.iter_mut().for_each(|mark| moved.shift(&mut mark.at));
+        self.shift_marks(moved);
         if before.is_none() {
             self.head = place;
         }
@@ -190,13 +200,16 @@ impl EventLog {
     /// The last record that is not later than `ts`, the next one, and where the first one's body ends. `None` if there is no next one,
     /// which in a log that was not tampered with is only so behind the last.
     fn neighbours(&mut self, plan: &Plan, ts: i64) -> Option<(Place, Place, u32)> {
-        let wanted = self.records / MARK_EVERY;
-        if wanted >= 4 && (self.marks.len() as u32) < wanted / 2 {
+        let wanted = (self.records / MARK_EVERY) as usize;
+        if wanted >= 4 && self.marks.as_ref().is_none_or(|marks| marks.places.len() < wanted / 2) {
             self.make_marks(plan);
         }
-        let live = self.marks.partition_point(|mark| mark.at < self.head.at);
-        let usable = self.marks[live..].partition_point(|mark| mark.ts <= ts);
-        let mut place = if usable == 0 { self.head } else { self.marks[live + usable - 1] };
+        let mut place = self.head;
+        if let Some(marks) = &self.marks {
+            let usable = marks.places.partition_point(|mark| mark.ts <= ts);
+            // Marks of dropped records are behind the head.
+            place = marks.places[..usable].last().copied().filter(|mark| mark.at > place.at).unwrap_or(place);
+        }
         let mut record = Record::new();
         loop {
             let next = self.read(plan, place, &mut record).filter(|next| *next != Place::END)?;
@@ -218,8 +231,13 @@ impl EventLog {
             i += 1;
             true
         });
-        self.marks = marks;
-        self.since_mark = i % MARK_EVERY;
+        self.marks = Some(Box::new(Marks { places: marks, since: i % MARK_EVERY }));
+    }
+
+    fn shift_marks(&mut self, moved: Moved) {
+        if let Some(marks) = &mut self.marks {
+            marks.places.iter_mut().for_each(|mark| moved.shift(&mut mark.at));
+        }
     }
 
     /// Drops the first record, having read it. Places of others stay valid.
@@ -230,7 +248,7 @@ impl EventLog {
         if next == Place::END {
             self.records = 0;
             self.bytes.clear();
-            self.marks.clear();
+            self.marks = None;
         }
         true
     }
@@ -242,17 +260,18 @@ impl EventLog {
             return None;
         }
         self.bytes.drain(..waste);
-        self.marks.retain(|mark| mark.at >= self.head.at);
+        if let Some(marks) = &mut self.marks {
+            marks.places.retain(|mark| mark.at >= self.head.at);
+        }
         let moved = Moved { from: 0, by: 0_u32.wrapping_sub(waste as u32) };
         self.head.at = 0;
-        self.marks.iter_mut().for_each(|mark| moved.shift(&mut mark.at));
+        self.shift_marks(moved);
         Some(moved)
     }
 
     /// Gives back memory that was reserved for growth.
     pub(crate) fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
-        self.marks = Vec::new();
-        self.since_mark = 0;
+        self.marks = None;
     }
 }

@@ -11,7 +11,6 @@
 
 use crate::spec::plan::{ALWAYS, MAX_SLOTS, Plan, Rule, SlotKind};
 
-use super::intake::Incoming;
 use super::varint::{get, get_wide, put, put_wide, unzigzag, unzigzag_wide, zigzag, zigzag_wide};
 
 /// A pane remembers at most so many different texts.
@@ -54,11 +53,17 @@ impl Record {
         Self { ts: 0, first: 0, n: 1, rule: 0, bits: 0, conditions: 0, values, stats: Vec::new() }
     }
 
-    /// The record that an event makes.
-    pub(crate) fn of(plan: &Plan, event: &Incoming) -> Self {
-        let conditions = plan.rules[event.rule].conditions.len() as u32;
-        let Incoming { ts, rule, bits, values } = *event;
-        Self { ts, first: ts, n: 1, rule, bits, conditions, values, stats: Vec::new() }
+    /// Sets the value of a slot, before [`set_event`](Self::set_event).
+    pub(super) const fn set_value(&mut self, slot: usize, value: i64) {
+        self.values[slot] = value;
+    }
+
+    /// Makes it the record of one event.
+    pub(super) fn set_event(&mut self, plan: &Plan, rule: usize, bits: u64, ts: i64) {
+        (self.ts, self.first, self.n) = (ts, ts, 1);
+        (self.rule, self.bits) = (rule, bits);
+        self.conditions = plan.rules[rule].conditions.len() as u32;
+        self.stats.clear();
     }
 
     /// Whether the condition holds.

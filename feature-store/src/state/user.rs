@@ -9,7 +9,7 @@ use crate::window::{Cells, absorb_life, read_row};
 
 use super::compact::compact;
 use super::ids::RecentIds;
-use super::intake::{Incoming, Unfit};
+use super::intake::Unfit;
 use super::log::EventLog;
 use super::record::Record;
 
@@ -20,7 +20,7 @@ const LATEST: i64 = 7_258_118_400_000;
 /// As-of times are taken to lie within this, so that spans can be added without a thought.
 pub(super) const FAR: i64 = 1 << 60;
 /// Users with up to so many stored events are computed anew each time: that takes no longer, and spares them the memory of cursors.
-const SCAN_UP_TO: u32 = 24;
+const SCAN_UP_TO: u32 = 8;
 
 /// What came of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,8 @@ pub struct UserState {
     pub(super) log: EventLog,
     /// Life words of the records that were dropped from the log; empty until there are some.
     pub(super) dropped: Box<[i64]>,
-    pub(super) ids: RecentIds,
+    /// Only of users whose events have ids.
+    pub(super) ids: Option<Box<RecentIds>>,
     /// Derived from the rest; built when worth it.
     pub(super) cells: Cells,
 }
@@ -87,7 +88,7 @@ impl UserState {
             fresh: 0,
             log: EventLog::new(),
             dropped: Box::default(),
-            ids: RecentIds::new(),
+            ids: None,
             cells: Cells::EMPTY,
         }
     }
@@ -101,8 +102,9 @@ impl UserState {
     /// Amortised O(1) for an event behind all others, else O(bytes of the later events); O(log n) more for each minimum,
     /// maximum and the like. Allocates for the growth of the user's own state only.
     pub fn apply(&mut self, spec: &Spec, event: &Event<'_>, arrival: EventTime, redriven: bool) -> Applied {
-        match self.admit(spec, event, arrival, redriven) {
-            Ok(admitted) => self.take(spec, event.ts.0, admitted),
+        let mut record = Record::new();
+        match self.admit(spec, event, arrival, redriven, &mut record) {
+            Ok(admitted) => self.take(spec, event.ts.0, admitted, &record),
             Err(refused) => return refused.into_applied(self, spec, event, arrival),
         }
         Applied::Accepted { as_of: EventTime(self.newest) }
@@ -115,6 +117,7 @@ impl UserState {
         event: &Event<'_>,
         arrival: EventTime,
         redriven: bool,
+        record: &mut Record,
     ) -> Result<Admitted, Refused<'s>> {
         let ts = event.ts.0;
         if !(EARLIEST..LATEST).contains(&ts) {
@@ -133,36 +136,39 @@ impl UserState {
             }
         }
         let id = event.id.as_deref().map(RecentIds::hash);
-        if id.is_some_and(|id| self.ids.contains(id)) {
+        if let (Some(id), Some(ids)) = (id, &self.ids)
+            && ids.contains(id)
+        {
             return Err(Refused::Duplicate);
         }
-        let stored = Incoming::read(spec.plan(), event).map_err(Refused::Unfit)?;
-        let ends = spec.plan().rules[spec.plan().rule_of(&event.kind)].ends;
-        Ok(Admitted { id, stored, ends })
+        let stored = record.take(spec.plan(), event).map_err(Refused::Unfit)?;
+        Ok(Admitted { id, stored })
     }
 
-    fn take(&mut self, spec: &Spec, ts: i64, admitted: Admitted) {
+    fn take(&mut self, spec: &Spec, ts: i64, admitted: Admitted, record: &Record) {
         let plan = spec.plan();
         let newest = self.newest.max(ts);
         if newest > self.newest {
             self.newest = newest;
-            self.ids.forget_before(newest - spec.allowed_lateness().0);
+            if let Some(ids) = &mut self.ids {
+                ids.forget_before(newest - spec.allowed_lateness().0);
+            }
         }
         self.first_seen = self.first_seen.min(ts);
         if let Some(id) = admitted.id {
-            self.ids.add(id, ts);
+            let cutoff = newest - spec.allowed_lateness().0;
+            self.ids.get_or_insert_with(|| Box::new(RecentIds::from_sorted(cutoff, &[]))).add(id, ts);
         }
-        if let Some(ends) = admitted.ends
+        if let Some(ends) = plan.rules[record.rule].ends
             && ts >= self.turned
         {
             self.turned = ts;
             self.ended = ends;
         }
-        if let Some(incoming) = &admitted.stored {
-            let record = Record::of(plan, incoming);
-            let (place, moved) = self.log.insert(plan, &record);
+        if admitted.stored {
+            let (place, moved) = self.log.insert(plan, record);
             if self.cells.is_built() {
-                self.cells.insert(plan, place, &record, moved);
+                self.cells.insert(plan, place, record, moved);
             }
             self.fresh += 1;
         }
@@ -317,8 +323,8 @@ impl UserState {
 /// What an event that may come in brings.
 struct Admitted {
     id: Option<u64>,
-    stored: Option<Incoming>,
-    ends: Option<bool>,
+    /// Whether its record is wanted.
+    stored: bool,
 }
 
 enum Refused<'s> {

@@ -58,13 +58,36 @@ impl Cells {
         if !fits {
             self.series = plan.series.iter().map(|p| Series::new(p.kind)).collect();
         }
+        // Events come in the order of time, so they fall into ever shorter windows: this is the shortest so far.
+        let mut band = plan.spans.len();
         log.each(plan, log.head(), |place, record| {
             if record.ts > at {
                 return false;
             }
-            self.add(plan, place, record);
+            while band > 0 && record.ts > at - plan.spans[band - 1] {
+                band -= 1;
+                self.set_cursor(band, place);
+            }
+            let rule = &plan.rules[record.rule];
+            if band < plan.spans.len() {
+                let updates = usize::from(rule.band_bounds[band])..usize::from(rule.band_bounds[band + 1]);
+                for update in &rule.bands[updates] {
+                    if record.meets(update.condition) {
+                        self.enter(record, update);
+                    }
+                }
+            }
+            self.add_beyond_windows(plan, record);
             true
         });
+        for &(from, to, is_wide) in &plan.sums {
+            if is_wide {
+                let sum = wide(&self.words, from);
+                add_wide(&mut self.words, to, sum);
+            } else {
+                self.words[to] = self.words[to].wrapping_add(self.words[from]);
+            }
+        }
     }
 
     /// Takes a record in that has just been put into the log, at its place; `moved` is what that did to the places of others.
@@ -90,12 +113,19 @@ impl Cells {
             let updates = usize::from(rule.bounds[window])..usize::from(rule.bounds[window + 1]);
             for update in &rule.updates[updates] {
                 if record.meets(update.condition) {
-                    self.enter(record, update, window);
+                    self.enter(record, update);
                 }
             }
         }
+        self.add_beyond_windows(plan, record);
+    }
+
+    /// To the life words and the series.
+    #[inline]
+    fn add_beyond_windows(&mut self, plan: &Plan, record: &Record) {
+        let at = self.words[0];
         absorb_life(plan, &mut self.words[plan.life_at..], record);
-        for update in &rule.series {
+        for update in &plan.rules[record.rule].series {
             let p = plan.series[usize::from(update.series)];
             let out_of_sight = at - p.reach;
             if record.ts <= out_of_sight || !record.meets(update.condition) {
@@ -119,7 +149,7 @@ impl Cells {
     }
 
     #[inline]
-    fn enter(&mut self, record: &Record, update: &Update, window: usize) {
+    fn enter(&mut self, record: &Record, update: &Update) {
         let word = usize::from(update.word);
         match update.kind {
             CellKind::Count => self.words[word] = self.words[word].wrapping_add(i64::from(record.n)),
@@ -130,8 +160,11 @@ impl Cells {
             CellKind::Distinct => {
                 let series = &mut self.series[usize::from(update.series)];
                 for text in record.texts(update.slot) {
-                    self.words[word] =
-                        self.words[word].wrapping_add(i64::from(series.admit(*text, record.ts, window)));
+                    self.words[word] = self.words[word].wrapping_add(i64::from(series.admit(
+                        *text,
+                        record.ts,
+                        usize::from(update.window),
+                    )));
                 }
             }
         }

@@ -7,51 +7,51 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub const MINUTE: i64 = 60_000;
-pub const HOUR: i64 = 60 * MINUTE;
-pub const DAY: i64 = 24 * HOUR;
+pub(crate) const MINUTE: i64 = 60_000;
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+pub(crate) const DAY: i64 = 24 * HOUR;
 
 /// An event as a test makes it. Values are already scaled whole numbers.
 #[derive(Debug, Clone)]
-pub struct Plain {
-    pub ts: i64,
-    pub kind: &'static str,
-    pub id: Option<u32>,
-    pub watch: Option<i64>,
-    pub title: Option<String>,
-    pub device: Option<&'static str>,
-    pub plan: Option<&'static str>,
-    pub price: Option<i64>,
+pub(crate) struct Plain {
+    pub(crate) ts: i64,
+    pub(crate) kind: &'static str,
+    pub(crate) id: Option<u32>,
+    pub(crate) watch: Option<i64>,
+    pub(crate) title: Option<String>,
+    pub(crate) device: Option<&'static str>,
+    pub(crate) plan: Option<&'static str>,
+    pub(crate) price: Option<i64>,
 }
 
 /// Events that count as one: one event, or a pane.
 #[derive(Debug, Clone)]
-pub struct Group {
-    pub ts: i64,
-    pub first: i64,
-    pub kind: &'static str,
+pub(crate) struct Group {
+    pub(crate) ts: i64,
+    pub(crate) first: i64,
+    pub(crate) kind: &'static str,
     /// What tells kinds of records apart: conditions met and values present.
-    pub sort: (bool, bool, bool, bool, bool),
-    pub events: Vec<Plain>,
+    pub(crate) sort: (bool, bool, bool, bool, bool),
+    pub(crate) events: Vec<Plain>,
     /// For panes: which of the titles are remembered, by hash.
-    pub titles: BTreeSet<u64>,
+    pub(crate) titles: BTreeSet<u64>,
 }
 
-pub struct Reference {
-    pub reach: i64,
-    pub lateness: i64,
-    pub cap: usize,
-    pub groups: Vec<Group>,
-    pub dropped: Vec<Plain>,
-    pub newest: Option<i64>,
-    pub first_seen: i64,
-    pub ids: Vec<(u32, i64)>,
-    pub fresh: usize,
-    pub compacted: bool,
+pub(crate) struct Reference {
+    pub(crate) reach: i64,
+    pub(crate) lateness: i64,
+    pub(crate) cap: usize,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) dropped: Vec<Plain>,
+    pub(crate) newest: Option<i64>,
+    pub(crate) first_seen: i64,
+    pub(crate) ids: Vec<(u32, i64)>,
+    pub(crate) fresh: usize,
+    pub(crate) compacted: bool,
 }
 
 impl Reference {
-    pub fn new(reach: i64, lateness: i64, cap: usize) -> Self {
+    pub(crate) fn new(reach: i64, lateness: i64, cap: usize) -> Self {
         let (groups, dropped, ids) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             reach,
@@ -68,7 +68,7 @@ impl Reference {
     }
 
     /// The reason for which it is refused, if it is.
-    pub fn apply(&mut self, e: &Plain, redriven: bool) -> Result<(), &'static str> {
+    pub(crate) fn apply(&mut self, e: &Plain, redriven: bool) -> Result<(), &'static str> {
         if let Some(newest) = self.newest {
             let behind = newest - e.ts;
             if behind > self.lateness && (!redriven || behind >= self.reach) {
@@ -150,7 +150,7 @@ impl Reference {
     }
 
     /// The column `{op}` of the events that `takes` takes, over `window` milliseconds (`None`: all), as of `at`.
-    pub fn column(
+    pub(crate) fn column(
         &self,
         op: &str,
         window: Option<i64>,
@@ -238,13 +238,13 @@ impl Reference {
     }
 
     /// The latest value of a field up to `at`.
-    pub fn latest<T>(&self, at: i64, field: impl Fn(&Plain) -> Option<T>) -> Option<T> {
+    pub(crate) fn latest<T>(&self, at: i64, field: impl Fn(&Plain) -> Option<T>) -> Option<T> {
         let live = self.within(i64::MIN, at).filter_map(|g| g.events.last().and_then(&field)).last();
         live.or_else(|| self.dropped.iter().rev().find_map(&field))
     }
 
     /// As the spec of the tests has it: `cancel` ends, `join` and `return` start, 20 days of silence end.
-    pub fn is_living(&self, at: i64, silence: i64) -> bool {
+    pub(crate) fn is_living(&self, at: i64, silence: i64) -> bool {
         let mut ended = false;
         let mut last = None;
         let mut turns: BTreeMap<(i64, usize), &Plain> = BTreeMap::new();
