@@ -19,6 +19,8 @@ pub struct Cli {
 pub enum Command {
     /// Write the events of a simulated subscription streaming service, whose true churn risk is known.
     Simulate(crate::simulate::SimulateArgs),
+    /// Write the events of files, read by a mapping.
+    Import(crate::import::ImportArgs),
 }
 
 /// Where the events go and how fast: the same for every source.

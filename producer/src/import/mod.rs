@@ -1,1 +1,34 @@
-//! Importers: the events of a file, read by a mapping.
+//! Imports: the events of files, read by a [map](crate::map), into the log.
+//!
+//! **Arrival.** A record's timestamp is when the event arrived: what the map's `[arrival]` says, otherwise the event's own
+//! time, in either case not later than `not_after` (default: now). So an event of the future is ahead of its arrival, and the
+//! consumer, which looks at the record alone, finds it so whenever it reads the log. To import the same bytes at
+//! another time, say `--not-after`.
+//!
+//! **What cannot be read** becomes a record too: the row's original bytes, its place `FILE:LINE`, the reason and what
+//! exactly is wrong, in headers; see [`EventSink::append_reject`](crate::sink::EventSink::append_reject). Of a row longer
+//! than `--max-row` the first 64 KiB are kept; it is never held in memory whole. A Parquet row has no bytes of its own: the
+//! columns that the map reads are kept as text.
+//!
+//! **Order.** The log is in order of arrival as far as the allowed lateness asks for; see [`Order`](self::order).
+//!
+//! **Resuming.** A file is known by its path as given. Every record has the place that it came from, so an import that is
+//! run again writes what is not there yet and nothing twice, whether it was killed or had come to its end; files may be
+//! added. A file that changed before the last place that the log holds of it is refused.
+
+mod args;
+mod feed;
+mod order;
+mod run;
+mod sort;
+mod source;
+mod summary;
+
+pub use args::{ImportArgs, Sort};
+pub use run::{ImportError, ImportOptions, import, run};
+pub use source::SourceError;
+pub(crate) use source::text_table;
+pub use summary::Summary;
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 //! **Resuming.** Appends to one partition are durable in order, so what a killed run left in each partition is a prefix
 //! of what the whole run would have written there, each of its own length. Opening the sink finds the source's last
 //! position and the last tick in each partition. The source then starts over, and each partition drops what comes up to
-//! its last position. So nothing is lost and nothing repeated, whatever was synced when; a source must only be
+//! its last position. Several sources (the files of an import) are told apart, so that one may be added later. So nothing is lost and nothing repeated, whatever was synced when; a source must only be
 //! repeatable and its positions unique.
 //!
 //! **Ticks.** Just before the first event that passes a tick (see [`TickPlan`]), the tick is written to every partition;
@@ -20,10 +20,11 @@
 
 mod partition;
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use partition_log::{Log, LogError, TopicConfig, TopicWriter, partition_for};
-use types::{Event, EventTime, Millis, PartitionId};
+use types::{Event, EventTime, Millis, PartitionId, RejectReason};
 
 use crate::tick::{TickPlan, tick_event};
 use partition::Partition;
@@ -39,9 +40,9 @@ pub struct SinkConfig {
     pub entity_type: String,
     /// When ticks are due.
     pub ticks: TickPlan,
-    /// The name of the source, which its positions follow after a colon. It must tell it from every other source that
-    /// writes to this topic, and be the same when the same source is run again.
-    pub source: String,
+    /// The names of the sources, which their positions follow after a colon. A name must tell its source from every
+    /// other that writes to this topic, and be the same when the same source is run again.
+    pub sources: Vec<String>,
 }
 
 impl SinkConfig {
@@ -72,15 +73,15 @@ pub enum SinkError {
 /// What a sink has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SinkTotals {
-    /// Events written.
+    /// Records written, ticks aside.
     pub appended: u64,
-    /// Events that the log held already.
+    /// Records that the log held already.
     pub held: u64,
     /// Tick records written, every partition's counted.
     pub tick_records: u64,
 }
 
-/// Writes the events of one source to a topic. See the module's description.
+/// Writes the events of one or several sources to a topic. See the module's description.
 pub struct EventSink {
     // Before `topic`, so that the lock goes last.
     partitions: Vec<Partition>,
@@ -91,9 +92,10 @@ pub struct EventSink {
     batch: Batch,
     synced: Instant,
     totals: SinkTotals,
+    /// `SOURCE:` of each source.
+    names: Vec<Box<[u8]>>,
     /// `SOURCE:`, then the position of the event at hand.
     header: Vec<u8>,
-    source_len: usize,
     value: Vec<u8>,
     foreign: bool,
 }
@@ -144,16 +146,17 @@ impl EventSink {
 
         // The writer first: it recovers what a killed one left, and no other can come between the look and the append.
         let mut topic = log.writer(&config.topic)?;
-        let header = format!("{}:", config.source).into_bytes();
+        let sources: HashMap<&[u8], usize> =
+            config.sources.iter().enumerate().map(|(place, name)| (name.as_bytes(), place)).collect();
         let mut foreign = false;
         let mut opened = Vec::with_capacity(partitions as usize);
         for id in (0..partitions).map(PartitionId) {
             let mut writer = topic.partition(id)?;
             // What a killed run flushed and did not sync is on the log; show it to the reader that looks for it.
             writer.sync()?;
-            let end = partition::find_end(log, &config.topic, id, &header)?;
-            foreign |= end.foreign && end.position.is_none();
-            opened.push(Partition { writer, held_to: end.position, last_tick: end.tick });
+            let end = partition::find_end(log, &config.topic, id, &sources)?;
+            foreign |= end.foreign && end.positions.iter().all(Option::is_none);
+            opened.push(Partition { writer, held_to: end.positions, last_tick: end.tick });
         }
         Ok(Self {
             partitions: opened,
@@ -163,20 +166,20 @@ impl EventSink {
             batch: Batch::default(),
             synced: Instant::now(),
             totals: SinkTotals::default(),
-            source_len: header.len(),
-            header,
+            names: config.sources.iter().map(|name| format!("{name}:").into_bytes().into()).collect(),
+            header: Vec::with_capacity(256),
             value: Vec::with_capacity(1024),
             foreign,
         })
     }
 
-    /// Whether the log holds events of this source already.
+    /// Whether the log holds events of the sources already.
     #[must_use]
     pub fn is_resuming(&self) -> bool {
-        self.partitions.iter().any(|p| p.held_to.is_some())
+        self.partitions.iter().any(|p| p.held_to.iter().any(Option::is_some))
     }
 
-    /// Whether some partition holds events of other sources and none of this one.
+    /// Whether some partition holds events of other sources and none of these.
     #[must_use]
     pub fn has_other_sources(&self) -> bool {
         self.foreign
@@ -200,10 +203,11 @@ impl EventSink {
         self.batch.ends_before(arrival)
     }
 
-    /// Writes an event, the ticks that it passes before it, unless the log holds it already. Returns whether it was
-    /// written. O(length); allocates nothing once its buffers have grown.
+    /// Writes an event of the first source, the ticks that it passes before it, unless the log holds it already. Returns
+    /// whether it was written. O(length); allocates nothing once its buffers have grown.
     ///
-    /// `position` names the event within its source; `arrival` is when it reached us, and becomes the record's time.
+    /// `position` names the event within its source (it may be any text without a colon); `arrival` is when it reached us,
+    /// and becomes the record's time.
     ///
     /// # Errors
     /// If the log cannot be written.
@@ -213,41 +217,72 @@ impl EventSink {
         arrival: EventTime,
         position: &[u8],
     ) -> Result<bool, SinkError> {
-        let partition = self.arrange(event.entity.as_bytes(), Some(event.ts), arrival, position)?;
-        let Some(partition) = partition else { return Ok(false) };
+        self.arrange(Some(event.ts), arrival, 0, position)?;
+        let Some(partition) = self.partition_of(event.entity.as_bytes(), 0) else { return Ok(false) };
         self.value.clear();
         event.encode(&mut self.value);
-        self.write(partition, arrival, event.entity.as_bytes(), None)?;
+        let headers = [(types::headers::SOURCE, &*self.header)];
+        self.partitions[partition].writer.append(arrival, event.entity.as_bytes(), &self.value, &headers)?;
         Ok(true)
     }
 
-    /// As [`EventSink::append`] for bytes that the source holds as an event already, or that are none and shall be found
-    /// so by the consumer. `ts` is the event's time, if it has one that may pass ticks.
+    /// As [`EventSink::append`] for an event that is encoded already and comes from the source with that place in
+    /// [`SinkConfig::sources`]. `ts` is its time.
     ///
     /// # Errors
     /// If the log cannot be written.
-    pub fn append_bytes(
+    pub fn append_encoded(
         &mut self,
-        key: &[u8],
-        value: &[u8],
-        ts: Option<EventTime>,
+        (key, value): (&[u8], &[u8]),
+        ts: EventTime,
         arrival: EventTime,
+        source: usize,
         position: &[u8],
     ) -> Result<bool, SinkError> {
-        let Some(partition) = self.arrange(key, ts, arrival, position)? else { return Ok(false) };
-        self.write(partition, arrival, key, Some(value))?;
+        self.arrange(Some(ts), arrival, source, position)?;
+        let Some(partition) = self.partition_of(key, source) else { return Ok(false) };
+        let headers = [(types::headers::SOURCE, &*self.header)];
+        self.partitions[partition].writer.append(arrival, key, value, &headers)?;
         Ok(true)
     }
 
-    /// Everything that comes before an event's bytes: ends the batch, writes ticks, finds the partition. `None` if the
-    /// partition holds the event already.
+    /// Writes what the source holds and is no event: a record of the original bytes, without a key, whose headers say what
+    /// is wrong with it. The consumer, which alone writes dead letters, moves it there under that reason. So it keeps
+    /// its place in the order, is written exactly once like all else, and needs no second log that two would write to.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn append_reject(
+        &mut self,
+        original: &[u8],
+        (reason, detail): (RejectReason, &str),
+        arrival: EventTime,
+        source: usize,
+        position: &[u8],
+    ) -> Result<bool, SinkError> {
+        self.arrange(None, arrival, source, position)?;
+        // Without a key: its position spreads them evenly and always the same.
+        let place = partition_for(&self.header, self.partitions.len() as u32).0 as usize;
+        if self.is_held(place, source) {
+            return Ok(false);
+        }
+        let headers = [
+            (types::headers::SOURCE, &*self.header),
+            (types::headers::REASON, reason.name().as_bytes()),
+            (types::headers::DETAIL, detail.as_bytes()),
+        ];
+        self.partitions[place].writer.append(arrival, b"", original, &headers)?;
+        Ok(true)
+    }
+
+    /// Everything that comes before a record: ends the batch, writes ticks, sets the header.
     fn arrange(
         &mut self,
-        key: &[u8],
         ts: Option<EventTime>,
         arrival: EventTime,
+        source: usize,
         position: &[u8],
-    ) -> Result<Option<usize>, SinkError> {
+    ) -> Result<(), SinkError> {
         if self.batch.ends_before(arrival) {
             self.end_batch()?;
         }
@@ -259,33 +294,30 @@ impl EventSink {
         }
         self.batch.events += 1;
         self.batch.hour = hour_of(arrival);
-        self.header.truncate(self.source_len);
+        self.header.clear();
+        self.header.extend_from_slice(&self.names[source]);
         self.header.extend_from_slice(position);
-
-        let index = partition_for(key, self.partitions.len() as u32).0 as usize;
-        let partition = &mut self.partitions[index];
-        if let Some(last) = &partition.held_to {
-            if **last == *self.header {
-                partition.held_to = None;
-            }
-            self.totals.held += 1;
-            return Ok(None);
-        }
-        Ok(Some(index))
+        Ok(())
     }
 
-    fn write(
-        &mut self,
-        partition: usize,
-        arrival: EventTime,
-        key: &[u8],
-        value: Option<&[u8]>,
-    ) -> Result<(), SinkError> {
-        let value = value.unwrap_or(&self.value);
-        let headers = [(types::headers::SOURCE, &*self.header)];
-        self.partitions[partition].writer.append(arrival, key, value, &headers)?;
-        self.totals.appended += 1;
-        Ok(())
+    /// The partition of a key; `None` if it holds the record at hand already.
+    fn partition_of(&mut self, key: &[u8], source: usize) -> Option<usize> {
+        let place = partition_for(key, self.partitions.len() as u32).0 as usize;
+        (!self.is_held(place, source)).then_some(place)
+    }
+
+    /// Whether the partition holds the record at hand already; counts it either way.
+    fn is_held(&mut self, place: usize, source: usize) -> bool {
+        let held_to = &mut self.partitions[place].held_to[source];
+        let Some(last) = held_to else {
+            self.totals.appended += 1;
+            return false;
+        };
+        if **last == *self.header {
+            *held_to = None;
+        }
+        self.totals.held += 1;
+        true
     }
 
     /// Writes the ticks that the moment `now` has passed and that are not on the log yet. A source calls it at its end
@@ -343,7 +375,7 @@ impl EventSink {
         }
         if complete {
             for (id, partition) in (0..).map(PartitionId).zip(&self.partitions) {
-                if let Some(position) = &partition.held_to {
+                if let Some(position) = partition.held_to.iter().flatten().next() {
                     let position = String::from_utf8_lossy(position).into_owned();
                     return Err(SinkError::SourceChanged { partition: id, position });
                 }

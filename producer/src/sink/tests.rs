@@ -119,7 +119,7 @@ type Made = (u8, i64, i64);
 fn config(source: &str, partitions: u32) -> SinkConfig {
     let ticks = TickPlan::default();
     let (topic, entity_type) = ("events".to_owned(), "user".to_owned());
-    SinkConfig { topic, partitions: Some(partitions), entity_type, ticks, source: source.to_owned() }
+    SinkConfig { topic, partitions: Some(partitions), entity_type, ticks, sources: vec![source.to_owned()] }
 }
 
 /// Runs a source over the log; returns at the first failure.

@@ -1,0 +1,55 @@
+//! What `producer import` can be asked.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use types::{EventTime, Millis};
+
+use crate::cli::OutputArgs;
+
+/// Writes the events of files, read by a mapping, to a log.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The files: JSON lines, JSON, CSV, TSV, columns between blanks, or Parquet; plain, gzip or zstd.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The map that says how rows become events.
+    #[arg(long, value_name = "MAP.toml")]
+    pub map: PathBuf,
+    /// Where the events go.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Whether to bring rows in order of time: auto does if they are further from it than --lateness.
+    #[arg(long, value_enum, default_value_t)]
+    pub sort: Sort,
+    /// How far a row may lie behind those before it without being sorted: the spec's allowed lateness.
+    #[arg(long, value_name = "SPAN", default_value = "24h")]
+    pub lateness: Millis,
+    /// What is later has not happened yet: a moment such as 2024-05-01 (UTC) or 2024-05-01T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub not_after: Option<EventTime>,
+    /// Longer rows, in bytes, are set aside.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1_024..=1 << 28))]
+    pub max_row: u64,
+    /// Where sorting puts its temporary files [default: the system's folder for them]
+    #[arg(long, value_name = "DIR")]
+    pub temp_dir: Option<PathBuf>,
+}
+
+/// Whether an import is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Sort {
+    /// If it is further from order than the allowed lateness.
+    #[default]
+    Auto,
+    /// In any case.
+    Always,
+    /// Not at all: file by file, row by row.
+    Never,
+}
+
+fn moment(text: &str) -> Result<EventTime, String> {
+    let reader = crate::map::TimeReader::new("iso", Some("UTC")).map_err(|e| e.to_string())?;
+    let time = reader.read(&crate::map::Cell::Text(text.into()));
+    time.map_err(|_| format!("`{text}` is no moment: write 2024-05-01 or 2024-05-01T12:00:00Z"))
+}

@@ -1,0 +1,372 @@
+//! From files to the log.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use partition_log::{Log, LogError, LogOptions};
+use telemetry::Shutdown;
+use types::{EventTime, Millis};
+
+use super::args::{ImportArgs, Sort};
+use super::feed::{Body, Feed, Item, Reading};
+use super::order::{self, Order};
+use super::sort::Sorter;
+use super::source::SourceError;
+use super::summary::{Counts, Ending, Entities, Summary};
+use crate::map::{MapError, Mapping};
+use crate::progress::Progress;
+use crate::rate::{Pacer, Rate, Speed};
+use crate::sink::{EventSink, SinkConfig, SinkError};
+use crate::tick::{TickPlan, TickPlanError};
+
+/// So much of the memory a sorted run takes.
+const RUN_BYTES: usize = 64 << 20;
+
+/// How an import is done.
+#[derive(Debug, Clone)]
+pub struct ImportOptions {
+    /// The topic; made if it does not exist.
+    pub topic: String,
+    /// How many partitions it has; `None` for as it is, or the sink's default.
+    pub partitions: Option<u32>,
+    /// When ticks are due.
+    pub ticks: TickPlan,
+    /// The most events per second.
+    pub rate: Rate,
+    /// How many times faster than it was time passes.
+    pub speed: Option<Speed>,
+    /// Whether to sort.
+    pub sort: Sort,
+    /// How far out of order rows may be without being sorted.
+    pub lateness: Millis,
+    /// The moment after which nothing has happened.
+    pub not_after: EventTime,
+    /// The greatest length of a row, in bytes.
+    pub max_row: usize,
+    /// Where temporary files go.
+    pub temp_dir: PathBuf,
+    /// Whether to say on standard error how far it is.
+    pub progress: bool,
+}
+
+impl ImportOptions {
+    /// Everything as `producer import` has it by default, for a topic and a last moment.
+    #[must_use]
+    pub fn new(topic: &str, not_after: EventTime) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            partitions: None,
+            ticks: TickPlan::default(),
+            rate: Rate::Max,
+            speed: None,
+            sort: Sort::Auto,
+            lateness: Millis::DAY,
+            not_after,
+            max_row: 1 << 20,
+            temp_dir: std::env::temp_dir(),
+            progress: false,
+        }
+    }
+}
+
+/// Why an import ended before its end. What it wrote stays, and the same import goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The map is wrong.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// A file cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// Temporary files cannot be written or read.
+    #[error("temporary files for sorting: {0}")]
+    Temporary(#[from] std::io::Error),
+    /// A file's name cannot stand in a header.
+    #[error("{}: the name of a file to import must be UTF-8", .0.display())]
+    Name(PathBuf),
+    /// Files are given twice.
+    #[error("{}: is given twice", .0.display())]
+    Twice(PathBuf),
+    /// The ticks' options have no meaning.
+    #[error(transparent)]
+    Ticks(#[from] TickPlanError),
+    /// The summary cannot be printed.
+    #[error("printing the summary: {0}")]
+    Print(std::io::Error),
+}
+
+/// Runs `producer import`.
+///
+/// # Errors
+/// See [`ImportError`]; bad rows are none.
+pub fn run(args: &ImportArgs, shutdown: &Shutdown) -> Result<(), ImportError> {
+    let output = &args.output;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
+    let options = ImportOptions {
+        topic: output.topic.clone(),
+        partitions: output.partitions,
+        ticks: TickPlan::new(output.tick, output.tick_grace)?,
+        rate: output.rate,
+        speed: output.speed,
+        sort: args.sort,
+        lateness: args.lateness,
+        not_after: args.not_after.unwrap_or(EventTime(now)),
+        max_row: usize::try_from(args.max_row).unwrap_or(usize::MAX),
+        temp_dir: args.temp_dir.clone().unwrap_or_else(std::env::temp_dir),
+        progress: true,
+    };
+    let beside: Vec<PathBuf> =
+        args.files.iter().filter_map(|f| Some(f.parent()?.to_owned())).take(1).collect();
+    let mapping = Mapping::load(&args.map, &beside)?;
+    let log = partition_log::open(&output.to, &LogOptions::default())?;
+    let summary = import(&*log, &mapping, &args.files, &options, shutdown)?;
+    let mut out = std::io::stdout().lock();
+    let printed = if output.json {
+        serde_json::to_writer(&mut out, &summary).map_err(Into::into).and_then(|()| writeln!(out))
+    } else {
+        writeln!(out, "{summary}")
+    };
+    printed.map_err(ImportError::Print)
+}
+
+/// Imports files into a log.
+///
+/// # Errors
+/// See [`ImportError`]; bad rows are none.
+pub fn import(
+    log: &dyn Log,
+    mapping: &Mapping,
+    files: &[PathBuf],
+    options: &ImportOptions,
+    shutdown: &Shutdown,
+) -> Result<Summary, ImportError> {
+    let begun = Instant::now();
+    let sources = names(files)?;
+    let (not_after, longest) = (options.not_after, options.max_row);
+    let reading = Reading { mapping, not_after, longest, read: Arc::new(AtomicU64::new(0)) };
+    let order = match options.sort {
+        Sort::Never => Order::AsRead,
+        Sort::Always => Order::Sorted,
+        Sort::Auto => order::choose(files, &reading, options.lateness)?,
+    };
+    reading.read.store(0, Ordering::Relaxed);
+    let config = SinkConfig {
+        topic: options.topic.clone(),
+        partitions: options.partitions,
+        entity_type: mapping.entity_type().to_owned(),
+        ticks: options.ticks,
+        sources,
+    };
+    let bytes: u64 = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
+    let mut delivery = Delivery {
+        sink: EventSink::open(log, &config)?,
+        pacer: Pacer::new(options.rate, options.speed),
+        shutdown,
+        progress: options.progress.then(|| Progress::new("import", Some(bytes))),
+        read: Arc::clone(&reading.read),
+        entities: Entities::default(),
+        events: 0,
+        span: None,
+        not_after,
+        position: Vec::new(),
+    };
+    let mut counts = Counts::default();
+    let whole = match order {
+        Order::AsRead => as_read(files, &reading, &mut counts, &mut delivery)?,
+        Order::Merged => merged(files, &reading, &mut counts, &mut delivery)?,
+        Order::Sorted => sorted(files, &reading, &mut counts, &mut delivery, options)?,
+    };
+    delivery.finish(whole, options, |delivery, totals| {
+        let ending = Ending {
+            files: files.len(),
+            events: delivery.events,
+            held: totals.held,
+            tick_records: totals.tick_records,
+            span: delivery.span,
+            order: order.name(),
+            stopped: !whole,
+            seconds: begun.elapsed().as_secs_f64(),
+        };
+        Summary::new(&counts, &delivery.entities, &ending)
+    })
+}
+
+fn names(files: &[PathBuf]) -> Result<Vec<String>, ImportError> {
+    let mut names: Vec<String> = Vec::with_capacity(files.len());
+    for file in files {
+        let name = file.to_str().ok_or_else(|| ImportError::Name(file.clone()))?;
+        if names.iter().any(|n| n == name) {
+            return Err(ImportError::Twice(file.clone()));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+/// One file after the other. `false` if stopped on the way.
+fn as_read(
+    files: &[PathBuf],
+    reading: &Reading<'_>,
+    counts: &mut Counts,
+    delivery: &mut Delivery<'_>,
+) -> Result<bool, ImportError> {
+    for (number, file) in files.iter().enumerate() {
+        let mut feed = Feed::open(file, number, reading)?;
+        while feed.advance(counts)? {
+            if let Some(item) = feed.item()
+                && !delivery.deliver(&item)?
+            {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// All files at once. A file's row is not let out before those ahead of it, so what counts is the newest arrival so far.
+fn merged(
+    files: &[PathBuf],
+    reading: &Reading<'_>,
+    counts: &mut Counts,
+    delivery: &mut Delivery<'_>,
+) -> Result<bool, ImportError> {
+    let mut feeds = Vec::with_capacity(files.len());
+    for (number, file) in files.iter().enumerate() {
+        let mut feed = Feed::open(file, number, reading)?;
+        if feed.advance(counts)? {
+            let arrival = feed.item().map_or(EventTime::MIN, |item| item.arrival);
+            feeds.push((arrival, feed));
+        }
+    }
+    while let Some(first) = (0..feeds.len()).min_by_key(|at| (feeds[*at].0, *at)) {
+        // Up to this moment the same file stays the first.
+        let next = feeds.iter().enumerate().filter(|(at, _)| *at != first).map(|(at, (t, _))| (*t, at)).min();
+        let (newest, feed) = &mut feeds[first];
+        loop {
+            if let Some(item) = feed.item()
+                && !delivery.deliver(&item)?
+            {
+                return Ok(false);
+            }
+            if !feed.advance(counts)? {
+                feeds.remove(first);
+                break;
+            }
+            *newest = (*newest).max(feed.item().map_or(*newest, |item| item.arrival));
+            if next.is_some_and(|next| next < (*newest, first)) {
+                break;
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Through sorted runs on disk.
+fn sorted(
+    files: &[PathBuf],
+    reading: &Reading<'_>,
+    counts: &mut Counts,
+    delivery: &mut Delivery<'_>,
+    options: &ImportOptions,
+) -> Result<bool, ImportError> {
+    let mut sorter = Sorter::new(options.temp_dir.clone(), RUN_BYTES);
+    for (number, file) in files.iter().enumerate() {
+        let mut feed = Feed::open(file, number, reading)?;
+        while feed.advance(counts)? {
+            if let Some(item) = feed.item() {
+                sorter.add(&item)?;
+            }
+            if counts.rows % 4096 == 0 && delivery.shutdown.is_requested() {
+                return Ok(false);
+            }
+        }
+    }
+    let mut whole = true;
+    sorter.drain(|item| {
+        whole = delivery.deliver(item)?;
+        Ok::<_, ImportError>(whole)
+    })?;
+    Ok(whole)
+}
+
+/// Hands items to the sink, at their pace.
+struct Delivery<'a> {
+    sink: EventSink,
+    pacer: Pacer,
+    shutdown: &'a Shutdown,
+    progress: Option<Progress>,
+    read: Arc<AtomicU64>,
+    entities: Entities,
+    events: u64,
+    span: Option<(EventTime, EventTime)>,
+    not_after: EventTime,
+    position: Vec<u8>,
+}
+
+impl Delivery<'_> {
+    /// `false` if it was asked to stop before the item.
+    fn deliver(&mut self, item: &Item<'_>) -> Result<bool, ImportError> {
+        if self.sink.batch_ends_before(item.arrival) {
+            if self.shutdown.is_requested() {
+                return Ok(false);
+            }
+            if let Some(progress) = &mut self.progress {
+                progress.update(self.read.load(Ordering::Relaxed), self.events);
+            }
+        }
+        self.position.clear();
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.position, "{}", item.line);
+        if item.part > 0 {
+            let _ = write!(self.position, "#{}", u64::from(item.part) + 1);
+        }
+        let (arrival, file) = (item.arrival, item.file);
+        match item.body {
+            Body::Event { ts, key, value } => {
+                if self.sink.append_encoded((key, value), ts, arrival, file, &self.position)? {
+                    self.pacer.wait(arrival, self.shutdown);
+                }
+                self.events += 1;
+                self.entities.see(key);
+                if ts <= self.not_after {
+                    let (first, last) = self.span.get_or_insert((ts, ts));
+                    *first = ts.min(*first);
+                    *last = ts.max(*last);
+                }
+            }
+            Body::Reject { reason, detail, original } => {
+                self.sink.append_reject(original, (reason, detail), arrival, file, &self.position)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn finish(
+        mut self,
+        whole: bool,
+        options: &ImportOptions,
+        summary: impl FnOnce(&Self, crate::sink::SinkTotals) -> Summary,
+    ) -> Result<Summary, ImportError> {
+        if let Some((_, last)) = self.span.filter(|_| whole) {
+            // The files end here: ticks up to the last event need no grace.
+            self.sink.flush_ticks_until(options.ticks.due(last))?;
+        }
+        if let Some(progress) = self.progress.take() {
+            progress.finish(self.events);
+        }
+        let totals = self.sink.totals();
+        let summary = summary(&self, totals);
+        self.sink.finish(whole)?;
+        Ok(summary)
+    }
+}

@@ -1,0 +1,197 @@
+//! Rows of columns: delimited, quoted or not, or separated by blanks.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+use types::RejectReason;
+
+use crate::map::{Cell, Reject};
+
+/// What separates columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Separator {
+    /// A byte; columns may be quoted.
+    Byte {
+        /// The byte.
+        delimiter: u8,
+        /// What encloses a column that has the byte or a line end in it.
+        quote: u8,
+    },
+    /// A run of blanks and tabs; blanks before the first column do not count.
+    Blanks,
+}
+
+/// Splits rows into the columns that are wanted.
+#[derive(Debug)]
+pub(crate) struct TextParser {
+    separator: Separator,
+    /// For each column of the file, its place among those wanted.
+    places: Vec<Option<usize>>,
+    wanted: usize,
+}
+
+impl TextParser {
+    /// A parser for rows whose columns are called `names`, of which `wanted` are to be given, in that order.
+    ///
+    /// # Errors
+    /// The wanted name that the file does not have.
+    pub(crate) fn new(separator: Separator, names: &[String], wanted: &[String]) -> Result<Self, String> {
+        let mut places = vec![None; names.len()];
+        for (place, name) in wanted.iter().enumerate() {
+            let at = names.iter().position(|n| n == name).ok_or_else(|| name.clone())?;
+            places[at] = Some(place);
+        }
+        Ok(Self { separator, places, wanted: wanted.len() })
+    }
+
+    /// A parser that wants nothing: for the time before the columns are known.
+    pub(crate) fn nameless(separator: Separator) -> Self {
+        Self { separator, places: Vec::new(), wanted: 0 }
+    }
+
+    /// Adds the wanted columns of a row to `cells`. A row without exactly as many columns as the others is refused.
+    pub(crate) fn parse<'r>(&self, row: &'r [u8], cells: &mut Vec<Cell<'r>>) -> Result<(), Reject> {
+        let text =
+            std::str::from_utf8(row).map_err(|e| Reject::new(RejectReason::InvalidUtf8, e.to_string()))?;
+        let first = cells.len();
+        cells.resize(first + self.wanted, Cell::Missing);
+        let mut count = 0;
+        columns(self.separator, text, |column| {
+            if let Some(Some(place)) = self.places.get(count) {
+                cells[first + place] = Cell::Text(column);
+            }
+            count += 1;
+        });
+        if count == self.places.len() {
+            return Ok(());
+        }
+        let detail = format!("the row has {count} columns where {} are due", self.places.len());
+        Err(Reject::new(RejectReason::Mapping, detail))
+    }
+
+    /// Whether the row has as many columns as are due.
+    pub(crate) fn fits(&self, row: &[u8]) -> bool {
+        let mut count = 0;
+        columns(self.separator, &String::from_utf8_lossy(row), |_| count += 1);
+        count == self.places.len()
+    }
+}
+
+/// Calls `visit` with each column of a row, unquoted.
+pub(crate) fn columns<'r>(separator: Separator, row: &'r str, mut visit: impl FnMut(Cow<'r, str>)) {
+    match separator {
+        Separator::Blanks => {
+            row.split([' ', '\t']).filter(|c| !c.is_empty()).for_each(|c| visit(Cow::Borrowed(c)))
+        }
+        Separator::Byte { delimiter, quote } => {
+            if memchr(quote, row.as_bytes()).is_none() {
+                let mut from = 0;
+                for at in memchr::memchr_iter(delimiter, row.as_bytes()) {
+                    visit(Cow::Borrowed(&row[from..at]));
+                    from = at + 1;
+                }
+                visit(Cow::Borrowed(&row[from..]));
+            } else {
+                quoted_columns(row, delimiter, quote, visit);
+            }
+        }
+    }
+}
+
+fn quoted_columns<'r>(row: &'r str, delimiter: u8, quote: u8, mut visit: impl FnMut(Cow<'r, str>)) {
+    let mut rest = row;
+    loop {
+        let (column, end) = if rest.as_bytes().first() == Some(&quote) {
+            quoted_column(rest, delimiter, quote)
+        } else {
+            let end = memchr(delimiter, rest.as_bytes()).unwrap_or(rest.len());
+            (Cow::Borrowed(&rest[..end]), end)
+        };
+        visit(column);
+        match rest.get(end + 1..) {
+            Some(more) => rest = more,
+            None => return,
+        }
+    }
+}
+
+/// The column that begins with a quote, and where it ends. What follows its closing quote is taken as it stands.
+fn quoted_column(text: &str, delimiter: u8, quote: u8) -> (Cow<'_, str>, usize) {
+    let bytes = text.as_bytes();
+    let mut column = Cow::Borrowed("");
+    let mut from = 1;
+    loop {
+        let close = memchr(quote, &bytes[from..]).map_or(text.len(), |at| from + at);
+        push(&mut column, &text[from..close]);
+        if bytes.get(close + 1) == Some(&quote) {
+            push(&mut column, &text[close..=close]);
+            from = close + 2;
+            continue;
+        }
+        let after = (close + 1).min(text.len());
+        let end = memchr(delimiter, &bytes[after..]).map_or(text.len(), |at| after + at);
+        push(&mut column, &text[after..end]);
+        return (column, end);
+    }
+}
+
+fn push<'r>(column: &mut Cow<'r, str>, part: &'r str) {
+    if column.is_empty() {
+        *column = Cow::Borrowed(part);
+    } else if !part.is_empty() {
+        column.to_mut().push_str(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(separator: Separator, row: &str) -> Vec<String> {
+        let mut all = Vec::new();
+        columns(separator, row, |c| all.push(c.into_owned()));
+        all
+    }
+
+    const COMMA: Separator = Separator::Byte { delimiter: b',', quote: b'"' };
+
+    #[test]
+    fn columns_are_unquoted() {
+        assert_eq!(split(COMMA, "a,,b"), ["a", "", "b"]);
+        assert_eq!(split(COMMA, ""), [""]);
+        assert_eq!(split(COMMA, "\"a,b\",\"c\"\"d\",\"\"\n,\"\""), ["a,b", "c\"d", "\n", ""]);
+        assert_eq!(split(COMMA, "5\" disk,\"x\"y,\"open"), ["5\" disk", "xy", "open"]);
+        assert_eq!(
+            split(Separator::Blanks, "  00001 19970101\t1   11.77 "),
+            ["00001", "19970101", "1", "11.77"]
+        );
+    }
+
+    #[test]
+    fn rows_of_another_width_are_refused() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let parser = TextParser::new(COMMA, &names, &["c".to_owned(), "a".to_owned()]).unwrap();
+        let mut cells = Vec::new();
+        parser.parse(b"1,2,3", &mut cells).unwrap();
+        assert_eq!(cells, [Cell::Text("3".into()), Cell::Text("1".into())]);
+        for row in ["1,2", "1,2,3,4", ""] {
+            let error = parser.parse(row.as_bytes(), &mut Vec::new()).unwrap_err();
+            assert_eq!(error.reason, RejectReason::Mapping, "{row}");
+        }
+        assert_eq!(parser.parse(b"1,\xff,3", &mut Vec::new()).unwrap_err().reason, RejectReason::InvalidUtf8);
+        assert_eq!(TextParser::new(COMMA, &names, &["d".to_owned()]).unwrap_err(), "d");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_quoted_reads_back(row in proptest::collection::vec("\\PC{0,8}", 1..6)) {
+            let written: Vec<String> = row.iter().map(|c| format!("\"{}\"", c.replace('"', "\"\""))).collect();
+            proptest::prop_assert_eq!(split(COMMA, &written.join(",")), row);
+        }
+
+        #[test]
+        fn no_row_makes_it_panic(row in "[\",a\n é]{0,30}") {
+            let _ = split(COMMA, &row);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use partition_log::{Log as _, MemoryLog, RecordBuf};
+use telemetry::Shutdown;
+use types::{Event, EventTime, Offset, PartitionId, headers};
+
+use super::*;
+use crate::map::Mapping;
+
+/// 2100: later than all that is imported here.
+const LATER: EventTime = EventTime(4_102_444_800_000);
+
+const MAP: &str = r#"
+    [entity]
+    type = "user"
+    id = "user"
+    [time]
+    column = "at"
+    format = "ms"
+    [type]
+    column = "what"
+    [fields]
+    n = { column = "n", kind = "number" }
+"#;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    log: MemoryLog,
+    options: ImportOptions,
+}
+
+/// A record in short: source, then key, type and time, or the reason it was rejected for.
+type Short = (String, String);
+
+impl Bench {
+    fn new() -> Self {
+        let mut options = ImportOptions::new("events", LATER);
+        options.partitions = Some(2);
+        Self { folder: tempfile::tempdir().unwrap(), log: MemoryLog::new(), options }
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn import(&self, map: &str, files: &[PathBuf]) -> Result<Summary, ImportError> {
+        let mapping = Mapping::from_toml(map, Path::new("map.toml")).unwrap();
+        import(&self.log, &mapping, files, &self.options, &Shutdown::new())
+    }
+
+    /// What is on the log, ticks aside, partition after partition.
+    fn records(&self) -> Vec<Short> {
+        (0..2).flat_map(|p| self.partition(p)).filter(|(source, _)| source != "tick").collect()
+    }
+
+    fn partition(&self, partition: u32) -> Vec<Short> {
+        let mut reader = self.log.reader("events", PartitionId(partition), Offset::ZERO).unwrap();
+        let mut records = RecordBuf::default();
+        while reader.read(&mut records, 1 << 20).unwrap() > 0 {}
+        let name = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let folder = format!("{}/", self.folder.path().display());
+        records
+            .iter()
+            .map(|r| {
+                let source =
+                    r.header(headers::SOURCE).map_or("tick".to_owned(), |s| name(s).replace(&folder, ""));
+                if let Some(reason) = r.header(headers::REASON) {
+                    assert!(r.header(headers::DETAIL).is_some_and(|d| !d.is_empty()));
+                    return (source, name(reason));
+                }
+                let mut event = Event::default();
+                event.decode(r.value).unwrap();
+                (source, format!("{} {} {}", event.entity, event.kind, event.ts))
+            })
+            .collect()
+    }
+
+    /// The values of rejected records, sorted.
+    fn originals(&self) -> Vec<Vec<u8>> {
+        let mut all = Vec::new();
+        for partition in 0..2 {
+            let mut reader = self.log.reader("events", PartitionId(partition), Offset::ZERO).unwrap();
+            let mut records = RecordBuf::default();
+            while reader.read(&mut records, 1 << 20).unwrap() > 0 {}
+            all.extend(
+                records.iter().filter(|r| r.header(headers::REASON).is_some()).map(|r| r.value.to_vec()),
+            );
+        }
+        all.sort();
+        all
+    }
+}
+
+fn sorted(mut records: Vec<Short>) -> Vec<Short> {
+    records.sort();
+    records
+}
+
+const PLAIN: &str =
+    "user,at,what,n\nann,1700000000000,play,1\nbob,1700000001000,\"stop\",2.5\nann,1700000002000,play,\n";
+
+fn expected(name: &str, first_line: u64) -> Vec<Short> {
+    let record = |line: u64, text: &str| (format!("{name}:{line}"), text.to_owned());
+    vec![
+        record(first_line, "ann play 1700000000000"),
+        record(first_line + 1, "bob stop 1700000001000"),
+        record(first_line + 2, "ann play 1700000002000"),
+    ]
+}
+
+#[test]
+fn every_text_format_and_compression_gives_the_same_events() {
+    let gzip = |text: &str| {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(text.as_bytes()).unwrap();
+        out.finish().unwrap()
+    };
+    let objects: Vec<String> =
+        [("ann", 0, "play", "1"), ("bob", 1, "stop", "2.5"), ("ann", 2, "play", "null")]
+            .map(|(user, s, what, n)| {
+                format!(r#"{{"user":"{user}","at":17000000{s:02}000,"what":"{what}","n":{n}}}"#)
+            })
+            .map(|row| row.replace("17000000", "17000000"))
+            .to_vec();
+    let objects: Vec<String> = objects
+        .iter()
+        .enumerate()
+        .map(|(i, row)| {
+            let at = row.find("\"at\":").unwrap() + 5;
+            format!(
+                "{}{}{}",
+                &row[..at],
+                1_700_000_000_000_u64 + 1000 * i as u64,
+                &row[row.find(",\"what\"").unwrap()..]
+            )
+        })
+        .collect();
+    let lines = objects.join("\n");
+    let cases: Vec<(&str, Vec<u8>, u64)> = vec![
+        ("a.csv", PLAIN.into(), 2),
+        ("crlf.csv", PLAIN.replace('\n', "\r\n").into(), 2),
+        ("bom.csv", format!("\u{feff}{PLAIN}").into(), 2),
+        ("semicolon.csv", PLAIN.replace(',', ";").into(), 2),
+        ("a.tsv", PLAIN.replace(',', "\t").into(), 2),
+        ("a.csv.gz", gzip(PLAIN), 2),
+        ("a.csv.zst", zstd::encode_all(PLAIN.as_bytes(), 1).unwrap(), 2),
+        ("a.jsonl", lines.clone().into(), 1),
+        ("empty_lines.jsonl", lines.replace('\n', "\r\n\r\n").replace("\r\n\r\n", "\r\n").into(), 1),
+        ("array.json", format!("[{}]", objects.join(",\n")).into(), 1),
+    ];
+    for (name, bytes, first_line) in cases {
+        let bench = Bench::new();
+        let file = bench.file(name, &bytes);
+        let summary = bench.import(MAP, &[file]).unwrap();
+        assert_eq!(sorted(bench.records()), sorted(expected(name, first_line)), "{name}");
+        assert_eq!((summary.rows, summary.events, summary.entities), (3, 3, Some(2)), "{name}");
+    }
+}
+
+#[test]
+fn columns_between_blanks_need_no_header() {
+    let bench = Bench::new();
+    let file = bench.file("cd.txt", b" 00001 19970101  1   11.77\n 00002 19970112  5   77.00\n");
+    let map = r#"
+        format = "whitespace"
+        columns = ["customer", "date", "cds", "dollars"]
+        [entity]
+        type = "customer"
+        id = "customer"
+        [time]
+        column = "date"
+        format = "%Y%m%d"
+        zone = "UTC"
+        [type]
+        constant = "purchase"
+    "#;
+    bench.import(map, &[file]).unwrap();
+    let expected = [("cd.txt:1", "00001 purchase 852076800000"), ("cd.txt:2", "00002 purchase 853027200000")];
+    assert_eq!(sorted(bench.records()), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+}
+
+#[test]
+fn rubbish_is_set_aside_with_its_bytes_and_the_import_goes_on() {
+    let bench = Bench::new();
+    let good = br#"{"user":"ann","at":1700000000000,"what":"play","n":1}"#.to_vec();
+    let long = format!(r#"{{"user":"{}"}}"#, "x".repeat(10 << 20)).into_bytes();
+    let rubbish: Vec<(Vec<u8>, &str)> = vec![
+        (b"{\"user\":".to_vec(), "invalid_json"),
+        (b"not json".to_vec(), "invalid_json"),
+        (b"[1,2]".to_vec(), "wrong_type"),
+        (b"{\"user\":\"\xff\"}".to_vec(), "invalid_utf8"),
+        (br#"{"at":1700000000000,"what":"play"}"#.to_vec(), "missing_field"),
+        (br#"{"user":"ann","what":"play"}"#.to_vec(), "missing_field"),
+        (br#"{"user":"ann","at":1700000000000,"what":"play","n":NaN}"#.to_vec(), "invalid_json"),
+        (br#"{"user":"ann","at":1700000000000,"what":"play","n":"inf"}"#.to_vec(), "number_out_of_range"),
+        (br#"{"user":"ann","at":1700000000000,"what":"play","n":1e999}"#.to_vec(), "invalid_json"),
+        (br#"{"user":"ann","at":0,"what":"play"}"#.to_vec(), "time_out_of_range"),
+        (br#"{"user":"ann","at":1700000000000000,"what":"play"}"#.to_vec(), "time_out_of_range"),
+        (br#"{"user":"ann","at":1700000000000,"what":"$erase"}"#.to_vec(), "unknown_system_type"),
+        (br#"{"v":1,"type":"$tick","ts":1700000000000}"#.to_vec(), "missing_field"),
+        (long, "too_large"),
+    ];
+    let mut bytes = Vec::new();
+    for (row, _) in &rubbish {
+        bytes.extend_from_slice(row);
+        bytes.extend_from_slice(b"\n");
+        bytes.extend_from_slice(&good);
+        bytes.extend_from_slice(b"\n");
+    }
+    // Extra fields and repeated ids are no fault here; a time far ahead is the consumer's to judge.
+    bytes.extend_from_slice(br#"{"user":"ann","at":7000000000000,"what":"play","more":[1]}"#);
+    let file = bench.file("r.jsonl", &bytes);
+    let summary = bench.import(MAP, &[file]).unwrap();
+    let count = rubbish.len() as u64;
+    assert_eq!((summary.events, summary.rejected_rows()), (count + 1, count));
+    let rejected: Vec<Short> =
+        sorted(bench.records()).into_iter().filter(|(_, t)| !t.contains(' ')).collect();
+    let mut expected: Vec<Short> = (0..)
+        .zip(&rubbish)
+        .map(|(i, (_, reason))| (format!("r.jsonl:{}", 2 * i + 1), (*reason).to_owned()))
+        .collect();
+    expected.sort();
+    assert_eq!(rejected, expected);
+    let mut originals: Vec<Vec<u8>> =
+        rubbish.iter().map(|(row, _)| row[..row.len().min(64 << 10)].to_vec()).collect();
+    originals.sort();
+    assert_eq!(bench.originals(), originals);
+}
+
+#[test]
+fn rows_of_another_width_and_stray_quotes_cost_themselves_only() {
+    let bench = Bench::new();
+    let text = "user,at,what,n\nann,1700000000000,play\nann,1700000000000,play,1,2\n\"ann,1700000000000,play,1\nbob,1700000001000,play,1\nann,1700000002000,\"a\nb\",1\n";
+    let file = bench.file("q.csv", text.as_bytes());
+    let summary = bench.import(MAP, &[file]).unwrap();
+    let expected = [
+        ("q.csv:2", "mapping"),
+        ("q.csv:3", "mapping"),
+        ("q.csv:4", "mapping"),
+        ("q.csv:5", "bob play 1700000001000"),
+        ("q.csv:6", "ann a\nb 1700000002000"),
+    ];
+    assert_eq!(sorted(bench.records()), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    assert_eq!(summary.rejected.get("mapping"), Some(&3));
+}
+
+#[test]
+fn a_file_that_does_not_fit_the_map_is_refused_with_its_columns() {
+    let bench = Bench::new();
+    let file = bench.file("x.csv", b"user,at,n\nann,1,1\n");
+    let error = bench.import(MAP, &[file]).unwrap_err().to_string();
+    assert!(
+        error.contains("x.csv: the map reads column `what`, which is not there; there are `user`, `at`, `n`"),
+        "{error}"
+    );
+    let file = bench.file("utf16.csv", b"\xff\xfeu\0s\0");
+    assert!(bench.import(MAP, &[file]).unwrap_err().to_string().contains("UTF-16"));
+    let torn = zstd::encode_all(PLAIN.repeat(10_000).as_bytes(), 1).unwrap();
+    let file = bench.file("torn.csv.zst", &torn[..torn.len() / 2]);
+    assert!(bench.import(MAP, &[file]).unwrap_err().to_string().contains("torn.csv.zst near line"));
+}
+
+fn rows(times: impl IntoIterator<Item = (u64, i64)>) -> String {
+    let mut text = "user,at,what,n\n".to_owned();
+    for (user, ms) in times {
+        text.push_str(&format!("u{user},{ms},play,1\n"));
+    }
+    text
+}
+
+const T0: i64 = 1_700_000_000_000;
+const DAY: i64 = 86_400_000;
+
+/// Whether each partition's records are in order of time.
+fn is_in_order(bench: &Bench) -> bool {
+    (0..2).all(|p| {
+        let times: Vec<i64> = bench
+            .partition(p)
+            .iter()
+            .filter(|(s, _)| s != "tick")
+            .map(|(_, text)| text.rsplit(' ').next().unwrap().parse().unwrap())
+            .collect();
+        times.is_sorted()
+    })
+}
+
+#[test]
+fn what_is_out_of_order_is_sorted_what_overlaps_is_merged_and_the_rest_stays() {
+    let in_order = rows((0..500).map(|i| (i % 7, T0 + i as i64 * DAY / 10)));
+    let backwards = rows((0..500).map(|i| (i % 7, T0 - i as i64 * DAY / 10)));
+    let nearly = rows((0..500).map(|i| (i % 7, T0 + (i as i64 ^ 1) * DAY / 10)));
+    for (files, order) in [
+        (vec![&in_order], "as_read"),
+        (vec![&nearly], "as_read"),
+        (vec![&backwards], "sorted"),
+        (vec![&in_order, &in_order], "merged"),
+        (vec![&in_order, &backwards], "sorted"),
+    ] {
+        let bench = Bench::new();
+        let paths: Vec<PathBuf> = files
+            .iter()
+            .enumerate()
+            .map(|(i, text)| bench.file(&format!("{i}.csv"), text.as_bytes()))
+            .collect();
+        let summary = bench.import(MAP, &paths).unwrap();
+        assert_eq!(summary.order, order);
+        assert_eq!(summary.events, 500 * files.len() as u64);
+        assert!(files[0] == &nearly || is_in_order(&bench), "{order}");
+        let again = bench.import(MAP, &paths).unwrap();
+        assert_eq!((again.held, again.tick_records), (summary.events, 0), "nothing is repeated");
+    }
+}
+
+#[test]
+fn a_file_may_be_added_later_and_a_changed_one_is_refused() {
+    let bench = Bench::new();
+    let text = rows((0..300).map(|i| (i % 5, T0 + i as i64 * 60_000)));
+    let first = bench.file("1.csv", text.as_bytes());
+    bench.import(MAP, std::slice::from_ref(&first)).unwrap();
+    let second = bench.file("2.csv", text.as_bytes());
+    let both = bench.import(MAP, &[second.clone(), first.clone()]).unwrap();
+    assert_eq!((both.events, both.held), (600, 300));
+    assert_eq!(bench.records().len(), 600);
+    bench.file("1.csv", rows((0..200).map(|i| (i % 5, T0 + i as i64 * 60_000))).as_bytes());
+    let error = bench.import(MAP, &[first]).unwrap_err().to_string();
+    assert!(error.contains("it has changed since"), "{error}");
+}
+
+#[test]
+fn a_joined_table_adds_columns_and_what_is_missing_is_as_the_map_says() {
+    let bench = Bench::new();
+    let file = bench.file("a.csv", b"user,at,what\nann,1700000000000,play\neve,1700000000000,play\n");
+    bench.file("users.csv", b"id;age\nann;A\nbob;B\n");
+    let base = MAP.replace("n = { column = \"n\", kind = \"number\" }", "age = \"users.age\"");
+    let join = |missing: &str| {
+        format!(
+            "{base}\n[[join]]\nname = \"users\"\nfile = \"users.csv\"\nkey = \"id\"\non = \"user\"\ncolumns = [\"age\"]\nmissing = \"{missing}\""
+        )
+    };
+    for (missing, events, rejected, skipped) in [("empty", 2, 0, 0), ("reject", 1, 1, 0), ("skip", 1, 0, 1)] {
+        let map = bench.file("map.toml", join(missing).as_bytes());
+        let mapping = Mapping::load(&map, &[]).unwrap();
+        let log = MemoryLog::new();
+        let summary =
+            import(&log, &mapping, std::slice::from_ref(&file), &bench.options, &Shutdown::new()).unwrap();
+        assert_eq!(
+            (summary.events, summary.rejected_rows(), summary.not_joined),
+            (events, rejected, skipped)
+        );
+    }
+    bench.file("users.csv", b"id,age\nann,A\nann,B\n");
+    let error = Mapping::load(&bench.folder.path().join("map.toml"), &[]).unwrap_err().to_string();
+    assert!(error.contains("users.csv:3: the key `ann`"), "{error}");
+}

@@ -1,0 +1,89 @@
+//! The map: a TOML file that says how the rows of any file become events. No code is needed for a new file.
+//!
+//! ```toml
+//! format = "auto"                  # or jsonl, json, csv, tsv, whitespace, parquet; auto looks at the first bytes
+//! delimiter = ";"                  # csv only; auto finds it
+//! quote = "\""                     # csv and tsv
+//! header = true                    # csv and tsv have one unless this says false; whitespace has none unless it says true
+//! columns = ["user", "day"]        # names where there is no header (otherwise columns are called 1, 2, ...)
+//! skip_lines = 0                   # lines before the header or the first row
+//! comment = "#"                    # lines that begin so are passed over
+//! null = ["NULL", "NA"]            # texts that mean "nothing"; empty text always does
+//!
+//! [number]                         # how numbers are written in text
+//! decimal = ","
+//! thousands = "."
+//! strip = "€ "                     # characters to pass over
+//!
+//! [entity]
+//! type = "user"
+//! id = "userId"                    # or several columns, joined by `separator` (":")
+//! empty = "skip"                   # what an empty id means: reject (a dead letter) or skip (counted)
+//! normalise = ["trim"]             # also lowercase, and integer (12.0 becomes 12); nothing is changed unasked
+//!
+//! [time]
+//! column = "ts"                    # or several, joined by a blank: ["date", "time"]
+//! format = "ms"                    # s, us, ns; rfc3339; iso; date; native (Parquet); or a pattern as in strptime
+//! zone = "Europe/Berlin"           # for times that do not say it themselves: there it must be given
+//! not_before = "2015-01-01"        # earlier moments are mistakes: time_out_of_range. Unsaid, the epoch itself and before
+//!
+//! [arrival]                        # when the event was received, if the file says so; as [time]
+//!
+//! [type]
+//! column = "page"                  # or: constant = "purchase"; several columns are joined by a dot
+//! prefix = "page."
+//! names = { "Submit Upgrade" = "upgrade" }
+//!
+//! [event_id]                       # unless given, no event counts as a repetition of another
+//! column = ["order", "line"]
+//!
+//! [fields]                         # name = column, or a table
+//! device = "userAgent"
+//! watch_s = { column = "length", kind = "number", scale = 0.001 }
+//! price = { column = "value", kind = "money", currency = "EUR" }     # or currency_column; minor = true for cents
+//! plan = { constant = "basic" }
+//! age = "users.age_code"           # of a joined table
+//!
+//! [[where]]                        # rows for which every one of these holds; the others are counted as filtered
+//! column = "auth"
+//! is = ["Logged In"]               # or is_not, present = true|false, min, max
+//!
+//! [[join]]                         # a table that is held in memory
+//! name = "users"
+//! file = "users.csv"               # beside the imported file, or beside the map
+//! key = "user_id"                  # its column
+//! on = "user_id"                   # the row's column
+//! columns = ["age_code"]
+//! missing = "empty"                # or reject, skip
+//!
+//! [[event]]                        # a row may give several events; each takes over what it does not say itself
+//! type = { constant = "video" }
+//! count = "event_video"            # so many of them; empty or 0 gives none
+//! spread = "day"                   # evenly over the 24 hours from the row's time, else all at that time
+//! ```
+//!
+//! In JSON a column is a path: `a.b.0.c`. A key with a dot in it is written with a backslash: `a\.b`.
+//! A missing or empty value leaves its field out; `required = true` makes it a dead letter instead.
+//! `kind` is `auto`, `number`, `text`, `bool` or `money`; `auto` takes JSON as typed, and of text what reads as a plain number
+//! as one (but not `007`).
+
+mod apply;
+mod cell;
+mod compile;
+mod condition;
+mod error;
+mod field;
+mod file;
+mod iso;
+mod number;
+mod table;
+mod time;
+
+pub use apply::{Fate, Mapped, MappedRow, Reject, RowMapper};
+pub use cell::Cell;
+pub use compile::{Format, Layout, Mapping};
+pub use error::MapError;
+pub use time::{TimeError, TimeFormatError, TimeReader};
+
+#[cfg(test)]
+mod tests;
