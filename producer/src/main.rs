@@ -28,6 +28,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 println!("{}", serde_json::to_string(&summary)?);
             }
         }
+        Command::Import(args) => {
+            let summary = producer::import::run(&args, &shutdown)?;
+            if args.output.json {
+                println!("{}", serde_json::to_string(&summary)?);
+            } else {
+                eprintln!("{summary}");
+            }
+        }
     }
     Ok(())
 }

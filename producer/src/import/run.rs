@@ -100,16 +100,13 @@ pub enum ImportError {
     /// The ticks' options have no meaning.
     #[error(transparent)]
     Ticks(#[from] TickPlanError),
-    /// The summary cannot be printed.
-    #[error("printing the summary: {0}")]
-    Print(std::io::Error),
 }
 
 /// Runs `producer import`.
 ///
 /// # Errors
 /// See [`ImportError`]; bad rows are none.
-pub fn run(args: &ImportArgs, shutdown: &Shutdown) -> Result<(), ImportError> {
+pub fn run(args: &ImportArgs, shutdown: &Shutdown) -> Result<Summary, ImportError> {
     let output = &args.output;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
     let options = ImportOptions {
@@ -129,14 +126,7 @@ pub fn run(args: &ImportArgs, shutdown: &Shutdown) -> Result<(), ImportError> {
         args.files.iter().filter_map(|f| Some(f.parent()?.to_owned())).take(1).collect();
     let mapping = Mapping::load(&args.map, &beside)?;
     let log = partition_log::open(&output.to, &LogOptions::default())?;
-    let summary = import(&*log, &mapping, &args.files, &options, shutdown)?;
-    let mut out = std::io::stdout().lock();
-    let printed = if output.json {
-        serde_json::to_writer(&mut out, &summary).map_err(Into::into).and_then(|()| writeln!(out))
-    } else {
-        writeln!(out, "{summary}")
-    };
-    printed.map_err(ImportError::Print)
+    import(&*log, &mapping, &args.files, &options, shutdown)
 }
 
 /// Imports files into a log.

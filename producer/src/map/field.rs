@@ -176,7 +176,10 @@ impl To {
                     Currency::Slot(slot) => match &cells[*slot] {
                         Cell::Text(code) if is_code(code) => code,
                         _ => {
-                            return Err((RejectReason::WrongType, "has no currency of three capital letters"));
+                            return Err((
+                                RejectReason::WrongType,
+                                "has no currency of three capital letters",
+                            ));
                         }
                     },
                 };

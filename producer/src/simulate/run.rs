@@ -124,7 +124,7 @@ pub fn write(
         partitions: output.partitions,
         entity_type: ENTITY_TYPE.to_owned(),
         ticks: TickPlan::new(output.tick, output.tick_grace)?,
-        source: format!("sim-{}-{}-{}", setting.seed, setting.users, setting.start),
+        sources: vec![format!("sim-{}-{}-{}", setting.seed, setting.users, setting.start)],
     };
     let mut sink = EventSink::open(log, &config)?;
     if sink.has_other_sources() {
