@@ -1,1 +1,31 @@
 //! The pure pipeline from records to scores, and the workers, commits and reads around it.
+//!
+//! [`pipeline`] computes; everything else here moves bytes, threads and promises around it. [`run`] is the whole consumer.
+
+mod api;
+mod error;
+mod measure;
+mod observe;
+mod open;
+mod options;
+mod output;
+pub mod pipeline;
+mod pool;
+mod publish;
+mod query;
+mod run;
+mod stats;
+mod status;
+mod store_read;
+mod task;
+mod worker;
+
+pub use api::{ADDRESS_FILE, ScoreReading, address_of};
+pub use error::ConsumerError;
+pub use options::{ConsumerOptions, Scaling, Workers};
+pub use output::{DEAD_LETTERS, SCORES, SHADOW_SCORES};
+pub use query::{FeatureReading, ReadStatus};
+pub use run::{Surroundings, run};
+pub use stats::{PartitionStats, StatsSnapshot};
+pub use status::{LastDecision, PartitionStatus, Status, StatusBoard};
+pub use store_read::{read_store, spec_of};

@@ -110,6 +110,34 @@ impl RecordBuf {
         self.entries.get(index).map(|entry| self.record(entry))
     }
 
+    /// The index of the first record at or after `offset`; how many there are if all lie before it. O(log n).
+    #[must_use]
+    pub fn index_of(&self, offset: Offset) -> usize {
+        self.entries.partition_point(|entry| entry.offset < offset)
+    }
+
+    /// Adds a copy of another buffer's record. O(its bytes).
+    ///
+    /// # Panics
+    /// If the buffer would grow beyond 4 GiB.
+    pub fn push(&mut self, record: &Record<'_>) {
+        let mut part = |bytes: &[u8]| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(bytes);
+            assert!(u32::try_from(self.bytes.len()).is_ok(), "a block of records holds less than 4 GiB");
+            (start as u32, self.bytes.len() as u32)
+        };
+        let (key, value, headers) = (part(record.key), part(record.value), part(record.headers));
+        self.entries.push(Entry {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key,
+            value,
+            headers,
+            header_count: record.header_count,
+        });
+    }
+
     /// The records in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         self.entries.iter().map(|entry| self.record(entry))

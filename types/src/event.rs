@@ -161,7 +161,7 @@ impl Value<'_> {
 }
 
 /// Appends `text` as a JSON string, quotes included.
-pub(crate) fn push_json_str(out: &mut Vec<u8>, text: &str) {
+pub fn push_json_str(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
     let mut plain_from = 0;
@@ -190,7 +190,7 @@ pub(crate) fn push_json_str(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends a whole number in decimal.
-pub(crate) fn push_int(out: &mut Vec<u8>, n: i64) {
+pub fn push_int(out: &mut Vec<u8>, n: i64) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     let mut rest = n.unsigned_abs();

@@ -138,6 +138,20 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Reads a spec from a file.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml); also if the file cannot be read.
+    pub fn load(path: &Path) -> Result<Self, SpecError> {
+        let text = std::fs::read_to_string(path).map_err(|error| SpecError {
+            file: path.to_owned(),
+            line: 0,
+            field: "(file)".to_owned(),
+            problem: error.to_string(),
+        })?;
+        Self::from_toml(&text, path)
+    }
+
     /// Reads a spec from TOML text; `origin` is the file's name for errors.
     ///
     /// # Errors

@@ -123,6 +123,17 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// The identity of a folder's store; `None` if the folder is empty.
+/// What the store in a folder was built from.
+///
+/// # Errors
+/// [`StoreError::Format`] if the folder holds no store.
+pub fn identity(dir: &Path) -> Result<StoreIdentity, StoreError> {
+    read_identity(dir)?.ok_or_else(|| StoreError::Format {
+        path: dir.to_owned(),
+        detail: "there is no store in it".to_owned(),
+    })
+}
+
 fn read_identity(dir: &Path) -> Result<Option<StoreIdentity>, StoreError> {
     let path = dir.join(IDENTITY);
     let text = match fs::read_to_string(&path) {

@@ -63,6 +63,12 @@ impl Schedule {
         Self::build(&self.folder, entries, &known).map(Some)
     }
 
+    /// The registry's entries, oldest first; none where a single bundle holds.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// The bundle whose scores count at an as-of time; O(log entries).
     #[must_use]
     pub fn champion(&self, as_of: EventTime) -> &Arc<Bundle> {

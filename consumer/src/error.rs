@@ -1,0 +1,132 @@
+//! What stops a consumer. Bad input never does.
+
+use partition_log::LogError;
+use types::{Offset, PartitionId};
+
+use crate::pipeline::PipelineError;
+
+/// A failure of the consumer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsumerError {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] feature_store::StoreError),
+    /// The model bundle cannot be used, or not with this spec.
+    #[error(transparent)]
+    Bundle(#[from] scorer::BundleError),
+    /// The registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] scorer::RegistryError),
+    /// The feature spec cannot be used.
+    #[error(transparent)]
+    Spec(#[from] feature_store::SpecError),
+    /// The input topic does not exist.
+    #[error(
+        "there is no topic `{topic}` in {place}; write events to it first, with `producer import` or `producer simulate`"
+    )]
+    NoInput {
+        /// The topic.
+        topic: String,
+        /// The log.
+        place: String,
+    },
+    /// The topic is keyed otherwise than the spec needs.
+    #[error(
+        "topic `{topic}` is keyed by `{key}` and the spec is about `{entity}`: events of one {entity} may lie in several \
+         partitions. Make a topic with the right key by `churnstream log repartition`"
+    )]
+    WrongKey {
+        /// The topic.
+        topic: String,
+        /// What it is keyed by.
+        key: String,
+        /// What the spec is about.
+        entity: String,
+    },
+    /// An output lost records that were committed.
+    #[error(
+        "{topic}-{partition} ends at offset {end}, but offset {committed} was committed: the log was cut or replaced. \
+         Bring it back, or start with an empty log and store"
+    )]
+    OutputBehindCommit {
+        /// The output topic.
+        topic: &'static str,
+        /// The partition.
+        partition: PartitionId,
+        /// The offset in the commit.
+        committed: Offset,
+        /// Where the log ends.
+        end: Offset,
+    },
+    /// The input lost records that were committed.
+    #[error(
+        "{topic}-{partition} ends at offset {end}, but offset {committed} was committed: the log was cut or replaced. \
+         Bring it back, or start with an empty store"
+    )]
+    InputBehindCommit {
+        /// The input topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// The offset in the commit.
+        committed: Offset,
+        /// Where the log ends.
+        end: Offset,
+    },
+    /// Records that are needed to rebuild state are gone.
+    #[error(
+        "{topic}-{partition} begins at offset {start}, but state must be replayed from {needed}: retention removed what the \
+         store still needed"
+    )]
+    InputGone {
+        /// The input topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// The offset that is needed.
+        needed: Offset,
+        /// The first that is there.
+        start: Offset,
+    },
+    /// A replay made another record than the output holds.
+    #[error(
+        "{topic}-{partition}: offset {offset} holds another record than the replay makes: was the model, the registry or \
+         the program changed since the last commit? Start the consumer as it was and stop it cleanly before a change.\n  \
+         holds: {holds}\n  made:  {made}"
+    )]
+    OutputDiffers {
+        /// The output topic.
+        topic: &'static str,
+        /// The partition.
+        partition: PartitionId,
+        /// The record's offset.
+        offset: Offset,
+        /// What stands there.
+        holds: String,
+        /// What was made.
+        made: String,
+    },
+    /// A worker thread is gone.
+    #[error("a worker thread ended unexpectedly; its message stands above")]
+    WorkerGone,
+    /// The system refused something.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was being done.
+        action: String,
+        /// The system's word.
+        source: std::io::Error,
+    },
+}
+
+impl From<PipelineError> for ConsumerError {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Store(error) => Self::Store(error),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The command `consumer`: parses, builds, runs and drains.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use consumer::{ConsumerOptions, Scaling, Surroundings, Workers};
+use partition_log::LogOptions;
+use telemetry::{LogFormat, LogTo, init_tracing};
+use types::Millis;
+
+/// Keeps features per user, scores every user as events arrive and as users fall silent, and writes the scores.
+///
+/// Reads a topic of events, and writes the topics `scores`, `shadow-scores` and `dead-letters` beside it. It can be killed
+/// at any moment: started again, it goes on where it was, and the outputs are those of one uninterrupted run.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  consumer --from file:data/log --store data/state --features spec.toml --model data/model
+  consumer --from file:data/log --store data/state --features spec.toml --model data/model --until-end
+  consumer --from file:data/log --store data/state --features spec.toml --model data/registry \\
+           --workers auto --http 127.0.0.1:9464
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments. Ctrl-C commits and ends; a second one ends at once."
+)]
+struct Arguments {
+    /// Where the events are: file:DIR.
+    #[arg(long, value_name = "PLACE")]
+    from: String,
+    /// The topic of events.
+    #[arg(long, default_value = "events")]
+    topic: String,
+    /// The folder of the state; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// The feature spec.
+    #[arg(long, value_name = "SPEC.toml")]
+    features: PathBuf,
+    /// A model bundle, or a registry of them.
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// How many threads process partitions: a number, or `auto` to follow the lag.
+    #[arg(long, default_value = "1", value_parser = parse_workers)]
+    workers: Workers,
+    /// End at what is the log's end now, with all state written to the store.
+    #[arg(long)]
+    until_end: bool,
+    /// How often outputs are synced and committed.
+    #[arg(long, default_value = "1s", value_name = "SPAN")]
+    commit_interval: Millis,
+    /// Records between two looks at what else is to be done.
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Memory for users' state, in MiB. The rest stays in the store.
+    #[arg(long, default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u32).range(16..))]
+    memory: u32,
+    /// Serve /metrics, /healthz, /readyz and the read API here; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    http: SocketAddr,
+    /// Log as JSON lines.
+    #[arg(long)]
+    log_json: bool,
+    /// Print a summary as one JSON object at the end.
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_workers(text: &str) -> Result<Workers, String> {
+    let cores = u32::try_from(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+        .unwrap_or(u32::MAX);
+    match text {
+        "auto" => Ok(Workers::Auto { min: 1, max: cores }),
+        number => match number.parse() {
+            Ok(workers @ 1..=1024) => Ok(Workers::Fixed(workers)),
+            _ => Err("give a number from 1 to 1024, or `auto`".to_owned()),
+        },
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("consumer: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Plain };
+    init_tracing(format, LogTo::Stderr)?;
+    let around = Surroundings::new();
+    around.shutdown.listen(|| {}).context("listen to signals")?;
+    let log = partition_log::open(&arguments.from, &LogOptions::default())?;
+    let options = ConsumerOptions {
+        topic: arguments.topic.clone(),
+        store: arguments.store.clone(),
+        model: arguments.model.clone(),
+        features: arguments.features.clone(),
+        workers: arguments.workers,
+        until_end: arguments.until_end,
+        commit_interval: Duration::from_millis(arguments.commit_interval.0.unsigned_abs()),
+        batch_events: arguments.batch as usize,
+        state: feature_store::StoreOptions {
+            memory: (arguments.memory as usize) << 20,
+            ..feature_store::StoreOptions::default()
+        },
+        http: Some(arguments.http),
+        scaling: Scaling::default(),
+    };
+    let status = consumer::run(&options, &log, &around)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&status)?);
+    } else {
+        let rejected: u64 = status.rejected.iter().map(|(_, n)| n).sum();
+        eprintln!(
+            "{} records processed, {} scores, {rejected} dead letters in {:.1} s",
+            status.processed, status.scores, status.uptime_seconds
+        );
+    }
+    Ok(())
+}

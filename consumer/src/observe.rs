@@ -1,0 +1,337 @@
+//! The supervisor's eyes and hands: what it sees once a second, shows, and does about the number of workers.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use autoscaler::{
+    Action, DecisionLog, DecisionMetrics, History, Limits, Policy, Sample, ThresholdPolicy, Tracker, decide,
+    place,
+};
+use feature_store::Store;
+use partition_log::Log;
+use scorer::Schedule;
+use types::{EventTime, Offset, PartitionId, RejectReason};
+
+use crate::pool::Pool;
+use crate::publish::Publisher;
+use crate::stats::{PartitionStats, StatsSnapshot};
+use crate::status::{LastDecision, PartitionStatus, Status, StatusBoard};
+use crate::{ConsumerError, ConsumerOptions};
+
+/// The file in the store's folder that holds every decision of the autoscaler.
+const DECISIONS: &str = "decisions.jsonl";
+/// How large it may grow before it is turned over.
+const DECISIONS_BYTES: u64 = 4 << 20;
+
+/// Watches one consumer.
+pub(crate) struct Observer {
+    options: ConsumerOptions,
+    log: Arc<dyn Log>,
+    spec: String,
+    stats: Vec<Arc<PartitionStats>>,
+    begun: Instant,
+    last_look: Option<Instant>,
+    tracker: Tracker,
+    ages: Vec<LagAge>,
+    scaling: Scaling,
+    publisher: Publisher,
+    metrics: telemetry::Metrics,
+    rate: Rate,
+}
+
+struct Scaling {
+    policy: ThresholdPolicy,
+    limits: Limits,
+    history: History,
+    log: Option<DecisionLog>,
+    metrics: DecisionMetrics,
+    desired: usize,
+    last: Option<(Instant, usize, usize, String)>,
+}
+
+impl Observer {
+    pub(crate) fn new(
+        options: &ConsumerOptions,
+        log: &Arc<dyn Log>,
+        spec: &str,
+        stats: Vec<Arc<PartitionStats>>,
+        metrics: &telemetry::Metrics,
+        workers: (u32, u32),
+    ) -> Self {
+        let rules = options.scaling;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        #[expect(clippy::cast_possible_truncation, reason = "no machine has 2^32 processors")]
+        let limits = Limits::in_process(workers.0, workers.1, cores as u32, rules.cooldown, rules.cooldown);
+        let log_path = options.store.join(DECISIONS);
+        let decision_log =
+            matches!(options.workers, crate::Workers::Auto { .. }).then(|| open_decisions(&log_path));
+        Self {
+            options: options.clone(),
+            log: Arc::clone(log),
+            spec: spec.to_owned(),
+            begun: Instant::now(),
+            last_look: None,
+            #[expect(clippy::cast_possible_truncation, reason = "there are at most u32::MAX partitions")]
+            tracker: Tracker::new(stats.len() as u32, rules.every * 3),
+            ages: stats.iter().map(|_| LagAge::default()).collect(),
+            scaling: Scaling {
+                policy: ThresholdPolicy {
+                    high_events: rules.lag_up,
+                    high_seconds: None,
+                    low_share: rules.lag_down as f64 / rules.lag_up.max(1) as f64,
+                    low_for: rules.calm,
+                },
+                limits,
+                history: History::new(),
+                log: decision_log.flatten(),
+                metrics: DecisionMetrics::new(metrics),
+                desired: workers.0 as usize,
+                last: None,
+            },
+            publisher: Publisher::new(metrics, &stats),
+            stats,
+            metrics: metrics.clone(),
+            rate: Rate::default(),
+        }
+    }
+
+    /// Whether every partition has been processed up to its target.
+    pub(crate) fn reached(&self, targets: &[Offset]) -> bool {
+        self.stats.iter().zip(targets).all(|(stats, target)| stats.position() >= *target)
+    }
+
+    /// Looks, if it is time to: lag, rates, status, metrics; the registry; the number of workers.
+    pub(crate) fn look(
+        &mut self,
+        pool: &mut Pool,
+        store: &Store,
+        schedule: &RwLock<Arc<Schedule>>,
+        board: &StatusBoard,
+    ) -> Result<(), ConsumerError> {
+        if self.last_look.is_some_and(|last| last.elapsed() < self.options.scaling.every) {
+            return Ok(());
+        }
+        self.last_look = Some(Instant::now());
+        self.reload_registry(pool, schedule)?;
+        let at = self.begun.elapsed();
+        for index in 0..self.stats.len() {
+            let sample = self.sample(index, at);
+            self.tracker.sample(partition_id(index), at, sample);
+        }
+        self.scale(pool, at)?;
+        self.show(Some(pool), store, board);
+        Ok(())
+    }
+
+    /// The numbers after everything has ended.
+    pub(crate) fn last_look(&mut self, store: &Store, board: &StatusBoard) {
+        let at = self.begun.elapsed();
+        for index in 0..self.stats.len() {
+            let sample = self.sample(index, at);
+            self.tracker.sample(partition_id(index), at, sample);
+        }
+        self.show(None, store, board);
+    }
+
+    fn sample(&mut self, index: usize, at: Duration) -> Sample {
+        let stats = self.stats[index].snapshot();
+        // An end that cannot be read is unknown, not zero.
+        let end = self.log.bounds(&self.options.topic, partition_id(index)).ok().map(|bounds| bounds.end);
+        Sample {
+            end,
+            committed: Some(stats.committed),
+            lag_seconds: end.map(|end| self.ages[index].seconds(at, end, stats.committed)),
+            commits: Some(stats.commits),
+        }
+    }
+
+    fn scale(&mut self, pool: &mut Pool, at: Duration) -> Result<(), ConsumerError> {
+        let workers = u32::try_from(pool.len()).unwrap_or(u32::MAX);
+        let seen = self.tracker.observe(at, workers);
+        seen.record(&self.options.topic, &self.metrics);
+        if !matches!(self.options.workers, crate::Workers::Auto { .. }) {
+            return Ok(());
+        }
+        let scaling = &mut self.scaling;
+        let decision = decide(&scaling.policy, &scaling.limits, &mut scaling.history, &seen);
+        scaling.metrics.record(&decision);
+        if let Some(Err(error)) =
+            scaling.log.as_mut().map(|log| log.append(wall_time(), scaling.policy.name(), &decision))
+        {
+            // A decision that cannot be written is still a decision.
+            tracing::warn!(%error, "cannot write the decision log");
+        }
+        scaling.desired = decision.desired as usize;
+        if pool.len() != scaling.desired && pool.settled() {
+            let loads: Vec<f64> = seen
+                .partitions
+                .iter()
+                .map(|p| p.arrival_rate.unwrap_or(0.0) + p.lag_events.unwrap_or(0) as f64)
+                .collect();
+            let current: Vec<Option<u32>> =
+                pool.placement().iter().map(|&owner| u32::try_from(owner).ok()).collect();
+            let placement: Vec<usize> =
+                place(&loads, &current, decision.desired).into_iter().map(|owner| owner as usize).collect();
+            tracing::info!(from = pool.len(), to = scaling.desired, why = decision.words, "workers");
+            scaling.last = Some((Instant::now(), pool.len(), scaling.desired, decision.words));
+            pool.rescale(scaling.desired, &placement)?;
+        }
+        debug_assert!(
+            decision.action == Action::Hold || scaling.desired > 0,
+            "limits keep at least one worker"
+        );
+        Ok(())
+    }
+
+    /// Takes up what was added to the registry. An entry that holds from a moment that was passed already would make the same
+    /// log give other scores than it gave: it is not taken up, and said loudly.
+    fn reload_registry(&self, pool: &Pool, schedule: &RwLock<Arc<Schedule>>) -> Result<(), ConsumerError> {
+        let current = Arc::clone(&schedule.read().unwrap_or_else(PoisonError::into_inner));
+        let Some(extended) = current.reload()? else { return Ok(()) };
+        let newest = self.stats.iter().map(|stats| stats.snapshot().newest_as_of).max().unwrap_or(i64::MIN);
+        let added = extended.entries().get(current.entries().len()..).unwrap_or_default();
+        if let Some(from) = added.iter().map(|entry| entry.from).min().filter(|from| from.0 <= newest) {
+            tracing::error!(%from, newest, "the registry has a new bundle from a moment that is scored already; it is not used. \
+                Promote it from a tick that lies ahead");
+            return Ok(());
+        }
+        let extended = Arc::new(extended);
+        *schedule.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&extended);
+        pool.reschedule(&extended);
+        tracing::info!("the registry was extended");
+        Ok(())
+    }
+
+    fn show(&mut self, pool: Option<&Pool>, store: &Store, board: &StatusBoard) {
+        let all: Vec<StatsSnapshot> = self.stats.iter().map(|stats| stats.snapshot()).collect();
+        let at = self.begun.elapsed();
+        let seen = self.tracker.observe(at, 0);
+        let processed = all.iter().map(|s| s.processed).sum();
+        let partitions =
+            all.iter().zip(&seen.partitions).enumerate().map(|(index, (stats, seen))| PartitionStatus {
+                partition: seen.partition,
+                position: stats.position,
+                committed: stats.committed,
+                end: seen.lag_events.map(|lag| Offset(stats.committed.0 + lag)),
+                lag: seen.lag_events,
+                lag_seconds: seen.lag_seconds,
+                worker: pool.map_or(0, |pool| pool.placement()[index]),
+            });
+        let rejected = RejectReason::ALL.iter().enumerate().filter_map(|(index, reason)| {
+            let count: u64 = all.iter().map(|s| s.rejects[index]).sum();
+            (count > 0).then(|| (reason.name().to_owned(), count))
+        });
+        let swept = all.iter().any(|s| s.sweeps > 0);
+        let newest = all.iter().map(|s| s.newest_as_of).max().filter(|newest| *newest > i64::MIN);
+        let status = Status {
+            topic: self.options.topic.clone(),
+            spec: self.spec.clone(),
+            uptime_seconds: at.as_secs_f64(),
+            partitions: partitions.collect(),
+            workers: pool.map_or(0, Pool::len),
+            desired_workers: self.scaling.desired,
+            last_decision: self.scaling.last.as_ref().map(|(when, from, to, reason)| LastDecision {
+                age_seconds: when.elapsed().as_secs_f64(),
+                from: *from,
+                to: *to,
+                reason: reason.clone(),
+            }),
+            records_per_second: self.rate.over(at, processed),
+            processed,
+            scores: all.iter().map(|s| s.scores.iter().sum::<u64>()).sum(),
+            rejected: rejected.collect(),
+            commit_age_seconds: self
+                .stats
+                .iter()
+                .filter_map(|s| s.commit_age())
+                .map(|age| age.as_secs_f64())
+                .reduce(f64::max),
+            snapshot_age_seconds: all.iter().map(|s| s.snapshot_age.as_secs_f64()).reduce(f64::max),
+            store_bytes: store.disk_bytes().ok(),
+            customers: swept.then(|| std::array::from_fn(|band| all.iter().map(|s| s.customers[band]).sum())),
+            newest_as_of: newest.map(EventTime),
+        };
+        self.publisher.publish(&all, &status);
+        board.put(status);
+    }
+}
+
+fn open_decisions(path: &Path) -> Option<DecisionLog> {
+    DecisionLog::open(path, DECISIONS_BYTES)
+        .map_err(|error| tracing::warn!(%error, "decisions are not logged"))
+        .ok()
+}
+
+/// The wall clock's time, for the log's readers only.
+fn wall_time() -> EventTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    EventTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn partition_id(index: usize) -> PartitionId {
+    #[expect(clippy::cast_possible_truncation, reason = "there are at most u32::MAX partitions")]
+    PartitionId(index as u32)
+}
+
+/// For how long the oldest record that is not committed has been seen to wait. Records that were there before this process
+/// began count from its beginning: how long they waited before is not known here.
+#[derive(Default)]
+struct LagAge {
+    /// When the log was first seen to reach so far, oldest first; all beyond what is committed but the first.
+    ends: VecDeque<(Duration, Offset)>,
+}
+
+impl LagAge {
+    fn seconds(&mut self, at: Duration, end: Offset, committed: Offset) -> f64 {
+        if self.ends.back().is_none_or(|(_, last)| *last < end) {
+            self.ends.push_back((at, end));
+        }
+        while self.ends.front().is_some_and(|(_, reached)| *reached <= committed) {
+            self.ends.pop_front();
+        }
+        self.ends.front().map_or(0.0, |(since, _)| at.saturating_sub(*since).as_secs_f64())
+    }
+}
+
+/// A rate over the last few seconds.
+#[derive(Default)]
+struct Rate {
+    seen: VecDeque<(Duration, u64)>,
+}
+
+impl Rate {
+    const WINDOW: usize = 5;
+
+    fn over(&mut self, at: Duration, count: u64) -> f64 {
+        self.seen.push_back((at, count));
+        if self.seen.len() > Self::WINDOW {
+            self.seen.pop_front();
+        }
+        let Some(&(from, before)) = self.seen.front() else { return 0.0 };
+        let seconds = at.saturating_sub(from).as_secs_f64();
+        if seconds > 0.0 { (count - before) as f64 / seconds } else { 0.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_waiting_record_is_as_old_as_the_log_was_first_seen_beyond_it() {
+        let mut age = LagAge::default();
+        let at = Duration::from_secs;
+        assert_eq!(age.seconds(at(0), Offset(100), Offset(0)), 0.0);
+        assert_eq!(age.seconds(at(5), Offset(150), Offset(50)), 5.0);
+        assert_eq!(
+            age.seconds(at(6), Offset(150), Offset(100)),
+            1.0,
+            "up to 100 is committed: what came at 5 is oldest"
+        );
+        assert_eq!(age.seconds(at(7), Offset(150), Offset(150)), 0.0);
+        assert_eq!(age.seconds(at(9), Offset(151), Offset(150)), 0.0);
+        assert_eq!(age.seconds(at(12), Offset(151), Offset(150)), 3.0);
+    }
+}

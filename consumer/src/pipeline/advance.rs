@@ -1,0 +1,220 @@
+//! From records to feature rows: decode, judge, update the user's windows, read the vector.
+
+use std::sync::Arc;
+
+use feature_store::{Applied, Spec, StoreError, SweepCursor, UserState};
+use partition_log::{Record, RecordBuf};
+use types::{Event, EventTime, Offset, RejectReason, SystemEvent, Trigger, headers};
+
+use super::{Rows, UserStore};
+
+/// Where a partition stands in its log, and in a sweep if one is under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// The next record to process. During a sweep, the tick that caused it.
+    pub next_input: Offset,
+    /// Where the sweep at `next_input` goes on, if it has begun.
+    pub sweep: Option<SweepCursor>,
+}
+
+/// What the pipeline works on: the state it changes and the buffers it fills, both kept from batch to batch.
+pub struct Work<'w> {
+    /// The partition's users.
+    pub users: &'w mut UserStore,
+    /// Filled with feature rows.
+    pub rows: &'w mut Rows,
+    /// Filled with what cannot be used.
+    pub rejects: &'w mut Vec<Reject>,
+}
+
+/// Why [`Pipeline::advance`] came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// All records are processed.
+    End,
+    /// The rows are to be scored and cleared before it goes on.
+    RowsFull,
+    /// A sweep is complete: the rows hold its last users.
+    Swept,
+}
+
+/// A record that cannot be used.
+#[derive(Debug)]
+pub struct Reject {
+    /// Its index in the block of records that was read.
+    pub index: usize,
+    /// Under which reason it is counted.
+    pub reason: RejectReason,
+    /// What exactly is wrong.
+    pub detail: String,
+}
+
+/// What stops the pipeline: never the input, only the store under it.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The state could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Turns records into feature rows.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    spec: Arc<Spec>,
+    /// Records larger than this many bytes are dead letters.
+    max_record_bytes: usize,
+    /// After this many rows they must be scored.
+    rows_per_block: usize,
+}
+
+impl Pipeline {
+    /// Records beyond this size are rejected unless told otherwise.
+    pub const MAX_RECORD_BYTES: usize = 1 << 20;
+    /// Rows that are scored together: enough for the batch evaluators, few enough to stay in the cache.
+    pub const ROWS_PER_BLOCK: usize = 512;
+
+    /// A pipeline for a spec.
+    #[must_use]
+    pub fn new(spec: Arc<Spec>) -> Self {
+        Self { spec, max_record_bytes: Self::MAX_RECORD_BYTES, rows_per_block: Self::ROWS_PER_BLOCK }
+    }
+
+    /// The spec.
+    #[must_use]
+    pub fn spec(&self) -> &Arc<Spec> {
+        &self.spec
+    }
+
+    /// Processes `records` up to the index `end` from `place` on, until they end or the rows are full. Records before
+    /// `place` are passed over, so the same block is given again after the rows were scored.
+    ///
+    /// Before `emit_from` only state is rebuilt: rows are made for events, since what they are scored changes the
+    /// user's band, and no user is swept, since a sweep changes nothing.
+    ///
+    /// # Errors
+    /// Only if state cannot be read. Bad input is added to `work.rejects`.
+    pub fn advance(
+        &self,
+        place: &mut Place,
+        emit_from: Offset,
+        records: &RecordBuf,
+        end: usize,
+        work: &mut Work<'_>,
+    ) -> Result<Stop, PipelineError> {
+        let mut event = Event::default();
+        for index in records.index_of(place.next_input)..end {
+            let Some(record) = records.get(index) else { break };
+            if work.rows.len() >= self.rows_per_block {
+                return Ok(Stop::RowsFull);
+            }
+            match self.record(&record, place, emit_from, work, &mut event)? {
+                Judged::Done => {}
+                Judged::Sweeping | Judged::ScoreFirst => return Ok(Stop::RowsFull),
+                Judged::Swept => {
+                    place.next_input = record.offset.next();
+                    return Ok(Stop::Swept);
+                }
+                Judged::Rejected(reason, detail) => work.rejects.push(Reject { index, reason, detail }),
+            }
+            place.next_input = record.offset.next();
+        }
+        Ok(Stop::End)
+    }
+
+    fn record<'a>(
+        &self,
+        record: &Record<'a>,
+        place: &mut Place,
+        emit_from: Offset,
+        work: &mut Work<'_>,
+        event: &mut Event<'a>,
+    ) -> Result<Judged, PipelineError> {
+        if record.value.len() > self.max_record_bytes {
+            let detail =
+                format!("{} bytes; at most {} are allowed", record.value.len(), self.max_record_bytes);
+            return Ok(Judged::Rejected(RejectReason::TooLarge, detail));
+        }
+        if let Err(error) = event.decode(record.value) {
+            return Ok(Judged::Rejected(error.reason, error.detail));
+        }
+        match event.system() {
+            Ok(None) => self.user_event(record, event, work),
+            Ok(Some(SystemEvent::Tick)) => self.tick(event.ts, record.offset, place, emit_from, work),
+            Ok(Some(SystemEvent::Erase)) if event.entity.is_empty() => {
+                Ok(Judged::Rejected(RejectReason::MissingField, "`entity` is missing".to_owned()))
+            }
+            // Rows that wait for their score may be the user's: their state must be there until then.
+            Ok(Some(SystemEvent::Erase)) if !work.rows.is_empty() => Ok(Judged::ScoreFirst),
+            Ok(Some(SystemEvent::Erase)) => {
+                work.users.remove(&event.entity, record.offset)?;
+                Ok(Judged::Done)
+            }
+            Err(reason) => Ok(Judged::Rejected(reason, format!("`{}`", event.kind))),
+        }
+    }
+
+    fn user_event(
+        &self,
+        record: &Record<'_>,
+        event: &Event<'_>,
+        work: &mut Work<'_>,
+    ) -> Result<Judged, PipelineError> {
+        if event.entity_type != self.spec.entity() {
+            let detail =
+                format!("entity type `{}`; the spec is about `{}`", event.entity_type, self.spec.entity());
+            return Ok(Judged::Rejected(RejectReason::WrongEntityType, detail));
+        }
+        if record.key != event.entity.as_bytes() {
+            let detail = format!("the record's key is not the entity `{}`", event.entity);
+            return Ok(Judged::Rejected(RejectReason::KeyMismatch, detail));
+        }
+        let Some(slot) = work.users.entry(&event.entity, record.offset, UserState::new)? else {
+            // Replaying: the user's block holds this event already.
+            return Ok(Judged::Done);
+        };
+        let redriven = record.header(headers::REDRIVEN).is_some();
+        let state = work.users.state_mut(slot);
+        match state.apply(&self.spec, event, record.timestamp, redriven) {
+            Applied::Accepted { as_of } => {
+                if state.is_living(&self.spec, as_of) {
+                    let row = work.rows.push(&event.entity, as_of, record.offset, Trigger::Event, Some(slot));
+                    state.features(&self.spec, as_of, row);
+                }
+                Ok(Judged::Done)
+            }
+            Applied::Rejected { reason, detail } => Ok(Judged::Rejected(reason, detail)),
+        }
+    }
+
+    /// Scores every living user as of the tick, a block of rows at a time.
+    fn tick(
+        &self,
+        as_of: EventTime,
+        offset: Offset,
+        place: &mut Place,
+        emit_from: Offset,
+        work: &mut Work<'_>,
+    ) -> Result<Judged, PipelineError> {
+        if offset < emit_from {
+            return Ok(Judged::Done);
+        }
+        let from = place.sweep.take().unwrap_or(SweepCursor::START);
+        let room = self.rows_per_block - work.rows.len();
+        let (spec, rows) = (&self.spec, &mut *work.rows);
+        place.sweep = work.users.sweep(from, room, |entity, state| {
+            if state.is_living(spec, as_of) {
+                let row = rows.push(entity, as_of, offset, Trigger::Sweep, None);
+                state.features_at(spec, as_of, row);
+            }
+        })?;
+        Ok(if place.sweep.is_some() { Judged::Sweeping } else { Judged::Swept })
+    }
+}
+
+enum Judged {
+    Done,
+    ScoreFirst,
+    Sweeping,
+    Swept,
+    Rejected(RejectReason, String),
+}

@@ -1,0 +1,212 @@
+//! The workers: threads that come and go, and the partitions placed on them.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+use scorer::Schedule;
+use types::PartitionId;
+
+use crate::ConsumerError;
+use crate::query::{Answer, Query};
+use crate::task::PartitionTask;
+use crate::worker::{self, Order, Report, WorkerConfig};
+
+/// The threads, and who owns what.
+pub(crate) struct Pool {
+    config: WorkerConfig,
+    workers: Vec<Worker>,
+    /// Ended or ending workers whose threads are still to be joined.
+    retired: Vec<JoinHandle<()>>,
+    /// For each partition, the worker that owns it, as an index into `workers`.
+    placed: Vec<usize>,
+    /// For each partition, where reads go.
+    routes: Routes,
+    report: Sender<Report>,
+    reports: Receiver<Report>,
+    named: usize,
+    /// Partitions that are on their way to another worker.
+    moving: usize,
+}
+
+struct Worker {
+    orders: Sender<Order>,
+    thread: JoinHandle<()>,
+}
+
+/// Where reads of each partition go; shared with the HTTP API.
+#[derive(Clone, Default)]
+pub(crate) struct Routes(Arc<RwLock<Vec<Sender<Order>>>>);
+
+impl Routes {
+    /// Asks the worker that owns the query's partition, again while the partition moves, for two seconds at most.
+    pub(crate) fn ask(
+        &self,
+        partition: PartitionId,
+        query: impl Fn(Sender<Answer>) -> Query,
+    ) -> Option<Answer> {
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < deadline {
+            let (reply, answer) = crossbeam::channel::bounded(1);
+            let route =
+                self.0.read().unwrap_or_else(PoisonError::into_inner).get(partition.0 as usize).cloned()?;
+            if route.send(Order::Read(query(reply))).is_ok() {
+                match answer.recv_deadline(deadline) {
+                    Ok(Answer::Moved) | Err(_) => {}
+                    Ok(answer) => return Some(answer),
+                }
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        None
+    }
+
+    /// Wakes every worker that sleeps.
+    pub(crate) fn wake(&self) {
+        for route in self.0.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            // A worker that has ended needs no waking.
+            let _ = route.send(Order::Wake);
+        }
+    }
+}
+
+impl Pool {
+    /// Starts workers and places the partitions' tasks on them in turn.
+    pub(crate) fn start(
+        config: WorkerConfig,
+        workers: u32,
+        tasks: Vec<PartitionTask>,
+    ) -> Result<Self, ConsumerError> {
+        let (report, reports) = unbounded();
+        let mut pool = Self {
+            config,
+            workers: Vec::new(),
+            retired: Vec::new(),
+            placed: Vec::new(),
+            routes: Routes::default(),
+            report,
+            reports,
+            named: 0,
+            moving: 0,
+        };
+        pool.grow_to(workers as usize)?;
+        for (index, task) in tasks.into_iter().enumerate() {
+            let owner = index % pool.workers.len();
+            pool.send(owner, Order::Own(Box::new(task)));
+            pool.placed.push(owner);
+        }
+        pool.publish_routes();
+        Ok(pool)
+    }
+
+    /// How many workers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// For each partition, the number of the worker that owns it.
+    pub(crate) fn placement(&self) -> &[usize] {
+        &self.placed
+    }
+
+    /// Where reads go.
+    pub(crate) fn routes(&self) -> Routes {
+        self.routes.clone()
+    }
+
+    /// Whether every partition is where it was placed. Only then may it be placed anew.
+    pub(crate) fn settled(&self) -> bool {
+        self.moving == 0
+    }
+
+    /// Hears what the workers have to tell.
+    ///
+    /// # Errors
+    /// The failure of a partition, which has ended its worker.
+    pub(crate) fn poll(&mut self) -> Result<(), ConsumerError> {
+        while let Ok(report) = self.reports.try_recv() {
+            match report {
+                Report::Took => self.moving = self.moving.saturating_sub(1),
+                Report::Failed(partition, error) => {
+                    tracing::error!(%partition, %error, "the partition cannot go on");
+                    return Err(error);
+                }
+                Report::Stopped => {}
+            }
+        }
+        if self.workers.iter().any(|worker| worker.thread.is_finished()) {
+            // It told nothing, so it panicked; unless its report is just coming.
+            return match self.reports.recv_timeout(Duration::from_millis(100)) {
+                Ok(Report::Failed(_, error)) => Err(error),
+                _ => Err(ConsumerError::WorkerGone),
+            };
+        }
+        Ok(())
+    }
+
+    /// Changes the number of workers and moves partitions to where `placement` says, each at its next batch boundary.
+    pub(crate) fn rescale(&mut self, workers: usize, placement: &[usize]) -> Result<(), ConsumerError> {
+        self.grow_to(workers)?;
+        for (partition, &to) in placement.iter().enumerate() {
+            let from = std::mem::replace(&mut self.placed[partition], to);
+            if from != to {
+                #[expect(clippy::cast_possible_truncation, reason = "there are at most u32::MAX partitions")]
+                let order = Order::Move(PartitionId(partition as u32), self.workers[to].orders.clone());
+                self.moving += 1;
+                self.send(from, order);
+            }
+        }
+        self.publish_routes();
+        for worker in self.workers.drain(workers..) {
+            // Behind the moves in its queue: it owns nothing by then.
+            let _ = worker.orders.send(Order::Stop { snapshot: false });
+            self.retired.push(worker.thread);
+        }
+        Ok(())
+    }
+
+    /// Tells every worker of an extended registry.
+    pub(crate) fn reschedule(&self, schedule: &Arc<Schedule>) {
+        (0..self.workers.len()).for_each(|worker| self.send(worker, Order::Reschedule(Arc::clone(schedule))));
+    }
+
+    /// Stops every worker after a commit and waits for them.
+    pub(crate) fn stop(mut self, snapshot: bool) -> Result<(), ConsumerError> {
+        // A partition on its way belongs to nobody: let it arrive first.
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while !self.settled() && Instant::now() < deadline {
+            self.poll()?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        (0..self.workers.len()).for_each(|worker| self.send(worker, Order::Stop { snapshot }));
+        for thread in self.workers.drain(..).map(|worker| worker.thread).chain(self.retired.drain(..)) {
+            thread.join().map_err(|_| ConsumerError::WorkerGone)?;
+        }
+        self.poll()
+    }
+
+    fn grow_to(&mut self, workers: usize) -> Result<(), ConsumerError> {
+        while self.workers.len() < workers {
+            let (orders, inbox) = unbounded();
+            let (config, report) = (self.config.clone(), self.report.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{}", self.named))
+                .spawn(move || worker::run(&config, &inbox, &report))
+                .map_err(|source| ConsumerError::Io { action: "start a worker thread".to_owned(), source })?;
+            self.named += 1;
+            self.workers.push(Worker { orders, thread });
+        }
+        Ok(())
+    }
+
+    /// A worker that has ended has said why, or will be found gone when it is joined.
+    fn send(&self, worker: usize, order: Order) {
+        let _ = self.workers[worker].orders.send(order);
+    }
+
+    fn publish_routes(&self) {
+        let routes = self.placed.iter().map(|&owner| self.workers[owner].orders.clone()).collect();
+        *self.routes.0.write().unwrap_or_else(PoisonError::into_inner) = routes;
+    }
+}

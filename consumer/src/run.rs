@@ -1,0 +1,202 @@
+//! A consumer from start to end: open, run the pool, watch, scale, publish, stop.
+
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use partition_log::Log;
+use telemetry::{Health, Metrics, Shutdown};
+use types::Offset;
+
+use crate::api::{self, Api};
+use crate::observe::Observer;
+use crate::open::{Opened, open};
+use crate::pool::{Pool, Routes};
+use crate::status::StatusBoard;
+use crate::worker::WorkerConfig;
+use crate::{ConsumerError, ConsumerOptions, Status, Workers};
+
+/// How often the supervisor looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What a consumer is run with, beside its options.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Where numbers go.
+    pub metrics: Metrics,
+    /// Where it says whether it is ready.
+    pub health: Health,
+    /// What stops it.
+    pub shutdown: Shutdown,
+    /// Where it says what it is doing.
+    pub status: StatusBoard,
+}
+
+impl Surroundings {
+    /// New ones, for a process that runs one consumer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
+            health: Health::new(),
+            shutdown: Shutdown::new(),
+            status: StatusBoard::default(),
+        }
+    }
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Runs a consumer until it is told to stop, or has reached the end where it was asked to. Blocks.
+///
+/// # Errors
+/// Whatever makes it impossible to go on; bad input does not.
+pub fn run(
+    options: &ConsumerOptions,
+    log: &Arc<dyn Log>,
+    around: &Surroundings,
+) -> Result<Status, ConsumerError> {
+    let ready = around.health.check("consumer", "opening the log and the store");
+    let opened = open(options, log.as_ref(), &around.metrics)?;
+    let Opened { config, schedule, store, tasks, stats, spec, _writers } = opened;
+    let targets: Vec<Offset> = tasks
+        .iter()
+        .map(|task| log.bounds(&options.topic, task.partition).map(|bounds| bounds.end))
+        .collect::<Result<_, _>>()?;
+
+    let (first, most) = match options.workers {
+        Workers::Fixed(workers) => (workers, workers),
+        Workers::Auto { min, max } => (min, max),
+    };
+    let most = most.clamp(1, config.partitions.max(1));
+    let worker = WorkerConfig { commit_interval: options.commit_interval };
+    let mut pool = Pool::start(worker, first.clamp(1, most), tasks)?;
+    let waker = Waker::start(log, &options.topic, pool.routes(), &around.shutdown)?;
+    let schedule = Arc::new(RwLock::new(schedule));
+    let api = Api {
+        routes: pool.routes(),
+        partitions: config.partitions,
+        schedule: Arc::clone(&schedule),
+        status: around.status.clone(),
+    };
+    let server = Server::start(options, api, around)?;
+    let mut observer =
+        Observer::new(options, log, spec.hash().as_str(), stats, &around.metrics, (first.min(most), most));
+    ready.ready();
+
+    let reached_end = loop {
+        if around.shutdown.wait_timeout(LOOK) {
+            break false;
+        }
+        pool.poll()?;
+        observer.look(&mut pool, &store, &schedule, &around.status)?;
+        if options.until_end && observer.reached(&targets) {
+            break true;
+        }
+    };
+    ready.not_ready("stopping");
+    drop(waker);
+    pool.stop(reached_end)?;
+    observer.last_look(&store, &around.status);
+    drop(server);
+    Ok(around.status.read())
+}
+
+/// Wakes the workers when the log grows.
+struct Waker {
+    stop: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Waker {
+    fn start(
+        log: &Arc<dyn Log>,
+        topic: &str,
+        routes: Routes,
+        shutdown: &Shutdown,
+    ) -> Result<Self, ConsumerError> {
+        let mut watch = log.watch(topic)?;
+        let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (stopped, shutdown) = (Arc::clone(&stop), shutdown.clone());
+        std::thread::Builder::new()
+            .name("waker".to_owned())
+            .spawn(move || {
+                while !stopped.load(std::sync::atomic::Ordering::Relaxed) && !shutdown.is_requested() {
+                    match watch.wait(Duration::from_millis(500)) {
+                        Ok(true) => routes.wake(),
+                        Ok(false) => {}
+                        Err(error) => {
+                            // Workers look by themselves at every commit interval; only speed is lost.
+                            tracing::warn!(%error, "cannot watch the log");
+                            std::thread::sleep(Duration::from_secs(1));
+                        }
+                    }
+                }
+            })
+            .map_err(|source| ConsumerError::Io { action: "start a thread".to_owned(), source })?;
+        Ok(Self { stop })
+    }
+}
+
+impl Drop for Waker {
+    fn drop(&mut self) {
+        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// The HTTP server on a runtime of its own, and the file that tells others where it listens.
+struct Server {
+    _runtime: tokio::runtime::Runtime,
+    address_file: std::path::PathBuf,
+}
+
+impl Server {
+    fn start(
+        options: &ConsumerOptions,
+        api: Api,
+        around: &Surroundings,
+    ) -> Result<Option<Self>, ConsumerError> {
+        let Some(address) = options.http else { return Ok(None) };
+        let io = |action: &str| {
+            let action = action.to_owned();
+            move |source| ConsumerError::Io { action, source }
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(io("start the HTTP server"))?;
+        let (listener, bound) =
+            runtime.block_on(telemetry::bind(address)).map_err(io("start the HTTP server"))?;
+        let router = telemetry::router(around.metrics.clone(), around.health.clone()).merge(api::router(api));
+        let shutdown = around.shutdown.clone();
+        runtime.spawn(async move {
+            if let Err(error) = telemetry::serve(listener, router, shutdown).await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        let address_file = options.store.join(api::ADDRESS_FILE);
+        write_whole(&address_file, &format!("http://{bound}\n"))
+            .map_err(io("write the API's address into the store's folder"))?;
+        tracing::info!(%bound, "metrics, health and reads");
+        Ok(Some(Self { _runtime: runtime, address_file }))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // If it stays, the next reader finds nobody there and reads the store itself.
+        let _ = std::fs::remove_file(&self.address_file);
+    }
+}
+
+/// Writes a file so that a reader sees all of it or nothing.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let unfinished = path.with_extension("new");
+    std::fs::write(&unfinished, text)?;
+    std::fs::rename(unfinished, path)
+}

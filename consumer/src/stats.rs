@@ -1,0 +1,163 @@
+//! What a partition's worker counts, read by everyone else without stopping it.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use types::{Band, Offset, RejectReason, Trigger};
+
+use crate::pipeline::ScoreRecord;
+
+/// Counters of one partition since the process began. Written by one worker at a time, once a batch or more rarely
+/// wherever that is enough.
+#[derive(Debug)]
+pub struct PartitionStats {
+    position: AtomicU64,
+    committed: AtomicU64,
+    processed: AtomicU64,
+    busy_nanos: AtomicU64,
+    commits: AtomicU64,
+    /// When the last commit was made, in nanoseconds since `begun`; 0 before the first.
+    committed_at: AtomicU64,
+    snapshot_age: AtomicU64,
+    begun: Instant,
+    swept: AtomicU64,
+    newest_as_of: AtomicI64,
+    scores: [AtomicU64; Band::ALL.len()],
+    rejects: [AtomicU64; RejectReason::ALL.len()],
+    /// Scores of the sweep that is under way, by band; becomes `customers` when it ends.
+    sweeping: [AtomicU64; Band::ALL.len()],
+    customers: [AtomicU64; Band::ALL.len()],
+    sweeps: AtomicU64,
+}
+
+impl PartitionStats {
+    pub(crate) fn new(position: Offset, committed: Offset) -> Self {
+        let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
+        Self {
+            position: AtomicU64::new(position.0),
+            committed: AtomicU64::new(committed.0),
+            processed: AtomicU64::new(0),
+            busy_nanos: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            committed_at: AtomicU64::new(0),
+            snapshot_age: AtomicU64::new(0),
+            begun: Instant::now(),
+            swept: AtomicU64::new(0),
+            newest_as_of: AtomicI64::new(i64::MIN),
+            scores: zeros(),
+            rejects: std::array::from_fn(|_| AtomicU64::new(0)),
+            sweeping: zeros(),
+            customers: zeros(),
+            sweeps: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn batch(&self, position: Offset, records: u64, busy: Duration) {
+        self.position.store(position.0, Relaxed);
+        self.processed.fetch_add(records, Relaxed);
+        self.busy_nanos.fetch_add(nanos(busy), Relaxed);
+    }
+
+    pub(crate) fn committed(&self, position: Offset) {
+        self.committed.store(position.0, Relaxed);
+        add_one(&self.commits);
+        self.committed_at.store(nanos(self.begun.elapsed()).max(1), Relaxed);
+    }
+
+    /// The next record to process.
+    #[must_use]
+    pub fn position(&self) -> Offset {
+        Offset(self.position.load(Relaxed))
+    }
+
+    /// How long ago the last commit was made; `None` before the first.
+    #[must_use]
+    pub fn commit_age(&self) -> Option<Duration> {
+        let at = Some(self.committed_at.load(Relaxed)).filter(|at| *at > 0)?;
+        Some(self.begun.elapsed().saturating_sub(Duration::from_nanos(at)))
+    }
+
+    pub(crate) fn score(&self, score: &ScoreRecord<'_>) {
+        add_one(&self.scores[score.band as usize]);
+        if score.trigger == Trigger::Sweep {
+            add_one(&self.swept);
+            add_one(&self.sweeping[score.band as usize]);
+        }
+        if score.as_of.0 > self.newest_as_of.load(Relaxed) {
+            self.newest_as_of.store(score.as_of.0, Relaxed);
+        }
+    }
+
+    pub(crate) fn reject(&self, reason: RejectReason) {
+        add_one(&self.rejects[reason as usize]);
+    }
+
+    pub(crate) fn snapshot_age(&self, age: Duration) {
+        self.snapshot_age.store(nanos(age), Relaxed);
+    }
+
+    /// A sweep is complete: what it counted are the customers now.
+    pub(crate) fn end_sweep(&self) {
+        for (customers, counted) in self.customers.iter().zip(&self.sweeping) {
+            customers.store(counted.swap(0, Relaxed), Relaxed);
+        }
+        add_one(&self.sweeps);
+    }
+
+    /// The numbers as they are now; each is right, though not all of the same instant.
+    #[must_use]
+    pub fn snapshot(&self) -> StatsSnapshot {
+        StatsSnapshot {
+            position: Offset(self.position.load(Relaxed)),
+            committed: Offset(self.committed.load(Relaxed)),
+            processed: self.processed.load(Relaxed),
+            busy: Duration::from_nanos(self.busy_nanos.load(Relaxed)),
+            commits: self.commits.load(Relaxed),
+            snapshot_age: Duration::from_nanos(self.snapshot_age.load(Relaxed)),
+            swept: self.swept.load(Relaxed),
+            newest_as_of: self.newest_as_of.load(Relaxed),
+            sweeps: self.sweeps.load(Relaxed),
+            customers: std::array::from_fn(|i| self.customers[i].load(Relaxed)),
+            scores: std::array::from_fn(|i| self.scores[i].load(Relaxed)),
+            rejects: std::array::from_fn(|i| self.rejects[i].load(Relaxed)),
+        }
+    }
+}
+
+/// [`PartitionStats`] at a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatsSnapshot {
+    /// The next record to process.
+    pub position: Offset,
+    /// The next record of the last commit.
+    pub committed: Offset,
+    /// Records processed, those replayed to rebuild state included.
+    pub processed: u64,
+    /// Time spent processing.
+    pub busy: Duration,
+    /// Commits made, those at which nothing had moved included.
+    pub commits: u64,
+    /// How old the oldest change is that is not in the store's blocks.
+    pub snapshot_age: Duration,
+    /// Scores made by sweeps.
+    pub swept: u64,
+    /// The newest moment for which a user was scored, ms; `i64::MIN` before the first.
+    pub newest_as_of: i64,
+    /// Sweeps completed.
+    pub sweeps: u64,
+    /// Living users by band at the last complete sweep; zeros before the first.
+    pub customers: [u64; Band::ALL.len()],
+    /// Scores by band, lowest first.
+    pub scores: [u64; Band::ALL.len()],
+    /// Dead letters by reason, in the order of [`RejectReason::ALL`].
+    pub rejects: [u64; RejectReason::ALL.len()],
+}
+
+/// One writer at a time, so a plain load and store will do, and costs no locked instruction.
+fn add_one(counter: &AtomicU64) {
+    counter.store(counter.load(Relaxed) + 1, Relaxed);
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

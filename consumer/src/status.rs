@@ -1,0 +1,91 @@
+//! What a consumer says of itself: positions, lag, workers, the last decision.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use types::{EventTime, Offset, PartitionId};
+
+/// A consumer at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The topic of events.
+    pub topic: String,
+    /// The spec's hash.
+    pub spec: String,
+    /// How long it has run, in seconds.
+    pub uptime_seconds: f64,
+    /// Its partitions.
+    pub partitions: Vec<PartitionStatus>,
+    /// Workers there are.
+    pub workers: usize,
+    /// Workers that the policy wants.
+    pub desired_workers: usize,
+    /// The last change of the number of workers, with its reason.
+    pub last_decision: Option<LastDecision>,
+    /// Records processed a second, over the last few seconds.
+    pub records_per_second: f64,
+    /// Records processed since it began.
+    pub processed: u64,
+    /// Scores written since it began.
+    pub scores: u64,
+    /// Dead letters written since it began, by reason; reasons without any are left out.
+    pub rejected: Vec<(String, u64)>,
+    /// Age of the last commit in seconds.
+    pub commit_age_seconds: Option<f64>,
+    /// Age of the oldest state that is not in the store, in seconds.
+    pub snapshot_age_seconds: Option<f64>,
+    /// The store's size on disk.
+    pub store_bytes: Option<u64>,
+    /// Living users by band as of the newest complete sweep; unknown before the first.
+    pub customers: Option<[u64; 3]>,
+    /// The newest moment for which a user was scored.
+    pub newest_as_of: Option<EventTime>,
+}
+
+/// One partition at a moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartitionStatus {
+    /// Which.
+    pub partition: PartitionId,
+    /// The next record to process.
+    pub position: Offset,
+    /// The next record of the last commit.
+    pub committed: Offset,
+    /// The log's end; unknown if it could not be asked.
+    pub end: Option<Offset>,
+    /// Records that wait for a commit; unknown if the end is.
+    pub lag: Option<u64>,
+    /// Age of the oldest record that waits, in seconds; 0 if none does, unknown if it could not be found out.
+    pub lag_seconds: Option<f64>,
+    /// The worker that owns it.
+    pub worker: usize,
+}
+
+/// A change of the number of workers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastDecision {
+    /// How long ago, in seconds.
+    pub age_seconds: f64,
+    /// Workers before.
+    pub from: usize,
+    /// Workers after.
+    pub to: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// Where the newest status hangs.
+#[derive(Debug, Clone, Default)]
+pub struct StatusBoard(Arc<RwLock<Status>>);
+
+impl StatusBoard {
+    /// The newest status.
+    #[must_use]
+    pub fn read(&self) -> Status {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn put(&self, status: Status) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+}

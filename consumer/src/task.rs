@@ -1,0 +1,286 @@
+//! One partition's work: read a block of records, run the pipeline, write the outputs, commit.
+//!
+//! A task is owned by one worker thread at a time and moves between them whole, at a batch boundary.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use feature_store::{Commit, Pressure};
+use partition_log::{PartitionReader, RecordBuf};
+use scorer::Schedule;
+use types::{Offset, PartitionId, headers};
+
+use crate::ConsumerError;
+use crate::measure::{Measures, Stage};
+use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
+use crate::pipeline::{Pipeline, Place, Reject, Rows, Scoring, Shadow, Stop, UserStore, Work};
+use crate::stats::PartitionStats;
+
+/// How much is read from the log at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// The outputs of a partition.
+pub(crate) struct Outputs {
+    pub(crate) scores: Output,
+    pub(crate) shadow_scores: Output,
+    pub(crate) dead_letters: Output,
+}
+
+/// One partition's work and everything that it needs.
+pub(crate) struct PartitionTask {
+    pub(crate) partition: PartitionId,
+    topic: Arc<str>,
+    pipeline: Pipeline,
+    scoring: Scoring,
+    users: UserStore,
+    reader: Box<dyn PartitionReader>,
+    outputs: Outputs,
+    place: Place,
+    /// Before this offset the outputs hold everything: only state is rebuilt.
+    emit_from: Offset,
+    replaying: bool,
+    records: RecordBuf,
+    /// How many of the records in `records` are processed at most before the caller is asked again.
+    batch_events: usize,
+    rows: Rows,
+    rejects: Vec<Reject>,
+    committed: Option<Place>,
+    last_commit: Instant,
+    stats: Arc<PartitionStats>,
+    measures: Measures,
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There was something to do; there may be more.
+    Worked,
+    /// The end of the log is reached.
+    AtEnd,
+}
+
+impl PartitionTask {
+    #[expect(clippy::too_many_arguments, reason = "built in one place, from parts that live nowhere else")]
+    pub(crate) fn new(
+        partition: PartitionId,
+        topic: Arc<str>,
+        pipeline: Pipeline,
+        schedule: Arc<Schedule>,
+        users: UserStore,
+        reader: Box<dyn PartitionReader>,
+        outputs: Outputs,
+        batch_events: usize,
+        stats: Arc<PartitionStats>,
+        measures: Measures,
+    ) -> Self {
+        let committed = users.committed().map(|c| Place { next_input: c.next_input, sweep: c.sweep });
+        let emit_from = committed.as_ref().map_or(Offset::ZERO, |c| c.next_input);
+        let rows = Rows::new(pipeline.spec().feature_names().len());
+        Self {
+            scoring: Scoring::new(partition, pipeline.spec().entity(), schedule),
+            place: Place { next_input: reader.position(), sweep: None },
+            replaying: true,
+            partition,
+            topic,
+            pipeline,
+            users,
+            reader,
+            outputs,
+            emit_from,
+            records: RecordBuf::default(),
+            batch_events,
+            rows,
+            rejects: Vec::new(),
+            committed,
+            last_commit: Instant::now(),
+            stats,
+            measures,
+        }
+    }
+
+    /// Reads and processes one batch, or goes on with the sweep under way.
+    pub(crate) fn step(&mut self) -> Result<Step, ConsumerError> {
+        let begun = Instant::now();
+        let mut first = self.processed();
+        if first == self.records.len() {
+            self.records.clear();
+            first = 0;
+            if self.reader.read(&mut self.records, READ_BYTES)? == 0 {
+                self.replay_end(0);
+                self.keep_house()?;
+                return Ok(Step::AtEnd);
+            }
+            self.measures.stage(Stage::Read, begun);
+        }
+        let batch_end = (first + self.batch_events).min(self.records.len());
+        let end = self.replay_end(first).map_or(batch_end, |beyond| beyond.min(batch_end));
+        loop {
+            let stage = Instant::now();
+            let stop = self.pipeline.advance(
+                &mut self.place,
+                self.emit_from,
+                &self.records,
+                end,
+                &mut Work { users: &mut self.users, rows: &mut self.rows, rejects: &mut self.rejects },
+            )?;
+            self.measures.stage(Stage::Features, stage);
+            let stage = Instant::now();
+            self.score()?;
+            self.set_aside()?;
+            self.measures.stage(Stage::Score, stage);
+            if stop == Stop::Swept {
+                self.stats.end_sweep();
+            }
+            // A sweep can be long: between its blocks the worker may commit, move or stop.
+            if stop == Stop::End || self.place.sweep.is_some() {
+                break;
+            }
+        }
+        let done = self.processed();
+        if !self.replaying {
+            self.measures.scored((first..done).filter_map(|i| Some(self.records.get(i)?.timestamp)));
+        }
+        let stage = Instant::now();
+        self.keep_house()?;
+        self.measures.stage(Stage::State, stage);
+        self.measures.flush();
+        self.stats.batch(self.place.next_input, (done - first) as u64, begun.elapsed());
+        Ok(Step::Worked)
+    }
+
+    /// Lets the store write and forget; commits early where memory waits for it.
+    fn keep_house(&mut self) -> Result<(), ConsumerError> {
+        if self.users.maintain(self.place.next_input)? == Pressure::Commit {
+            self.commit()?;
+        }
+        self.stats.snapshot_age(self.users.snapshot_age());
+        Ok(())
+    }
+
+    fn processed(&self) -> usize {
+        let next = self.place.next_input;
+        let all_done = self.records.len().checked_sub(1).and_then(|last| self.records.get(last));
+        match all_done {
+            None => 0,
+            Some(last) if last.offset < next => self.records.len(),
+            Some(_) => self.records.index_of(next),
+        }
+    }
+
+    /// While state is being rebuilt, the index of the first record beyond what was committed; there, takes up the sweep
+    /// that the commit was in the middle of.
+    fn replay_end(&mut self, first: usize) -> Option<usize> {
+        if !self.replaying {
+            return None;
+        }
+        let beyond = self.records.index_of(self.emit_from);
+        if first < beyond {
+            return Some(beyond);
+        }
+        self.replaying = false;
+        self.place.next_input = self.emit_from;
+        self.place.sweep = self.committed.as_ref().and_then(|c| c.sweep);
+        None
+    }
+
+    /// Scores the rows and writes the scores; in the replayed region only the bands are remembered.
+    fn score(&mut self) -> Result<(), ConsumerError> {
+        let (outputs, stats, measures) = (&mut self.outputs, &self.stats, &mut self.measures);
+        let emit_from = self.emit_from;
+        self.scoring.score(&self.rows, &mut self.users, |score| {
+            if score.offset < emit_from {
+                return Ok(());
+            }
+            let output = match score.shadow {
+                Shadow::No => {
+                    stats.score(&score);
+                    measures.probability(score.probability);
+                    &mut outputs.scores
+                }
+                Shadow::Yes => &mut outputs.shadow_scores,
+            };
+            output.emit(score.as_of, score.entity.as_bytes(), score.json, &[])
+        })?;
+        self.rows.clear();
+        Ok(())
+    }
+
+    /// Writes the rejected records to the dead letters.
+    fn set_aside(&mut self) -> Result<(), ConsumerError> {
+        for reject in self.rejects.drain(..) {
+            let Some(record) = self.records.get(reject.index).filter(|r| r.offset >= self.emit_from) else {
+                continue;
+            };
+            self.stats.reject(reject.reason);
+            let from = format!("{}-{}@{}", self.topic, self.partition, record.offset);
+            let mut all: Vec<(&str, &[u8])> = vec![
+                (headers::REASON, reject.reason.name().as_bytes()),
+                (headers::DETAIL, reject.detail.as_bytes()),
+                (headers::FROM, from.as_bytes()),
+            ];
+            // The source's own headers stay, so that a redriven record can still be traced to its line.
+            let kept =
+                record.headers().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+            all.extend(kept.filter(|(name, _)| *name == headers::SOURCE || *name == headers::REDRIVEN));
+            self.outputs.dead_letters.emit(record.timestamp, record.key, record.value, &all)?;
+        }
+        Ok(())
+    }
+
+    /// Syncs the outputs and commits their positions with the place in the input. Nothing happens if nothing moved.
+    pub(crate) fn commit(&mut self) -> Result<(), ConsumerError> {
+        self.last_commit = Instant::now();
+        // While state is being rebuilt there is nothing new to promise.
+        if self.replaying {
+            return Ok(());
+        }
+        if self.committed.as_ref() == Some(&self.place) {
+            self.stats.committed(self.place.next_input);
+            return Ok(());
+        }
+        let outputs = BTreeMap::from([
+            (SCORES.to_owned(), self.outputs.scores.sync()?),
+            (SHADOW_SCORES.to_owned(), self.outputs.shadow_scores.sync()?),
+            (DEAD_LETTERS.to_owned(), self.outputs.dead_letters.sync()?),
+        ]);
+        let Place { next_input, sweep } = self.place.clone();
+        self.users.commit(Commit { next_input, outputs, sweep })?;
+        self.committed = Some(self.place.clone());
+        self.stats.committed(self.place.next_input);
+        self.measures.commit(self.last_commit);
+        Ok(())
+    }
+
+    /// When the last commit was made, or tried.
+    pub(crate) fn last_commit(&self) -> Instant {
+        self.last_commit
+    }
+
+    /// Commits and writes all state to the store.
+    pub(crate) fn finish(&mut self) -> Result<(), ConsumerError> {
+        self.commit()?;
+        self.users.snapshot_all()?;
+        Ok(())
+    }
+
+    /// Goes on with a schedule that was extended.
+    pub(crate) fn reschedule(&mut self, schedule: &Arc<Schedule>) {
+        self.scoring.reschedule(Arc::clone(schedule));
+    }
+
+    /// The state of the partition's users, for reads between batches.
+    pub(crate) fn users(&mut self) -> &mut UserStore {
+        &mut self.users
+    }
+
+    /// The offset up to which the state holds everything.
+    pub(crate) fn position(&self) -> Offset {
+        self.place.next_input
+    }
+
+    /// The spec and what turns rows into scores, for reads between batches.
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+}

@@ -1,0 +1,142 @@
+//! A worker: one thread that owns some partitions and steps through them in turn.
+
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use types::PartitionId;
+
+use crate::ConsumerError;
+use crate::query::Query;
+use crate::task::{PartitionTask, Step};
+
+/// What a worker is told.
+pub(crate) enum Order {
+    /// Owns this partition from now on.
+    Own(Box<PartitionTask>),
+    /// The same, for a partition that comes from another worker.
+    Take(Box<PartitionTask>),
+    /// Hands a partition, whole, to another worker.
+    Move(PartitionId, Sender<Order>),
+    /// Answers a read between two batches.
+    Read(Query),
+    /// The log has grown, or something else may have changed: look again.
+    Wake,
+    /// The registry was extended.
+    Reschedule(std::sync::Arc<scorer::Schedule>),
+    /// Commits, and writes all state to the store if there is time, and ends.
+    Stop {
+        /// Whether to write all state to the store, however long it takes.
+        snapshot: bool,
+    },
+}
+
+/// What a worker tells.
+pub(crate) enum Report {
+    /// A partition that moved has arrived.
+    Took,
+    /// A partition cannot go on; its worker has ended.
+    Failed(PartitionId, ConsumerError),
+    /// The worker has committed everything and ended.
+    Stopped,
+}
+
+/// How a worker is set up.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkerConfig {
+    pub(crate) commit_interval: Duration,
+}
+
+/// Runs until told to stop, or until a partition fails. Called on a thread of its own.
+pub(crate) fn run(config: &WorkerConfig, orders: &Receiver<Order>, reports: &Sender<Report>) {
+    let mut tasks: Vec<PartitionTask> = Vec::new();
+    let report = match work(config, orders, reports, &mut tasks) {
+        Ok(()) => Report::Stopped,
+        Err((partition, error)) => Report::Failed(partition, error),
+    };
+    // The pool may be gone already when the process is ending; then nobody wants to know.
+    let _ = reports.send(report);
+}
+
+type Failure = (PartitionId, ConsumerError);
+
+fn work(
+    config: &WorkerConfig,
+    orders: &Receiver<Order>,
+    reports: &Sender<Report>,
+    tasks: &mut Vec<PartitionTask>,
+) -> Result<(), Failure> {
+    let mut idle = false;
+    loop {
+        let mut order = if idle { wait(config, orders, tasks) } else { orders.try_recv().ok() };
+        while let Some(next) = order {
+            if let Order::Stop { snapshot } = next {
+                return stop(tasks, snapshot);
+            }
+            obey(next, reports, tasks);
+            order = orders.try_recv().ok();
+        }
+        idle = true;
+        for task in tasks.iter_mut() {
+            let partition = task.partition;
+            let failed = |error| (partition, error);
+            if task.step().map_err(failed)? == Step::Worked {
+                idle = false;
+            }
+            if task.last_commit().elapsed() >= config.commit_interval {
+                task.commit().map_err(failed)?;
+            }
+        }
+    }
+}
+
+/// Sleeps until there is an order or the next commit is due. A closed channel means that the pool is gone: stop.
+fn wait(config: &WorkerConfig, orders: &Receiver<Order>, tasks: &[PartitionTask]) -> Option<Order> {
+    let due = tasks.iter().map(|task| task.last_commit() + config.commit_interval).min();
+    let timeout = due.map_or(config.commit_interval, |due| due.saturating_duration_since(Instant::now()));
+    match orders.recv_timeout(timeout) {
+        Ok(order) => Some(order),
+        Err(RecvTimeoutError::Timeout) => None,
+        Err(RecvTimeoutError::Disconnected) => Some(Order::Stop { snapshot: false }),
+    }
+}
+
+fn obey(order: Order, reports: &Sender<Report>, tasks: &mut Vec<PartitionTask>) {
+    match order {
+        Order::Own(task) => tasks.push(*task),
+        Order::Take(task) => {
+            tasks.push(*task);
+            let _ = reports.send(Report::Took);
+        }
+        Order::Move(partition, to) => {
+            if let Some(at) = tasks.iter().position(|task| task.partition == partition) {
+                let task = Box::new(tasks.swap_remove(at));
+                if let Err(returned) = to.send(Order::Take(task)) {
+                    // The other worker has ended; whoever owned the partition goes on with it.
+                    if let Order::Take(task) = returned.into_inner() {
+                        tasks.push(*task);
+                    }
+                    let _ = reports.send(Report::Took);
+                }
+            }
+        }
+        Order::Read(query) => {
+            let task = tasks.iter_mut().find(|task| task.partition == query.partition);
+            query.answer(task);
+        }
+        Order::Reschedule(schedule) => tasks.iter_mut().for_each(|task| task.reschedule(&schedule)),
+        Order::Wake | Order::Stop { .. } => {}
+    }
+}
+
+fn stop(tasks: &mut [PartitionTask], snapshot: bool) -> Result<(), Failure> {
+    // Every partition is committed before the first slow snapshot.
+    for task in tasks.iter_mut() {
+        task.commit().map_err(|error| (task.partition, error))?;
+    }
+    if snapshot {
+        for task in tasks.iter_mut() {
+            task.finish().map_err(|error| (task.partition, error))?;
+        }
+    }
+    Ok(())
+}
