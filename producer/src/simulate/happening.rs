@@ -64,6 +64,10 @@ impl What {
 const LAST_MS: u32 = 86_400_000 - 10 * MINUTE;
 const MINUTE: u32 = 60_000;
 const SECOND: u32 = 1_000;
+/// At most so long before the first session a user signs up.
+const SIGNUP: u32 = 20 * MINUTE;
+/// Between two sessions of a user.
+const PAUSE: u32 = MINUTE;
 
 /// Whose day it is.
 #[derive(Debug, Clone, Copy)]
@@ -78,14 +82,22 @@ pub struct Whose<'a> {
 
 /// Adds all that happened on a day to `out`, in no particular order. O(events).
 pub fn tell(whose: Whose<'_>, lived: &Lived, clock: &Clock, draws: &mut Draws, out: &mut Vec<Happening>) {
-    let mut day = Day { whose, clock, draws, out, index: 0, earliest: 0, latest: 0 };
+    let first = out.len();
+    let mut day = Day { whose, clock, draws, out, index: 0, earliest: 0, first };
+    if lived.start.is_some() {
+        day.earliest = SIGNUP;
+    }
+    day.sessions(lived);
     if let Some(start) = lived.start {
-        // Early enough for the first day's sessions to follow.
-        let at = day.moment().min(LAST_MS - 120 * MINUTE);
+        // Just before what the user came for.
+        let first = day.out[day.first..].iter().map(|h| h.ts).min();
+        let at = match first {
+            Some(ts) => ts.since(day.whose.midnight).0 as u32 - day.draws.between(MINUTE, SIGNUP),
+            None => day.moment().min(LAST_MS - 120 * MINUTE),
+        };
         day.add(at, What::Start { start, plan: lived.shown.plan });
         day.earliest = at + SECOND;
     }
-    day.sessions(lived);
     if let Some(payment) = lived.shown.payment {
         // Charged by the service, in the small hours of its machines.
         let at = 3 * 60 * MINUTE + day.draws.below(120 * MINUTE);
@@ -109,7 +121,7 @@ pub fn tell(whose: Whose<'_>, lived: &Lived, clock: &Clock, draws: &mut Draws, o
         day.add(at, What::PlanChange { from: shown.plan, to: shown.plan_after });
     }
     if shown.cancelled {
-        let after = day.latest + SECOND;
+        let after = day.latest() + SECOND;
         let at = after + day.draws.below((86_400_000 - after).min(180 * MINUTE));
         let reason = if *mood == Mood::PaymentTrouble {
             0
@@ -128,8 +140,8 @@ struct Day<'a> {
     index: u16,
     /// Nothing happens before this moment of the day.
     earliest: u32,
-    /// The last moment at which something happened.
-    latest: u32,
+    /// Where the day begins in `out`.
+    first: usize,
 }
 
 impl Day<'_> {
@@ -146,30 +158,40 @@ impl Day<'_> {
         let arrival = ts.plus(Millis(i64::from(delay(what, self.draws))));
         self.out.push(Happening { arrival, user: self.whose.user, ts, index: self.index, what });
         self.index += 1;
-        self.latest = self.latest.max(at);
     }
 
-    /// Spreads the day's plays and searches over its sessions and tells them one after the other.
+    /// Spreads the day's plays and searches over its sessions and tells one session after the other.
     fn sessions(&mut self, lived: &Lived) {
-        let sessions = u32::from(lived.shown.sessions);
+        let sessions = usize::from(lived.shown.sessions);
         let mut searches = [0_u8; MAX_SESSIONS];
         let mut plays = [0_u8; MAX_SESSIONS];
         for _ in 0..lived.shown.searches {
-            searches[self.draws.below(sessions) as usize] += 1;
+            searches[self.draws.below(sessions as u32) as usize] += 1;
         }
         for _ in 0..lived.shown.plays {
-            plays[self.draws.below(sessions) as usize] += 1;
+            plays[self.draws.below(sessions as u32) as usize] += 1;
         }
+        let mut begins = [0_u32; MAX_SESSIONS];
+        for begin in &mut begins[..sessions] {
+            *begin = self.moment();
+        }
+        begins[..sessions].sort_unstable();
+
+        let mut spans = [Span::default(); MAX_SESSIONS];
         let mut finished = lived.finished;
-        for session in 0..lived.shown.sessions {
-            let i = usize::from(session);
-            self.session(searches[i], plays[i], &mut finished, lived.shown.plan);
+        let mut free_from = self.earliest;
+        for i in 0..sessions {
+            let first = self.out.len();
+            let begin = begins[i].max(free_from);
+            let end = self.session(begin, searches[i], plays[i], &mut finished, lived.shown.plan);
+            spans[i] = Span { first, begin, end };
+            free_from = end + PAUSE;
         }
+        self.fit(&spans[..sessions]);
     }
 
-    fn session(&mut self, searches: u8, plays: u8, finished: &mut u64, plan: Plan) {
-        let from = self.out.len();
-        let begin = self.moment();
+    /// Returns when it ended.
+    fn session(&mut self, begin: u32, searches: u8, plays: u8, finished: &mut u64, plan: Plan) -> u32 {
         let device = match self.draws.below(5) {
             0 => self.draws.below(DEVICES.len() as u32) as u8,
             _ => self.whose.traits.device,
@@ -191,10 +213,9 @@ impl Day<'_> {
             }
             let is_finished = *finished & 1 == 1;
             *finished >>= 1;
-            let watched = self.play(at, device, is_finished);
-            at += watched;
+            at += self.play(at, device, is_finished);
         }
-        self.fit(from, begin, at);
+        at
     }
 
     /// Returns how long was watched, in milliseconds.
@@ -212,25 +233,50 @@ impl Day<'_> {
         watch_tenths * 100
     }
 
-    /// Moves a session that began at `begin` and would end at `end` into the day, if it is not: earlier as a whole, and where
-    /// that is not enough, closer together.
-    fn fit(&mut self, from: usize, begin: u32, end: u32) {
-        if end > LAST_MS {
-            let length = u64::from(end - begin);
-            let room = u64::from(LAST_MS - self.earliest);
-            let new_begin = if length <= room { LAST_MS - length as u32 } else { self.earliest };
-            let midnight = self.whose.midnight;
-            for happening in &mut self.out[from..] {
-                let since_begin = (happening.ts.since(midnight).0 - i64::from(begin)) as u64;
-                let kept = if length <= room { since_begin } else { since_begin * room / length };
-                let moved = midnight.plus(Millis(i64::from(new_begin) + kept as i64));
-                happening.arrival = moved.plus(happening.arrival.since(happening.ts));
-                happening.ts = moved;
-            }
+    /// Moves sessions that would run beyond the day: each so much earlier that it ends before the next one begins. On the
+    /// rare day with more to watch than there are hours, everything happens faster.
+    fn fit(&mut self, sessions: &[Span]) {
+        let Some(end) = sessions.last().map(|last| last.end).filter(|end| *end > LAST_MS) else { return };
+        let room = LAST_MS - self.earliest;
+        let needed: u32 = sessions.iter().map(|s| s.end - s.begin + PAUSE).sum();
+        if needed > room {
+            let (from, length) = (self.earliest, end - self.earliest);
+            let faster = |at: u32| from + (u64::from(at - from) * u64::from(room) / u64::from(length)) as u32;
+            return self.shift(sessions[0].first, self.out.len(), faster);
         }
-        let last = self.out[from..].iter().map(|h| h.ts.since(self.whose.midnight).0).max().unwrap_or(0);
-        self.latest = self.latest.min(LAST_MS).max(last as u32);
+        let mut ends_by = LAST_MS;
+        let mut until = self.out.len();
+        for session in sessions.iter().rev() {
+            let earlier = session.end.saturating_sub(ends_by);
+            self.shift(session.first, until, |at| at - earlier);
+            ends_by = session.begin - earlier - PAUSE.min(session.begin - earlier);
+            until = session.first;
+        }
     }
+
+    /// Moves what happened from index `from` to before `to` to other moments; it takes as long to arrive as before.
+    fn shift(&mut self, from: usize, to: usize, moved: impl Fn(u32) -> u32) {
+        let midnight = self.whose.midnight;
+        for happening in &mut self.out[from..to] {
+            let delay = happening.arrival.since(happening.ts);
+            let at = happening.ts.since(midnight).0 as u32;
+            happening.ts = midnight.plus(Millis(i64::from(moved(at))));
+            happening.arrival = happening.ts.plus(delay);
+        }
+    }
+
+    /// When the last thing of the day so far happened.
+    fn latest(&self) -> u32 {
+        self.out[self.first..].iter().map(|h| h.ts.since(self.whose.midnight).0 as u32).max().unwrap_or(0)
+    }
+}
+
+/// A session's place among what happened, and in the day.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    first: usize,
+    begin: u32,
+    end: u32,
 }
 
 /// How long after it happened an event arrives, in milliseconds: seconds mostly, minutes where the network is bad, hours from
@@ -246,5 +292,87 @@ fn delay(what: What, draws: &mut Draws) -> u32 {
             let unit = draws.unit();
             80 + (unit * unit * 20_000.0) as u32
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::draws::Seeded;
+    use super::super::model::{Calendar, Shown};
+    use super::*;
+
+    /// From idle days to days with more to watch than there are hours: what happens lies within the day, once each, and a
+    /// cancellation last.
+    #[test]
+    fn every_day_fits_into_itself() {
+        let seeded = Seeded::new(1);
+        let clock = Clock::new();
+        let midnight = EventTime(1_735_689_600_000);
+        let mut out = Vec::new();
+        let mut crowded = 0;
+        for user in 0..3_000 {
+            let traits = Traits::draw(&seeded, user);
+            let sessions = (user % 13) as u8;
+            let plays = if sessions == 0 { 0 } else { (user % 49) as u8 };
+            let shown = Shown {
+                sessions,
+                plays,
+                finished: plays,
+                searches: sessions,
+                ticket: user % 2 == 0,
+                payment: None,
+                plan: Plan::Ads,
+                plan_after: Plan::Standard,
+                cancelled: user % 3 == 0,
+            };
+            let calendar = Calendar { weekday: 0, falls_due: false, owes: false };
+            let start = (user % 5 == 0).then_some(Start::Signup);
+            let lived = Lived { start, mood: Mood::Casual, calendar, shown, finished: u64::MAX };
+            out.clear();
+            tell(
+                Whose { user, traits: &traits, midnight },
+                &lived,
+                &clock,
+                &mut seeded.day(user, 0),
+                &mut out,
+            );
+
+            let count = |is: fn(&What) -> bool| out.iter().filter(|h| is(&h.what)).count();
+            assert_eq!(count(|w| matches!(w, What::Session { .. })), usize::from(sessions));
+            assert_eq!(count(|w| matches!(w, What::Play { .. })), usize::from(plays));
+            assert_eq!(count(|w| matches!(w, What::Ad { .. })), usize::from(plays));
+            assert!(
+                out.iter()
+                    .all(|h| h.ts >= midnight && h.ts < midnight.plus(Millis::DAY) && h.arrival >= h.ts)
+            );
+            out.sort_by_key(|h| (h.ts, h.index));
+            if shown.cancelled {
+                assert!(matches!(out[out.len() - 1].what, What::Cancel { .. }), "{user}: {out:?}");
+            }
+            if start.is_some() {
+                assert!(matches!(out[0].what, What::Start { .. }), "{user}: {out:?}");
+            }
+            // Whoever watches one title does not watch another at that time.
+            let watched: i64 = out
+                .iter()
+                .map(|h| {
+                    if let What::Play { watch_tenths, .. } = h.what {
+                        i64::from(watch_tenths) * 100
+                    } else {
+                        0
+                    }
+                })
+                .sum();
+            if watched > 16 * 3_600_000 {
+                crowded += 1;
+                continue;
+            }
+            let plays: Vec<_> = out.iter().filter(|h| matches!(h.what, What::Play { .. })).collect();
+            for pair in plays.windows(2) {
+                let What::Play { watch_tenths, .. } = pair[0].what else { continue };
+                assert!(pair[1].ts.since(pair[0].ts).0 >= i64::from(watch_tenths) * 100, "{user}: {pair:?}");
+            }
+        }
+        assert!(crowded > 100);
     }
 }
