@@ -100,12 +100,13 @@ fn matrix(rows: &Rows) -> Result<DMatrix, TrainError> {
     Ok(matrix)
 }
 
-/// The mean over the weights of `ln(1 + exp(margin)) - lost * margin`: the log loss, written so that nothing overflows.
+/// The mean log loss over the weights, of probabilities that are not calibrated.
 fn mean_loss(margins: &[f32], rows: &Rows) -> f64 {
     let (mut sum, mut all) = (0.0, 0.0);
     for (row, margin) in margins.iter().enumerate() {
-        let (margin, weight) = (f64::from(*margin), f64::from(rows.weight(row)));
-        let against = if rows.lost[row] { -margin } else { margin };
+        let weight = f64::from(rows.weight(row));
+        // Margins rather than probabilities: they do not run out of digits.
+        let against = f64::from(if rows.lost[row] { -margin } else { *margin });
         sum += weight * (against.max(0.0) + libm::log1p(libm::exp(-against.abs())));
         all += weight;
     }

@@ -56,4 +56,7 @@ pub enum TrainError {
     /// XGBoost's model cannot be scored with.
     #[error("the trained model cannot be loaded for scoring")]
     Model(#[from] scorer::ModelError),
+    /// The bundle cannot be written.
+    #[error("cannot write the bundle")]
+    Bundle(#[from] scorer::BundleError),
 }

@@ -11,13 +11,17 @@
 //! - Trees start from the loss rate of the training rows, so the first trees need not learn it.
 //! - At most 254 bins a feature, so that a row can be quantised to bytes when it is scored.
 
+mod baseline;
 mod boost;
+mod bundle;
+mod calibrate;
 mod error;
 mod fit;
 mod params;
 mod rows;
 
 pub use boost::Round;
+pub use bundle::Purpose;
 pub use error::TrainError;
 pub use fit::{Fitted, HeldOut, fit};
 pub use params::Params;

@@ -112,6 +112,11 @@ impl Params {
     }
 }
 
+/// Cuts the users held out into halves that have nothing to do with who is held out.
+pub(crate) fn half_of(group: u64) -> bool {
+    mix(!group) & 1 == 1
+}
+
 fn is_penalty(value: f32) -> bool {
     value.is_finite() && value >= 0.0
 }

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
-use trainer::{Params, Rows, TrainError, fit};
-use types::EventTime;
+use scorer::Bundle;
+use trainer::{Params, Purpose, Rows, TrainError, fit};
+use types::{Band, EventTime, Millis};
 
 /// Users of whom each has `each` rows; the loss depends on two of four features, one of them often missing.
 fn rows(users: u64, each: usize) -> Rows {
@@ -55,7 +56,7 @@ fn it_learns_and_stops_when_held_out_users_gain_nothing() {
     assert_eq!(least.number, last.best);
 
     let held_out = fitted.held_out.as_ref().unwrap();
-    assert_eq!(fitted.rows + held_out.lost.len(), rows.len());
+    assert!((300..900).contains(&held_out.lost.len()), "about a fifth of {} rows", rows.len());
     assert!(gap(&held_out.margins, &held_out.lost) > 1.0, "users it never saw are told apart");
     assert_eq!(fitted.model.feature_names(), &rows.names[..]);
 }
@@ -120,4 +121,63 @@ fn infinities_are_refused() {
     bad.values[6] = f32::INFINITY;
     let error = fit(&bad, &Params::default(), |_| {}).unwrap_err();
     assert!(matches!(&error, TrainError::Infinite { row: 1, feature } if feature == "noise"), "{error}");
+}
+
+fn purpose() -> Purpose {
+    let metrics = [("auc".to_owned(), 0.75)].into();
+    Purpose {
+        spec_hash: "00112233aabbccdd".to_owned(),
+        horizon: Millis(30 * Millis::DAY.0),
+        bands: None,
+        metrics,
+    }
+}
+
+#[test]
+fn a_bundle_scores_as_the_fitted_model_does() {
+    let rows = rows(1_500, 2);
+    let fitted = fit(&rows, &Params::default(), |_| {}).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("models/first");
+    fitted.write(&path, &purpose()).unwrap();
+
+    let bundle = Bundle::load(&path).unwrap();
+    let scored: Vec<f32> = margins(&fitted, &rows).iter().map(|margin| bundle.probability(*margin)).collect();
+    assert_eq!(scored, fitted.probabilities(&rows));
+    bundle.check_spec("00112233aabbccdd", &rows.names).unwrap();
+    let training = bundle.manifest().training;
+    assert_eq!((training.rows, training.from, training.to), (rows.len() as u64, EventTime(0), EventTime(1)));
+    assert_eq!(training.labels_decided, EventTime(1).plus(purpose().horizon));
+    assert_eq!(bundle.manifest().baselines.len(), rows.names.len());
+
+    // Of the rows held out, a twentieth is of high risk and a fifth of medium or high, ties aside.
+    let high = scored.iter().filter(|p| bundle.band(**p) == Band::High).count() as f64 / scored.len() as f64;
+    let low = scored.iter().filter(|p| bundle.band(**p) == Band::Low).count() as f64 / scored.len() as f64;
+    assert!((0.02..0.12).contains(&high) && (0.7..0.85).contains(&low), "{high} high, {low} low");
+
+    let card = std::fs::read_to_string(path.join("MODEL_CARD.md")).unwrap();
+    for part in ["within 30d", "spec 00112233aabbccdd", "from 1970-01-01T00:00:00Z", "| auc | 0.7500 |"] {
+        assert!(card.contains(part), "{part} in\n{card}");
+    }
+    assert!(fitted.write(&path, &purpose()).is_err(), "a bundle is never overwritten");
+}
+
+#[test]
+fn probabilities_can_be_taken_at_their_word() {
+    let (past, future) = (rows(3_000, 2), rows(9_000, 1).filter(|row| row >= 6_000));
+    let fitted = fit(&past, &Params::default(), |_| {}).unwrap();
+    let probabilities = fitted.probabilities(&future);
+    for (from, to) in [(0.0, 0.1), (0.1, 0.3), (0.3, 1.0)] {
+        let bin: Vec<usize> =
+            (0..future.len()).filter(|row| (from..to).contains(&probabilities[*row])).collect();
+        let mean =
+            |value: &dyn Fn(usize) -> f32| bin.iter().map(|row| value(*row)).sum::<f32>() / bin.len() as f32;
+        let (said, happened) =
+            (mean(&|row| probabilities[row]), mean(&|row| f32::from(u8::from(future.lost[row]))));
+        assert!(
+            bin.len() > 100 && (said - happened).abs() < 0.06,
+            "{said} said and {happened} happened in {} rows",
+            bin.len()
+        );
+    }
 }

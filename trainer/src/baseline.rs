@@ -1,0 +1,62 @@
+//! How features were distributed in training, for noticing later that they have changed.
+
+use scorer::Baseline;
+
+use crate::Rows;
+
+/// Bins at most.
+const BINS: usize = 10;
+
+/// For each feature, bins that hold a tenth of its values each, or fewer bins where values repeat. A feature without values has one
+/// empty bin. O(n log n) a feature.
+pub(crate) fn baselines(rows: &Rows) -> Vec<Baseline> {
+    let features = rows.names.len();
+    let mut column: Vec<f32> = Vec::with_capacity(rows.len());
+    let mut of = |feature: usize| {
+        column.clear();
+        column.extend(rows.values.iter().skip(feature).step_by(features).filter(|value| !value.is_nan()));
+        column.sort_unstable_by(f32::total_cmp);
+        let mut borders: Vec<f32> =
+            (1..BINS).filter_map(|bin| column.get(bin * column.len() / BINS).copied()).collect();
+        borders.dedup();
+        // A border at the least value would leave its first bin empty for ever. Values equal to a border lie above it.
+        borders.retain(|border| column.first().is_some_and(|least| border > least));
+        let mut counts = vec![0; borders.len() + 1];
+        for value in &column {
+            counts[borders.partition_point(|border| border <= value)] += 1;
+        }
+        Baseline {
+            feature: rows.names[feature].clone(),
+            borders,
+            counts,
+            missing: (rows.len() - column.len()) as u64,
+        }
+    };
+    (0..features).map(&mut of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_in_one_bin() {
+        let rows = Rows {
+            names: ["spread", "binary", "constant", "empty"].map(str::to_owned).to_vec(),
+            values: (0..1_000_u16)
+                .flat_map(|n| {
+                    let spread = if n % 4 == 0 { f32::NAN } else { f32::from(n) };
+                    [spread, f32::from(n % 2), 3.0, f32::NAN]
+                })
+                .collect(),
+            lost: vec![false; 1_000],
+            ..Rows::default()
+        };
+        let all = baselines(&rows);
+        assert_eq!((all[0].borders.len(), all[0].missing), (9, 250));
+        assert!(all[0].counts.iter().all(|count| *count == 75), "{:?}", all[0].counts);
+        assert_eq!((&all[1].borders[..], &all[1].counts[..]), (&[1.0][..], &[500, 500][..]));
+        assert_eq!((&all[2].borders[..], &all[2].counts[..]), (&[][..], &[1_000][..]));
+        assert_eq!((&all[3].counts[..], all[3].missing), (&[0][..], 1_000));
+    }
+}
