@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
 use proptest::prelude::*;
-use scorer::{Evaluator, Model, Predictor, probability};
+use scorer::{Evaluator, Model, Predictor, Shap, probability};
 use xgb::parameters::BoosterParameters;
 use xgb::{Booster, DMatrix};
 
@@ -181,11 +181,33 @@ fn compare(recipe: &Recipe) {
     }
 }
 
+/// The values of SHAP, for some of the rows: XGBoost is slow at them.
+fn compare_shap(recipe: &Recipe) {
+    const EXPLAINED: usize = 20;
+    let (booster, seen) = train(recipe);
+    let model = Model::from_bytes(&booster.save_buffer(false).unwrap()).unwrap();
+    let mut shap = Shap::new(&model);
+    for rows in [&seen, &rows_for(&model, recipe)] {
+        let rows = &rows[..EXPLAINED * recipe.features];
+        let matrix = DMatrix::from_dense(rows, EXPLAINED).unwrap();
+        let (expected, shape) = booster.predict_contributions(&matrix).unwrap();
+        assert_eq!(shape, (EXPLAINED, recipe.features + 1), "the bias comes last");
+        for (row, expected) in rows.chunks(recipe.features).zip(expected.chunks(recipe.features + 1)) {
+            let mut effects = vec![0.0; recipe.features];
+            let bias = shap.explain(row, &mut effects);
+            effects.push(bias);
+            for (feature, (effect, expected)) in effects.iter().zip(expected).enumerate() {
+                assert!((effect - expected).abs() < 1e-5, "feature {feature}: {effect} against {expected}");
+            }
+        }
+    }
+}
+
 fn config() -> ProptestConfig {
     let soak = std::env::var("CHURNSTREAM_SOAK").is_ok_and(|form| form == "full");
     // No regression files: a recipe is its seed, and what failed is worth a test of its own.
     ProptestConfig {
-        cases: if soak { 5_000 } else { 200 },
+        cases: if soak { 5_000 } else { 100 },
         failure_persistence: None,
         ..ProptestConfig::default()
     }
@@ -197,6 +219,11 @@ proptest! {
     #[test]
     fn margins_are_xgboosts_bit_for_bit(recipe in recipes()) {
         compare(&recipe);
+    }
+
+    #[test]
+    fn shap_values_are_xgboosts_within_a_hundred_thousandth(recipe in recipes()) {
+        compare_shap(&recipe);
     }
 }
 
