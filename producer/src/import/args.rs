@@ -16,6 +16,9 @@ pub struct ImportArgs {
     /// The map that says how rows become events.
     #[arg(long, value_name = "MAP.toml")]
     pub map: PathBuf,
+    /// Another file with a map of its own, ordered together with the others: contracts beside events, say. May be repeated.
+    #[arg(long, value_name = "FILE=MAP.toml", value_parser = also)]
+    pub also: Vec<Also>,
     /// Where the events go.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -34,6 +37,20 @@ pub struct ImportArgs {
     /// Where sorting puts its temporary files [default: the system's folder for them]
     #[arg(long, value_name = "DIR")]
     pub temp_dir: Option<PathBuf>,
+}
+
+/// A file and its map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Also {
+    /// The file.
+    pub file: PathBuf,
+    /// Its map.
+    pub map: PathBuf,
+}
+
+fn also(text: &str) -> Result<Also, String> {
+    let (file, map) = text.rsplit_once('=').ok_or_else(|| format!("`{text}`: write FILE=MAP.toml"))?;
+    Ok(Also { file: file.into(), map: map.into() })
 }
 
 /// Whether an import is sorted.

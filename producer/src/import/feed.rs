@@ -1,6 +1,6 @@
 //! One file as a sequence of items: events of the log to be, and rows that are none.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -10,10 +10,18 @@ use super::source::{Rows, SourceError};
 use super::summary::Counts;
 use crate::map::{Cell, MappedRow, Mapping, RowMapper};
 
+/// A file and how its rows are read.
+#[derive(Debug, Clone)]
+pub struct Input<'m> {
+    /// The file.
+    pub path: PathBuf,
+    /// The map of its rows.
+    pub mapping: &'m Mapping,
+}
+
 /// What is the same for all files of an import.
 #[derive(Debug, Clone)]
-pub(crate) struct Reading<'m> {
-    pub(crate) mapping: &'m Mapping,
+pub(crate) struct Reading {
     /// What is later has not happened yet: it counts as arriving now.
     pub(crate) not_after: EventTime,
     /// Longer rows, in bytes, are dead letters.
@@ -46,7 +54,7 @@ pub(crate) enum Body<'a> {
 /// Gives out a file's items in the file's order.
 #[derive(Debug)]
 pub(crate) struct Feed<'m> {
-    reading: Reading<'m>,
+    reading: Reading,
     file: usize,
     rows: Rows,
     mapper: RowMapper<'m>,
@@ -68,14 +76,14 @@ struct Rejected {
 
 impl<'m> Feed<'m> {
     /// Opens a file; nothing is read of its rows yet.
-    pub(crate) fn open(path: &Path, file: usize, reading: &Reading<'m>) -> Result<Self, SourceError> {
-        let mapping = reading.mapping;
+    pub(crate) fn open(input: &Input<'m>, file: usize, reading: &Reading) -> Result<Self, SourceError> {
+        let Input { path, mapping } = input;
         let rows = Rows::open(path, mapping.layout(), mapping.columns(), reading.longest, &reading.read)?;
         if let Some(column) = mapping.naive_without_zone(&rows.naive_columns()) {
             let message = format!(
                 "column `{column}` holds times that do not say in which zone they are; add `zone` to the map's time"
             );
-            return Err(SourceError::Layout { path: PathBuf::from(path), message });
+            return Err(SourceError::Layout { path: path.clone(), message });
         }
         Ok(Self {
             reading: reading.clone(),

@@ -24,7 +24,8 @@ mod sort;
 mod source;
 mod summary;
 
-pub use args::{ImportArgs, Sort};
+pub use args::{Also, ImportArgs, Sort};
+pub use feed::Input;
 pub use run::{ImportError, ImportOptions, import, run};
 pub use source::SourceError;
 pub(crate) use source::text_table;

@@ -4,11 +4,9 @@
 //! how far, at most, a row lies behind the newest row before it, whoever's it is. What the allowed lateness covers may
 //! stay, as in a live stream; ticks then see late events as late. More than that is brought in order first.
 
-use std::path::PathBuf;
-
 use types::{EventTime, Millis};
 
-use super::feed::{Reading, recycled};
+use super::feed::{Input, Reading, recycled};
 use super::source::{Rows, SourceError};
 use crate::map::Cell;
 
@@ -45,11 +43,7 @@ struct Extent {
 }
 
 /// Looks through the files and chooses. O(size of the files).
-pub(crate) fn choose(
-    files: &[PathBuf],
-    reading: &Reading<'_>,
-    lateness: Millis,
-) -> Result<Order, SourceError> {
+pub(crate) fn choose(files: &[Input<'_>], reading: &Reading, lateness: Millis) -> Result<Order, SourceError> {
     let mut extents = Vec::with_capacity(files.len());
     for file in files {
         extents.extend(look_through(file, reading)?);
@@ -74,8 +68,8 @@ pub(crate) fn choose(
 
 /// Reads nothing of a file but the times that order it. Rows without one do not matter, nor those of the future, which
 /// are mistakes. `None` if no row has one.
-fn look_through(path: &std::path::Path, reading: &Reading<'_>) -> Result<Option<Extent>, SourceError> {
-    let mapping = reading.mapping;
+fn look_through(input: &Input<'_>, reading: &Reading) -> Result<Option<Extent>, SourceError> {
+    let Input { path, mapping } = input;
     let (slots, columns) = mapping.order_columns();
     let mut rows = Rows::open(path, mapping.layout(), &columns, reading.longest, &reading.read)?;
     let mut extent: Option<Extent> = None;

@@ -1,7 +1,7 @@
 //! From files to the log.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -10,8 +10,8 @@ use partition_log::{Log, LogError, LogOptions};
 use telemetry::Shutdown;
 use types::{EventTime, Millis};
 
-use super::args::{ImportArgs, Sort};
-use super::feed::{Body, Feed, Item, Reading};
+use super::args::{Also, ImportArgs, Sort};
+use super::feed::{Body, Feed, Input, Item, Reading};
 use super::order::{self, Order};
 use super::sort::Sorter;
 use super::source::SourceError;
@@ -97,6 +97,12 @@ pub enum ImportError {
     /// Files are given twice.
     #[error("{}: is given twice", .0.display())]
     Twice(PathBuf),
+    /// There is nothing to import.
+    #[error("no file is given")]
+    NoFiles,
+    /// The maps are about different things, and a topic has one key.
+    #[error("one map is about `{0}`, another about `{1}`; import them into topics of their own")]
+    EntityTypes(String, String),
     /// The ticks' options have no meaning.
     #[error(transparent)]
     Ticks(#[from] TickPlanError),
@@ -122,28 +128,36 @@ pub fn run(args: &ImportArgs, shutdown: &Shutdown) -> Result<Summary, ImportErro
         temp_dir: args.temp_dir.clone().unwrap_or_else(std::env::temp_dir),
         progress: true,
     };
-    let beside: Vec<PathBuf> =
-        args.files.iter().filter_map(|f| Some(f.parent()?.to_owned())).take(1).collect();
-    let mapping = Mapping::load(&args.map, &beside)?;
+    let folder = |file: &Path| file.parent().map(Path::to_owned).into_iter().collect::<Vec<_>>();
+    let first = args.files.first().ok_or(ImportError::NoFiles)?;
+    let mapping = Mapping::load(&args.map, &folder(first))?;
+    let others: Vec<(PathBuf, Mapping)> = args
+        .also
+        .iter()
+        .map(|Also { file, map }| Ok((file.clone(), Mapping::load(map, &folder(file))?)))
+        .collect::<Result<_, MapError>>()?;
+    let mut files: Vec<Input<'_>> =
+        args.files.iter().map(|path| Input { path: path.clone(), mapping: &mapping }).collect();
+    files.extend(others.iter().map(|(path, mapping)| Input { path: path.clone(), mapping }));
     let log = partition_log::open(&output.to, &LogOptions::default())?;
-    import(&*log, &mapping, &args.files, &options, shutdown)
+    import(&*log, &files, &options, shutdown)
 }
 
-/// Imports files into a log.
+/// Imports files into a log. All of them are ordered together, so what they say of an entity comes in order.
 ///
 /// # Errors
 /// See [`ImportError`]; bad rows are none.
 pub fn import(
     log: &dyn Log,
-    mapping: &Mapping,
-    files: &[PathBuf],
+    files: &[Input<'_>],
     options: &ImportOptions,
     shutdown: &Shutdown,
 ) -> Result<Summary, ImportError> {
     let begun = Instant::now();
     let sources = names(files)?;
+    let entity_type = entity_type(files)?;
     let (not_after, longest) = (options.not_after, options.max_row);
-    let reading = Reading { mapping, not_after, longest, read: Arc::new(AtomicU64::new(0)) };
+    let reading = Reading { not_after, longest, read: Arc::new(AtomicU64::new(0)) };
     let order = match options.sort {
         Sort::Never => Order::AsRead,
         Sort::Always => Order::Sorted,
@@ -153,11 +167,11 @@ pub fn import(
     let config = SinkConfig {
         topic: options.topic.clone(),
         partitions: options.partitions,
-        entity_type: mapping.entity_type().to_owned(),
+        entity_type,
         ticks: options.ticks,
         sources,
     };
-    let bytes: u64 = files.iter().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum();
+    let bytes: u64 = files.iter().filter_map(|f| f.path.metadata().ok()).map(|m| m.len()).sum();
     let mut delivery = Delivery {
         sink: EventSink::open(log, &config)?,
         pacer: Pacer::new(options.rate, options.speed),
@@ -191,22 +205,32 @@ pub fn import(
     })
 }
 
-fn names(files: &[PathBuf]) -> Result<Vec<String>, ImportError> {
+fn names(files: &[Input<'_>]) -> Result<Vec<String>, ImportError> {
     let mut names: Vec<String> = Vec::with_capacity(files.len());
-    for file in files {
-        let name = file.to_str().ok_or_else(|| ImportError::Name(file.clone()))?;
+    for Input { path, .. } in files {
+        let name = path.to_str().ok_or_else(|| ImportError::Name(path.clone()))?;
         if names.iter().any(|n| n == name) {
-            return Err(ImportError::Twice(file.clone()));
+            return Err(ImportError::Twice(path.clone()));
         }
         names.push(name.to_owned());
     }
     Ok(names)
 }
 
+/// What all the maps are about.
+fn entity_type(files: &[Input<'_>]) -> Result<String, ImportError> {
+    let mut types = files.iter().map(|file| file.mapping.entity_type());
+    let first = types.next().ok_or(ImportError::NoFiles)?;
+    match types.find(|other| *other != first) {
+        Some(other) => Err(ImportError::EntityTypes(first.to_owned(), other.to_owned())),
+        None => Ok(first.to_owned()),
+    }
+}
+
 /// One file after the other. `false` if stopped on the way.
 fn as_read(
-    files: &[PathBuf],
-    reading: &Reading<'_>,
+    files: &[Input<'_>],
+    reading: &Reading,
     counts: &mut Counts,
     delivery: &mut Delivery<'_>,
 ) -> Result<bool, ImportError> {
@@ -225,8 +249,8 @@ fn as_read(
 
 /// All files at once. A file's row is not let out before those ahead of it, so what counts is the newest arrival so far.
 fn merged(
-    files: &[PathBuf],
-    reading: &Reading<'_>,
+    files: &[Input<'_>],
+    reading: &Reading,
     counts: &mut Counts,
     delivery: &mut Delivery<'_>,
 ) -> Result<bool, ImportError> {
@@ -263,8 +287,8 @@ fn merged(
 
 /// Through sorted runs on disk.
 fn sorted(
-    files: &[PathBuf],
-    reading: &Reading<'_>,
+    files: &[Input<'_>],
+    reading: &Reading,
     counts: &mut Counts,
     delivery: &mut Delivery<'_>,
     options: &ImportOptions,
@@ -276,7 +300,7 @@ fn sorted(
             if let Some(item) = feed.item() {
                 sorter.add(&item)?;
             }
-            if counts.rows % 4096 == 0 && delivery.shutdown.is_requested() {
+            if counts.rows.is_multiple_of(4096) && delivery.shutdown.is_requested() {
                 return Ok(false);
             }
         }

@@ -48,7 +48,7 @@ impl Bench {
 
     fn import(&self, map: &str, files: &[PathBuf]) -> Result<Summary, ImportError> {
         let mapping = Mapping::from_toml(map, Path::new("map.toml")).unwrap();
-        import(&self.log, &mapping, files, &self.options, &Shutdown::new())
+        import(&self.log, &inputs(&mapping, files), &self.options, &Shutdown::new())
     }
 
     /// What is on the log, ticks aside, partition after partition.
@@ -94,6 +94,10 @@ impl Bench {
     }
 }
 
+fn inputs<'m>(mapping: &'m Mapping, files: &[PathBuf]) -> Vec<Input<'m>> {
+    files.iter().map(|path| Input { path: path.clone(), mapping }).collect()
+}
+
 fn sorted(mut records: Vec<Short>) -> Vec<Short> {
     records.sort();
     records
@@ -123,7 +127,6 @@ fn every_text_format_and_compression_gives_the_same_events() {
             .map(|(user, s, what, n)| {
                 format!(r#"{{"user":"{user}","at":17000000{s:02}000,"what":"{what}","n":{n}}}"#)
             })
-            .map(|row| row.replace("17000000", "17000000"))
             .to_vec();
     let objects: Vec<String> = objects
         .iter()
@@ -345,7 +348,8 @@ fn a_joined_table_adds_columns_and_what_is_missing_is_as_the_map_says() {
         let mapping = Mapping::load(&map, &[]).unwrap();
         let log = MemoryLog::new();
         let summary =
-            import(&log, &mapping, std::slice::from_ref(&file), &bench.options, &Shutdown::new()).unwrap();
+            import(&log, &inputs(&mapping, std::slice::from_ref(&file)), &bench.options, &Shutdown::new())
+                .unwrap();
         assert_eq!(
             (summary.events, summary.rejected_rows(), summary.not_joined),
             (events, rejected, skipped)
@@ -354,4 +358,35 @@ fn a_joined_table_adds_columns_and_what_is_missing_is_as_the_map_says() {
     bench.file("users.csv", b"id,age\nann,A\nann,B\n");
     let error = Mapping::load(&bench.folder.path().join("map.toml"), &[]).unwrap_err().to_string();
     assert!(error.contains("users.csv:3: the key `ann`"), "{error}");
+}
+
+#[test]
+fn files_with_maps_of_their_own_come_in_order_together() {
+    let bench = Bench::new();
+    let events = bench.file("events.csv", rows((0..100).map(|i| (1, T0 + i as i64 * DAY))).as_bytes());
+    let ends = bench.file("ends.csv", b"who;day;left\nu1;2023-12-01;yes\nu1;2024-01-01;no\n");
+    let map = r#"
+        [entity]
+        type = "user"
+        id = "who"
+        [time]
+        column = "day"
+        format = "date"
+        zone = "UTC"
+        shift = "12h"
+        [type]
+        column = "left"
+        names = { yes = "cancel", no = "renew" }
+    "#;
+    let own = Mapping::from_toml(map, Path::new("ends.toml")).unwrap();
+    let mapping = Mapping::from_toml(MAP, Path::new("map.toml")).unwrap();
+    let files = [Input { path: events, mapping: &mapping }, Input { path: ends, mapping: &own }];
+    let summary = import(&bench.log, &files, &bench.options, &Shutdown::new()).unwrap();
+    assert_eq!((summary.order, summary.events), ("merged", 102));
+    assert!(is_in_order(&bench));
+    assert!(bench.records().contains(&("ends.csv:2".to_owned(), "u1 cancel 1701432000000".to_owned())));
+    let other = Mapping::from_toml(&map.replace("\"user\"", "\"account\""), Path::new("ends.toml")).unwrap();
+    let files = [files[0].clone(), Input { mapping: &other, ..files[1].clone() }];
+    let error = import(&bench.log, &files, &bench.options, &Shutdown::new()).unwrap_err();
+    assert!(matches!(error, ImportError::EntityTypes(..)), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use types::{Event, EventTime, Field, RejectReason};
+use types::{Event, EventTime, Field, RejectReason, Value};
 
 use super::cell::{Cell, show};
 use super::compile::{EventPlan, IdPlan, KindPlan, Mapping, TimePlan, join_cells};
@@ -300,7 +300,7 @@ impl<'m> RowMapper<'m> {
         let mut fields = event.fields;
         fields.clear();
         // An empty list has no element to convert; collecting in place keeps its memory under the longer lifetime.
-        self.fields = fields.into_iter().filter_map(|_| None).collect();
+        self.fields = fields.into_iter().map(|_| (Cow::Borrowed(""), Value::Null)).collect();
         Ok(())
     }
 }
@@ -338,7 +338,7 @@ impl TimePlan {
                 self.reader.read(&Cell::Text(Cow::Borrowed(text)))
             }
         };
-        match time {
+        match time.map(|time| time.plus(self.shift)) {
             Ok(time) if time < self.not_before => Err(self.reject(TimeError::OutOfRange(time.to_string()))),
             other => other.map_err(|e| self.reject(e)),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use types::EventTime;
+use types::{DurationError, EventTime, Millis};
 
 use super::cell::Cell;
 use super::condition::Condition;
@@ -101,6 +101,7 @@ pub(crate) struct TimePlan {
     pub(crate) slots: Vec<usize>,
     pub(crate) columns: String,
     pub(crate) reader: TimeReader,
+    pub(crate) shift: Millis,
     pub(crate) not_before: EventTime,
 }
 
@@ -365,7 +366,7 @@ fn entity(section: EntitySection, slots: &mut Slots) -> Result<EntityPlan, KeyEr
 }
 
 fn time(section: TimeSection, key: &str, slots: &mut Slots) -> Result<TimePlan, KeyError> {
-    let TimeSection { column, format, zone, not_before } = section;
+    let TimeSection { column, format, zone, shift, not_before } = section;
     if column.as_slice().is_empty() {
         return Err(KeyError::new(format!("{key}.column"), "names no column"));
     }
@@ -373,6 +374,11 @@ fn time(section: TimeSection, key: &str, slots: &mut Slots) -> Result<TimePlan, 
         let part = if zone.is_some() { "zone" } else { "format" };
         KeyError::new(format!("{key}.{part}"), e)
     })?;
+    let shift = shift.map_or(Ok(Millis(0)), |text| match text.strip_prefix('-') {
+        Some(back) => back.parse().map(|Millis(ms)| Millis(-ms)),
+        None => text.parse(),
+    });
+    let shift = shift.map_err(|e: DurationError| KeyError::new(format!("{key}.shift"), e))?;
     let not_before = match not_before {
         // A time of zero is what a missing time becomes somewhere on its way.
         None => EventTime(1),
@@ -383,7 +389,7 @@ fn time(section: TimeSection, key: &str, slots: &mut Slots) -> Result<TimePlan, 
             })?,
     };
     let columns = column.as_slice().join("`, `");
-    Ok(TimePlan { slots: slots.all(&column), columns, reader, not_before })
+    Ok(TimePlan { slots: slots.all(&column), columns, reader, shift, not_before })
 }
 
 fn kind_plan(section: TypeSection, key: &str, slots: &mut Slots) -> Result<KindPlan, KeyError> {

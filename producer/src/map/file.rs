@@ -110,6 +110,7 @@ pub(crate) struct TimeSection {
     pub(crate) column: Names,
     pub(crate) format: String,
     pub(crate) zone: Option<String>,
+    pub(crate) shift: Option<String>,
     pub(crate) not_before: Option<String>,
 }
 

@@ -25,6 +25,7 @@
 //! column = "ts"                    # or several, joined by a blank: ["date", "time"]
 //! format = "ms"                    # s, us, ns; rfc3339; iso; date; native (Parquet); or a pattern as in strptime
 //! zone = "Europe/Berlin"           # for times that do not say it themselves: there it must be given
+//! shift = "12h"                    # added to every time (or "-12h"): to put a date at noon, say
 //! not_before = "2015-01-01"        # earlier moments are mistakes: time_out_of_range. Unsaid, the epoch itself and before
 //!
 //! [arrival]                        # when the event was received, if the file says so; as [time]

@@ -164,10 +164,7 @@ impl Splitter {
                 Some(feed) => self.found(start, feed, feed + 1, Some(Fault::Unclosed)),
                 None => self.found(start, end, end, Some(Fault::Unclosed)),
             }),
-            Ends::Json => match search.object {
-                Some(from) => Some(self.found(from, end, end, Some(Fault::NoObject))),
-                None => None,
-            },
+            Ends::Json => search.object.map(|from| self.found(from, end, end, Some(Fault::NoObject))),
             _ => Some(self.found(start, end, end, None)),
         }
     }
