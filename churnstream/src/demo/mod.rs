@@ -1,0 +1,3 @@
+//! The demo: everything on this machine, from nothing, to be watched.
+
+pub mod view;

@@ -1,0 +1,3 @@
+//! The parts of the command `churnstream` that are more than arguments and calls.
+
+pub mod demo;
