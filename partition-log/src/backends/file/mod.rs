@@ -4,6 +4,7 @@
 //! Readers need no server and no lock, in any process. A reader that comes to the end asks the checkpoint again; a
 //! [`Watch`] sleeps until one changes.
 
+mod aborted;
 mod checkpoint;
 mod index;
 mod locate;
@@ -208,7 +209,7 @@ mod tests {
             // Small segments and indexes at every chance, so that the checks meet their borders.
             let options = LogOptions {
                 compression,
-                segment_bytes: if compression == Compression::None { 1 << 20 } else { 300 },
+                segment_bytes: if compression == Compression::None { 1 << 20 } else { 20_000 },
                 index_interval_bytes: 100,
                 ..LogOptions::default()
             };

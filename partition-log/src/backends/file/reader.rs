@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use types::Offset;
 
+use super::aborted::Aborted;
 use super::checkpoint::{CheckpointFile, Place};
-use super::locate::{scan_start, view};
+use super::locate::{is_there, scan_start, view};
 use super::names::{LOG, io_error, segment_path, segments};
 use super::scan::{Partition, Scan};
 use crate::format::{BatchError, BatchHeader, decode_batch};
@@ -26,6 +27,7 @@ pub(super) struct FileReader {
     next: Offset,
     cursor: Option<Cursor>,
     chunk: Chunk,
+    aborted: Aborted,
 }
 
 /// A part of the file, read in one go and used up batch by batch.
@@ -88,8 +90,15 @@ impl FileReader {
     pub(super) fn open(partition: Partition, from: Offset) -> Result<Self, LogError> {
         let checkpoint = CheckpointFile::open(&partition.dir)?;
         let visible = Place::default();
-        let mut reader =
-            Self { partition, checkpoint, visible, next: from, cursor: None, chunk: Chunk::default() };
+        let mut reader = Self {
+            partition,
+            checkpoint,
+            visible,
+            next: from,
+            cursor: None,
+            chunk: Chunk::default(),
+            aborted: Aborted::default(),
+        };
         reader.seek(from)?;
         Ok(reader)
     }
@@ -110,8 +119,8 @@ impl FileReader {
             self.checkpoint = CheckpointFile::open(&self.partition.dir)?;
         }
         self.visible = match self.checkpoint.as_ref().map(CheckpointFile::read).transpose()?.flatten() {
-            Some(checkpoint) => checkpoint.visible,
-            None => view(&self.partition, None)?.visible,
+            Some(checkpoint) if is_there(&self.partition.dir, checkpoint.visible) => checkpoint.visible,
+            _ => view(&self.partition, None)?.visible,
         };
         Ok(())
     }
@@ -183,7 +192,8 @@ impl FileReader {
         if let Err(detail) = self.partition.check_offset(cursor.expected, header.base_offset) {
             return Err(self.partition.damaged(cursor.expected, &cursor.path, cursor.position, detail));
         }
-        let next = self.next;
+        // A batch that was taken back is checked all the same.
+        let next = if self.aborted.hold(&header) { Offset(u64::MAX) } else { self.next };
         match decode_batch(self.fill(cursor, header.total_len, left)?, next, into) {
             Ok(_) => self.chunk.from += header.total_len,
             Err(BatchError::BufferFull) => {
@@ -252,6 +262,7 @@ impl PartitionReader for FileReader {
                 Some(cursor) => cursor,
                 None => {
                     self.chunk.clear();
+                    self.aborted = Aborted::read(&self.partition)?;
                     self.locate()?
                 }
             };
