@@ -1,4 +1,5 @@
-//! What the window engine costs, in CPU time of this thread: `cargo bench -p feature-store --bench windows [-- EVENTS USERS]`.
+//! What the window engine costs, in CPU time of this thread: `cargo bench -p feature-store --bench windows [-- EVENTS USERS [job]]`
+//! (`job`: that alone).
 //!
 //! The job: 15 features, {24h, 7d, 30d} x {all events, plays, cancels, failed payments, seconds watched}, events of 60 days spread
 //! over users as `rank^-0.7`, every event scored.
@@ -95,6 +96,10 @@ fn main() {
         total += f64::from(row[14]);
     }
     report("apply + features, per event", began, n);
+    if std::env::args().any(|a| a == "job") {
+        println!("(check: {total})");
+        return;
+    }
 
     let began = cpu_ns();
     for state in &states {

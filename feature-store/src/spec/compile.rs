@@ -2,9 +2,12 @@
 
 use super::definition::{AttributeKind, Definition, Feature, Op, Window};
 use super::plan::{
-    ALWAYS, CURSORS_AT, CellKind, ENDLESS, LifeKind, LifeUpdate, POWERS, Plan, Read, SeriesKind, SeriesPlan,
-    SeriesUpdate, Slot, SlotKind, Update,
+    CURSORS_AT, CellKind, ENDLESS, LifeKind, LifeUpdate, MAX_SLOTS, Needs, POWERS, Plan, Read, SeriesKind,
+    SeriesPlan, SeriesUpdate, Slot, SlotKind, Update,
 };
+
+/// Unconditional, where a condition's bit is asked for.
+const ALWAYS: u8 = u8::MAX;
 
 /// Whose events, and which value of them.
 type Source = (usize, Option<(String, SlotKind)>);
@@ -58,6 +61,14 @@ impl<'a> Compiler<'a> {
             }
             rule.bounds.push(updates.len() as u16);
             rule.updates = updates.iter().map(|(_, update)| *update).collect();
+        }
+        for rule in &mut self.plan.rules {
+            let conditions = rule.conditions.len() as u32;
+            let numeric = |slot: &Slot| u64::from(matches!(slot.kind, SlotKind::Number { .. }));
+            rule.numeric = rule.slots.iter().rev().fold(0, |bits, slot| bits << 1 | numeric(slot));
+            rule.updates.iter_mut().for_each(|u| u.needs = settle(u.needs, conditions));
+            rule.life.iter_mut().for_each(|u| u.needs = settle(u.needs, conditions));
+            rule.series.iter_mut().for_each(|u| u.needs = settle(u.needs, conditions));
         }
         self.bands();
     }
@@ -174,9 +185,11 @@ impl<'a> Compiler<'a> {
             CellKind::Distinct => self.series_of(SeriesKind::Distinct, source.clone(), span) as u16,
             _ => 0,
         };
+        let uses_slot = source.1.is_some();
         for (rule, condition, slot) in self.uses(source) {
-            self.updates[rule]
-                .push((at, Update { kind, condition, slot, word: word as u16, series, window: at as u8 }));
+            let needs = needs(condition, slot, uses_slot);
+            let update = Update { kind, needs, slot, word: word as u16, series, window: at as u8 };
+            self.updates[rule].push((at, update));
         }
         word
     }
@@ -210,8 +223,10 @@ impl<'a> Compiler<'a> {
                 rules.into_iter().map(|rule| (rule, ALWAYS, slot(rule, self.plan))).collect()
             }
         };
+        let uses_slot = !matches!(kind, LifeKind::Count | LifeKind::First | LifeKind::Last);
         for (rule, condition, slot) in uses {
-            self.plan.rules[rule].life.push(LifeUpdate { kind, condition, slot, word: word as u16 });
+            let needs = needs(condition, slot, uses_slot);
+            self.plan.rules[rule].life.push(LifeUpdate { kind, needs, slot, word: word as u16 });
         }
         self.life.push((kind, source, word));
         LIFE_MARK | word
@@ -227,8 +242,10 @@ impl<'a> Compiler<'a> {
         let i = self.series.len();
         self.plan.series.push(SeriesPlan { kind, reach: span });
         if kind != SeriesKind::Distinct {
+            let uses_slot = source.1.is_some();
             for (rule, condition, slot) in self.uses(&source) {
-                self.plan.rules[rule].series.push(SeriesUpdate { series: i as u16, condition, slot });
+                let needs = needs(condition, slot, uses_slot);
+                self.plan.rules[rule].series.push(SeriesUpdate { series: i as u16, needs, slot });
             }
         }
         self.series.push((kind, source));
@@ -301,6 +318,22 @@ fn slot_of(plan: &mut Plan, rule: usize, field: &str, kind: &SlotKind, condition
         slots[at].conditions |= 1_u64.checked_shl(u32::from(condition)).unwrap_or(0);
     }
     at as u8
+}
+
+/// The bits of a condition and a slot. Slots stand behind the conditions, but how many there will be is not known yet: for now the
+/// slots' bits are counted from the highest.
+fn needs(condition: u8, slot: u8, uses_slot: bool) -> Needs {
+    let condition =
+        if condition == ALWAYS { 0 } else { 1_u64.checked_shl(u32::from(condition)).unwrap_or(0) };
+    let slot = if uses_slot { (1_u64 << 63).checked_shr(u32::from(slot)).unwrap_or(0) } else { 0 };
+    Needs(condition | slot)
+}
+
+/// Puts a slot's bit in its place.
+const fn settle(needs: Needs, conditions: u32) -> Needs {
+    const SLOTS: u64 = u64::MAX << (64 - MAX_SLOTS);
+    let slot = (needs.0 & SLOTS).reverse_bits();
+    Needs(needs.0 & !SLOTS | slot << conditions)
 }
 
 /// Marks words of the life part until it is known where that begins.

@@ -13,16 +13,14 @@ use hashbrown::HashMap;
 
 use super::definition::{Attribute, AttributeKind, Condition, Definition, Op, Window};
 
-/// At most so many slots and conditions together in a rule: the bits of a record's code beside the rule's number.
-pub(crate) const MAX_BITS: usize = 48;
+/// At most so many conditions in a rule: with the slots and the rule's number they must fit a record's code of 64 bits.
+pub(crate) const MAX_CONDITIONS: usize = 16;
 /// At most so many stored values per event.
 pub(crate) const MAX_SLOTS: usize = 32;
 /// At most so many different windows: a value's membership in them is a 32-bit mask.
 pub(crate) const MAX_WINDOWS: usize = 32;
 /// Words before the cursors.
 pub(crate) const CURSORS_AT: usize = 1;
-/// Unconditional, in [`Update::condition`] and its like.
-pub(crate) const ALWAYS: u8 = u8::MAX;
 
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
@@ -55,6 +53,8 @@ pub(crate) struct Rule {
     pub(crate) ends: Option<bool>,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) slots: Vec<Slot>,
+    /// Which of the slots (bits) are numbers.
+    pub(crate) numeric: u64,
     /// By window; `updates[bounds[k]..bounds[k + 1]]` are window k's.
     pub(crate) updates: Vec<Update>,
     pub(crate) bounds: Vec<u16>,
@@ -90,7 +90,7 @@ pub(crate) enum SlotKind {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Update {
     pub(crate) kind: CellKind,
-    pub(crate) condition: u8,
+    pub(crate) needs: Needs,
     pub(crate) slot: u8,
     pub(crate) word: u16,
     pub(crate) series: u16,
@@ -112,7 +112,7 @@ pub(crate) enum CellKind {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LifeUpdate {
     pub(crate) kind: LifeKind,
-    pub(crate) condition: u8,
+    pub(crate) needs: Needs,
     pub(crate) slot: u8,
     /// Within the life words.
     pub(crate) word: u16,
@@ -137,8 +137,19 @@ pub(crate) enum LifeKind {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SeriesUpdate {
     pub(crate) series: u16,
-    pub(crate) condition: u8,
+    pub(crate) needs: Needs,
     pub(crate) slot: u8,
+}
+
+/// Which of a record's bits must be set for an update to concern it: its input's condition, and the presence of the value that it uses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Needs(pub(crate) u64);
+
+impl Needs {
+    #[inline]
+    pub(crate) const fn met_by(self, bits: u64) -> bool {
+        bits & self.0 == self.0
+    }
 }
 
 /// A structure that answers for every window at once.
@@ -323,9 +334,9 @@ impl Plan {
             return Err("too many features".to_owned());
         }
         for rule in &self.rules {
-            if rule.slots.len() > MAX_SLOTS || rule.slots.len() + rule.conditions.len() > MAX_BITS {
+            if rule.slots.len() > MAX_SLOTS || rule.conditions.len() > MAX_CONDITIONS {
                 return Err(format!(
-                    "more than {MAX_SLOTS} values, or {MAX_BITS} values and conditions, for one type of event"
+                    "more than {MAX_SLOTS} values or {MAX_CONDITIONS} conditions for one type of event"
                 ));
             }
         }

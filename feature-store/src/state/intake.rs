@@ -53,21 +53,19 @@ impl Record {
                 Err(reason) => return Err(Unfit { reason, field: &slot.field }),
             }
         }
-        self.set_event(plan, rule_number, bits, event.ts.0);
+        self.set_event(rule_number, bits, event.ts.0);
         Ok(rule.wanted || bits != 0)
     }
 }
 
 /// The value as a whole number of 10^-scale, rounded half to even; nothing for null.
 fn scaled(value: &Value<'_>, scale: u32) -> Result<Option<i64>, RejectReason> {
-    let power = 10_i128.pow(scale);
     let whole = match *value {
         Value::Null => return Ok(None),
         Value::Str(_) | Value::Other => return Err(RejectReason::WrongType),
         Value::Float(number) => {
             let scaled = (number * POWERS[scale as usize]).round_ties_even();
-            // Written so that NaN fails too.
-            if !(scaled.abs() <= MAX_SCALED as f64) {
+            if scaled.is_nan() || scaled.abs() > MAX_SCALED as f64 {
                 return Err(RejectReason::NumberOutOfRange);
             }
             return Ok(Some(scaled as i64));
@@ -76,7 +74,7 @@ fn scaled(value: &Value<'_>, scale: u32) -> Result<Option<i64>, RejectReason> {
         Value::Bool(truth) => i64::from(truth),
         Value::Money { minor, .. } => minor,
     };
-    let scaled = i128::from(whole) * power;
+    let scaled = i128::from(whole) * POWERS[scale as usize] as i128;
     if scaled.abs() > i128::from(MAX_SCALED) {
         return Err(RejectReason::NumberOutOfRange);
     }

@@ -9,9 +9,9 @@
 //! Every item is a varint. Bits are the conditions that the event meets and the slots that have a value; only those are stored.
 //! A pane's events all have the same rule and bits, so that whoever reads one knows what its parts mean.
 
-use crate::spec::plan::{ALWAYS, MAX_SLOTS, Plan, Rule, SlotKind};
+use crate::spec::plan::{MAX_SLOTS, Plan, Rule, SlotKind};
 
-use super::varint::{get, get_wide, put, put_wide, unzigzag, unzigzag_wide, zigzag, zigzag_wide};
+use super::varint::{get, get_small, get_wide, put, put_wide, unzigzag, unzigzag_wide, zigzag, zigzag_wide};
 
 /// A pane remembers at most so many different texts.
 pub(crate) const PANE_TEXTS: usize = 16;
@@ -27,8 +27,6 @@ pub(crate) struct Record {
     pub(crate) n: u32,
     pub(crate) rule: usize,
     pub(crate) bits: u64,
-    /// The bits' number of conditions, below those of the slots.
-    conditions: u32,
     /// An event's values, by slot.
     values: [i64; MAX_SLOTS],
     /// A pane's, by slot; empty for an event.
@@ -50,7 +48,7 @@ pub(crate) struct Stats {
 impl Record {
     pub(crate) const fn new() -> Self {
         let values = [0; MAX_SLOTS];
-        Self { ts: 0, first: 0, n: 1, rule: 0, bits: 0, conditions: 0, values, stats: Vec::new() }
+        Self { ts: 0, first: 0, n: 1, rule: 0, bits: 0, values, stats: Vec::new() }
     }
 
     /// Sets the value of a slot, before [`set_event`](Self::set_event).
@@ -59,23 +57,12 @@ impl Record {
     }
 
     /// Makes it the record of one event.
-    pub(super) fn set_event(&mut self, plan: &Plan, rule: usize, bits: u64, ts: i64) {
+    pub(super) fn set_event(&mut self, rule: usize, bits: u64, ts: i64) {
         (self.ts, self.first, self.n) = (ts, ts, 1);
         (self.rule, self.bits) = (rule, bits);
-        self.conditions = plan.rules[rule].conditions.len() as u32;
-        self.stats.clear();
-    }
-
-    /// Whether the condition holds.
-    #[inline]
-    pub(crate) fn meets(&self, condition: u8) -> bool {
-        condition == ALWAYS || self.bits >> condition & 1 == 1
-    }
-
-    /// Whether the slot has a value.
-    #[inline]
-    pub(crate) fn has(&self, slot: u8) -> bool {
-        self.bits >> (self.conditions + u32::from(slot)) & 1 == 1
+        if !self.stats.is_empty() {
+            self.stats.clear();
+        }
     }
 
     #[inline]
@@ -155,7 +142,7 @@ impl Record {
     /// Reads the body at `at` of a record whose time is `ts`, and moves `at` behind it. `None` if it is none.
     #[inline]
     pub(crate) fn read(&mut self, plan: &Plan, bytes: &[u8], at: &mut usize, ts: i64) -> Option<()> {
-        let code = get(bytes, at)?;
+        let code = get_small(bytes, at)?;
         let rule_number = (code & ((1 << plan.rule_bits) - 1)) as usize;
         if rule_number == 0 {
             return self.read_pane(plan, bytes, at, ts);
@@ -166,9 +153,8 @@ impl Record {
         self.n = 1;
         self.rule = rule_number;
         self.bits = code >> plan.rule_bits;
-        self.conditions = rule.conditions.len() as u32;
         self.stats.clear();
-        let mut slots = self.bits >> self.conditions;
+        let mut slots = self.bits >> rule.conditions.len();
         for (slot, value) in rule.slots.iter().zip(&mut self.values) {
             if slots & 1 == 1 {
                 let item = get(bytes, at)?;
@@ -190,7 +176,6 @@ impl Record {
         let rule = plan.rules.get(self.rule)?;
         self.ts = ts;
         self.bits = code >> plan.rule_bits;
-        self.conditions = rule.conditions.len() as u32;
         self.n = u32::try_from(get(bytes, at)?).ok()?;
         self.first = ts.saturating_sub(i64::try_from(get(bytes, at)?).ok()?);
         self.stats.clear();

@@ -20,7 +20,7 @@ const LATEST: i64 = 7_258_118_400_000;
 /// As-of times are taken to lie within this, so that spans can be added without a thought.
 pub(super) const FAR: i64 = 1 << 60;
 /// Users with up to so many stored events are computed anew each time: that takes no longer, and spares them the memory of cursors.
-const SCAN_UP_TO: u32 = 8;
+const SCAN_UP_TO: u32 = 2;
 
 /// What came of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,13 +223,14 @@ impl UserState {
         } else {
             self.cells.build(plan, &self.log, &self.dropped, at);
         }
-        read_row(plan, &self.cells, out);
+        read_row(plan, &self.cells, self.cells.series(), out);
     }
 
     /// Writes the row as of any moment, and changes nothing. The same bits as [`features`](Self::features).
     ///
     /// As of a moment further behind the newest event than the allowed lateness, windows see what is still stored.
-    /// O(stored events).
+    /// O(stored events); from the newest event on, only of those that left a window since the last
+    /// [`features`](Self::features), if the user has cursors.
     ///
     /// # Panics
     /// If `out` is shorter than the spec's row.
@@ -240,8 +241,11 @@ impl UserState {
         }
         let (plan, at) = (spec.plan(), as_of.0.clamp(-FAR, FAR));
         SCRATCH.with_borrow_mut(|cells| {
-            cells.build(plan, &self.log, &self.dropped, at);
-            read_row(plan, cells, out);
+            if !(at >= self.newest && cells.advance_copy(&self.cells, plan, &self.log, at)) {
+                cells.build(plan, &self.log, &self.dropped, at);
+                return read_row(plan, cells, cells.series(), out);
+            }
+            read_row(plan, cells, self.cells.series(), out);
         });
     }
 

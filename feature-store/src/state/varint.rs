@@ -1,8 +1,16 @@
 //! Variable-length integers: seven bits a byte, the lowest first, the high bit set on all but the last; signed ones zig-zag.
 
 /// Appends `v` in 1 to 10 bytes.
-pub(crate) fn put(out: &mut Vec<u8>, v: u64) {
-    put_wide(out, u128::from(v));
+#[inline]
+pub(crate) fn put(out: &mut Vec<u8>, mut v: u64) {
+    let (mut item, mut n) = ([0; 10], 0);
+    while v >= 0x80 {
+        item[n] = v as u8 | 0x80;
+        v >>= 7;
+        n += 1;
+    }
+    item[n] = v as u8;
+    out.extend_from_slice(&item[..=n]);
 }
 
 /// Appends `v` in 1 to 19 bytes.
@@ -33,6 +41,18 @@ pub(crate) fn get(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let item = (item & 0x007f_007f_007f_007f) | (item & 0x7f00_7f00_7f00_7f00) >> 1;
     let item = (item & 0x0000_3fff_0000_3fff) | (item & 0x3fff_0000_3fff_0000) >> 2;
     Some((item & 0x0fff_ffff) | (item & 0x0fff_ffff_0000_0000) >> 4)
+}
+
+/// As [`get`], quicker for items of one byte.
+#[inline]
+pub(crate) fn get_small(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    match bytes.get(*at) {
+        Some(byte) if *byte < 0x80 => {
+            *at += 1;
+            Some(u64::from(*byte))
+        }
+        _ => get(bytes, at),
+    }
 }
 
 fn get_slowly(bytes: &[u8], at: &mut usize) -> Option<u64> {
@@ -106,6 +126,7 @@ mod tests {
             proptest::prop_assert_eq!(get(&out, &mut at), None);
             out.extend_from_slice(&[0x81; 8]);
             proptest::prop_assert_eq!(get(&out, &mut 0), Some(v));
+            proptest::prop_assert_eq!(get_small(&out, &mut 0), Some(v));
         }
     }
 }

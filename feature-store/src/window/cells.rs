@@ -71,11 +71,7 @@ impl Cells {
             let rule = &plan.rules[record.rule];
             if band < plan.spans.len() {
                 let updates = usize::from(rule.band_bounds[band])..usize::from(rule.band_bounds[band + 1]);
-                for update in &rule.bands[updates] {
-                    if record.meets(update.condition) {
-                        self.enter(record, update);
-                    }
-                }
+                enter(&mut self.words, &mut self.series, &rule.bands[updates], record);
             }
             self.add_beyond_windows(plan, record);
             true
@@ -111,11 +107,7 @@ impl Cells {
                 self.set_cursor(window, place);
             }
             let updates = usize::from(rule.bounds[window])..usize::from(rule.bounds[window + 1]);
-            for update in &rule.updates[updates] {
-                if record.meets(update.condition) {
-                    self.enter(record, update);
-                }
-            }
+            enter(&mut self.words, &mut self.series, &rule.updates[updates], record);
         }
         self.add_beyond_windows(plan, record);
     }
@@ -123,81 +115,33 @@ impl Cells {
     /// To the life words and the series.
     #[inline]
     fn add_beyond_windows(&mut self, plan: &Plan, record: &Record) {
-        let at = self.words[0];
-        absorb_life(plan, &mut self.words[plan.life_at..], record);
-        for update in &plan.rules[record.rule].series {
+        let (at, rule) = (self.words[0], &plan.rules[record.rule]);
+        if !rule.life.is_empty() {
+            absorb_life(plan, &mut self.words[plan.life_at..], record);
+        }
+        for update in &rule.series {
             let p = plan.series[usize::from(update.series)];
             let out_of_sight = at - p.reach;
-            if record.ts <= out_of_sight || !record.meets(update.condition) {
+            if record.ts <= out_of_sight || !update.needs.met_by(record.bits) {
                 continue;
             }
             let series = &mut self.series[usize::from(update.series)];
             match p.kind {
-                SeriesKind::Max if record.has(update.slot) => {
-                    series.add_value(record.ts, record.max(update.slot))
-                }
-                SeriesKind::Min if record.has(update.slot) => {
-                    series.add_value(record.ts, record.min(update.slot).wrapping_neg())
-                }
+                SeriesKind::Max => series.add_value(record.ts, record.max(update.slot)),
+                SeriesKind::Min => series.add_value(record.ts, record.min(update.slot).wrapping_neg()),
                 SeriesKind::Days | SeriesKind::Sessions { .. } => {
                     series.add_time(p.kind, record.first, record.ts)
                 }
-                _ => {}
+                SeriesKind::Distinct => {}
             }
             series.forget_up_to(out_of_sight);
-        }
-    }
-
-    #[inline]
-    fn enter(&mut self, record: &Record, update: &Update) {
-        let word = usize::from(update.word);
-        match update.kind {
-            CellKind::Count => self.words[word] = self.words[word].wrapping_add(i64::from(record.n)),
-            _ if !record.has(update.slot) => {}
-            CellKind::Values => self.words[word] = self.words[word].wrapping_add(i64::from(record.n)),
-            CellKind::Sum => add_wide(&mut self.words, word, record.sum(update.slot)),
-            CellKind::Squares => add_wide(&mut self.words, word, record.squares(update.slot)),
-            CellKind::Distinct => {
-                let series = &mut self.series[usize::from(update.series)];
-                for text in record.texts(update.slot) {
-                    self.words[word] = self.words[word].wrapping_add(i64::from(series.admit(
-                        *text,
-                        record.ts,
-                        usize::from(update.window),
-                    )));
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn leave(
-        words: &mut [i64],
-        series: &mut [Series],
-        record: &Record,
-        update: &Update,
-        window: usize,
-        after: i64,
-    ) {
-        let word = usize::from(update.word);
-        match update.kind {
-            CellKind::Count => words[word] = words[word].wrapping_sub(i64::from(record.n)),
-            _ if !record.has(update.slot) => {}
-            CellKind::Values => words[word] = words[word].wrapping_sub(i64::from(record.n)),
-            CellKind::Sum => add_wide(words, word, record.sum(update.slot).wrapping_neg()),
-            CellKind::Squares => add_wide(words, word, record.squares(update.slot).wrapping_neg()),
-            CellKind::Distinct => {
-                let series = &mut series[usize::from(update.series)];
-                for text in record.texts(update.slot) {
-                    words[word] = words[word].wrapping_sub(i64::from(series.dismiss(*text, after, window)));
-                }
-            }
         }
     }
 
     /// Moves T forward: each window lets go of the records that it leaves. Amortised O(1) per record and window.
     pub(crate) fn advance(&mut self, plan: &Plan, log: &EventLog, at: i64) {
         self.words[0] = at;
+        let mut record = Record::new();
         for (window, span) in plan.spans.iter().enumerate() {
             let after = at - span;
             let (ts, body) = self.cursor(window);
@@ -205,7 +149,6 @@ impl Cells {
                 continue;
             }
             let mut place = Place { ts, at: body };
-            let mut record = Record::new();
             while place.ts <= after {
                 let Some(next) = log.read(plan, place, &mut record) else {
                     place = Place::END;
@@ -213,15 +156,23 @@ impl Cells {
                 };
                 let rule = &plan.rules[record.rule];
                 let updates = usize::from(rule.bounds[window])..usize::from(rule.bounds[window + 1]);
-                for update in &rule.updates[updates] {
-                    if record.meets(update.condition) {
-                        Self::leave(&mut self.words, &mut self.series, &record, update, window, after);
-                    }
-                }
+                leave(&mut self.words, &mut self.series, &rule.updates[updates], &record, after);
                 place = next;
             }
             self.set_cursor(window, place);
         }
+    }
+
+    /// Becomes what `other` would be after [`advance`](Self::advance), but for the series, which do not change by that. Whether that can
+    /// be: not if the other has not been built or is ahead already, or if texts are counted, whose map would have to be copied.
+    pub(crate) fn advance_copy(&mut self, other: &Self, plan: &Plan, log: &EventLog, at: i64) -> bool {
+        if !other.is_built() || other.at() > at || plan.series.iter().any(|s| s.kind == SeriesKind::Distinct)
+        {
+            return false;
+        }
+        self.words.clone_from(&other.words);
+        self.advance(plan, log, at);
+        true
     }
 
     /// The log's places moved.
@@ -250,20 +201,56 @@ impl Cells {
     }
 }
 
+/// Counts a record in cells.
+#[inline]
+fn enter(words: &mut [i64], series: &mut [Series], updates: &[Update], record: &Record) {
+    for update in updates.iter().filter(|update| update.needs.met_by(record.bits)) {
+        let word = usize::from(update.word);
+        match update.kind {
+            CellKind::Count | CellKind::Values => words[word] = words[word].wrapping_add(i64::from(record.n)),
+            CellKind::Sum => add_wide(words, word, record.sum(update.slot)),
+            CellKind::Squares => add_wide(words, word, record.squares(update.slot)),
+            CellKind::Distinct => {
+                let (texts, window) = (&mut series[usize::from(update.series)], usize::from(update.window));
+                let new =
+                    record.texts(update.slot).iter().filter(|text| texts.admit(**text, record.ts, window));
+                words[word] = words[word].wrapping_add(new.count() as i64);
+            }
+        }
+    }
+}
+
+/// Takes a record out of the cells of a window that now begins behind `after`.
+#[inline]
+fn leave(words: &mut [i64], series: &mut [Series], updates: &[Update], record: &Record, after: i64) {
+    for update in updates.iter().filter(|update| update.needs.met_by(record.bits)) {
+        let word = usize::from(update.word);
+        match update.kind {
+            CellKind::Count | CellKind::Values => words[word] = words[word].wrapping_sub(i64::from(record.n)),
+            CellKind::Sum => add_wide(words, word, record.sum(update.slot).wrapping_neg()),
+            CellKind::Squares => add_wide(words, word, record.squares(update.slot).wrapping_neg()),
+            CellKind::Distinct => {
+                let (texts, window) = (&mut series[usize::from(update.series)], usize::from(update.window));
+                let gone =
+                    record.texts(update.slot).iter().filter(|text| texts.dismiss(**text, after, window));
+                words[word] = words[word].wrapping_sub(gone.count() as i64);
+            }
+        }
+    }
+}
+
 /// Takes a record into life words. Records may come in any order; of the same time, the later arrival must come later.
 #[inline]
 pub(crate) fn absorb_life(plan: &Plan, life: &mut [i64], record: &Record) {
     for update in &plan.rules[record.rule].life {
-        if !record.meets(update.condition) {
+        if !update.needs.met_by(record.bits) {
             continue;
         }
         let (word, slot) = (usize::from(update.word), update.slot);
         match update.kind {
-            LifeKind::Count => life[word] = life[word].wrapping_add(i64::from(record.n)),
+            LifeKind::Count | LifeKind::Values => life[word] = life[word].wrapping_add(i64::from(record.n)),
             LifeKind::First => life[word] = life[word].min(record.first),
             LifeKind::Last => life[word] = life[word].max(record.ts),
-            _ if !record.has(slot) => {}
-            LifeKind::Values => life[word] = life[word].wrapping_add(i64::from(record.n)),
             LifeKind::Sum => add_wide(life, word, record.sum(slot)),
             LifeKind::Squares => add_wide(life, word, record.squares(slot)),
             LifeKind::Min => life[word] = life[word].min(record.min(slot)),

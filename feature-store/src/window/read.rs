@@ -5,30 +5,30 @@ use crate::spec::Plan;
 use crate::spec::plan::Read;
 
 use super::cells::{Cells, begin, wide};
+use super::series::Series;
 
 const DAY: f64 = 86_400_000.0;
 const MISSING: f32 = f32::NAN;
 
-/// Writes the row as of the time up to which `cells` has come. O(columns), and O(log n) for those that search.
-pub(crate) fn read_row(plan: &Plan, cells: &Cells, out: &mut [f32]) {
-    let at = cells.at();
+/// Writes the row as of the time up to which `cells` has come; `series` are its own, or those that it would have. O(columns), and O(log n) for those that search.
+pub(crate) fn read_row(plan: &Plan, cells: &Cells, series: &[Series], out: &mut [f32]) {
+    let (at, words) = (cells.at(), cells.words());
     for (i, read) in plan.reads.iter().enumerate() {
         out[i] = match *read {
             Read::Ratio { numerator, denominator } => ratio(out[numerator], out[denominator]),
-            _ => column(read, cells, at),
+            _ => column(read, words, series, at),
         };
     }
 }
 
 #[inline]
-fn column(read: &Read, cells: &Cells, at: i64) -> f32 {
-    let words = cells.words();
+fn column(read: &Read, words: &[i64], all_series: &[Series], at: i64) -> f32 {
     match *read {
         Read::Count { word } => words[word] as f64 as f32,
-        Read::Sum { word, unit } => (wide(words, word) as f64 / unit) as f32,
+        Read::Sum { word, unit } => (float(wide(words, word)) / unit) as f32,
         Read::Mean { values, sum, unit } => match words[values] {
             0 => MISSING,
-            n => (wide(words, sum) as f64 / (n as f64 * unit)) as f32,
+            n => (float(wide(words, sum)) / (n as f64 * unit)) as f32,
         },
         Read::Std { values, sum, squares, unit } => match words[values] {
             0 => MISSING,
@@ -42,14 +42,14 @@ fn column(read: &Read, cells: &Cells, at: i64) -> f32 {
             let (now, both) = (wide(words, now), wide(words, both));
             change(now, both.wrapping_sub(now))
         }
-        Read::Extreme { series, span, unit } => match cells.series()[series].greatest(at - span) {
+        Read::Extreme { series, span, unit } => match all_series[series].greatest(at - span) {
             None => MISSING,
             // The minimum is the maximum of the negated values; its unit is marked by its sign.
             Some(value) if unit < 0.0 => (value.wrapping_neg() as f64 / -unit) as f32,
             Some(value) => (value as f64 / unit) as f32,
         },
         Read::Days { series, span } | Read::Sessions { series, span } => {
-            cells.series()[series].count(at - span) as f64 as f32
+            all_series[series].count(at - span) as f64 as f32
         }
         Read::Bound { word, unset, unit } => {
             if words[word] == unset {
@@ -94,6 +94,12 @@ fn column(read: &Read, cells: &Cells, at: i64) -> f32 {
         }
         Read::Ratio { .. } => MISSING,
     }
+}
+
+/// The nearest f64; the same as a plain conversion, which for so wide a number is slow.
+#[inline]
+fn float(number: i128) -> f64 {
+    i64::try_from(number).map_or_else(|_| number as f64, |narrow| narrow as f64)
 }
 
 /// Whether a last time is one at all, and within sight.

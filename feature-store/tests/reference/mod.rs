@@ -48,6 +48,8 @@ pub(crate) struct Reference {
     pub(crate) ids: Vec<(u32, i64)>,
     pub(crate) fresh: usize,
     pub(crate) compacted: bool,
+    /// Whether the spec stores titles at all.
+    pub(crate) texts: bool,
 }
 
 impl Reference {
@@ -64,6 +66,7 @@ impl Reference {
             ids,
             fresh: 0,
             compacted: false,
+            texts: true,
         }
     }
 
@@ -87,7 +90,7 @@ impl Reference {
             self.ids.push((id, e.ts));
         }
         let at = self.groups.iter().rposition(|g| g.ts <= e.ts).map_or(0, |i| i + 1);
-        self.groups.insert(at, Group::of(e));
+        self.groups.insert(at, Group::of(e, self.texts));
         self.fresh += 1;
         while self.groups.first().is_some_and(|g| g.ts <= newest - self.reach) {
             self.dropped.extend(self.groups.remove(0).events);
@@ -269,14 +272,14 @@ impl Reference {
 }
 
 impl Group {
-    fn of(e: &Plain) -> Self {
+    fn of(e: &Plain, texts: bool) -> Self {
         let titles =
             e.title.iter().map(|t| xxhash_rust::xxh3::xxh3_64(t.as_bytes()) & ((1 << 56) - 1)).collect();
         let played = e.kind == "play";
         let sort = (
             played && e.device == Some("tv"),
             played && e.watch.is_some(),
-            played && e.title.is_some(),
+            texts && played && e.title.is_some(),
             e.plan.is_some(),
             e.price.is_some(),
         );
