@@ -8,9 +8,9 @@ use std::fmt;
 pub mod headers {
     /// On events: where the importer or simulator found them, as text (`FILE:LINE` or a counter).
     pub const SOURCE: &str = "cs-source";
-    /// On dead letters: the [`RejectReason`](super::RejectReason)'s name.
+    /// On dead letters, and on what an importer could not read: the [`RejectReason`](super::RejectReason)'s name.
     pub const REASON: &str = "cs-reason";
-    /// On dead letters: what exactly was wrong, in words.
+    /// Beside the reason: what exactly was wrong, in words.
     pub const DETAIL: &str = "cs-detail";
     /// On dead letters and redriven events: `TOPIC-PARTITION@OFFSET` of the record that was set aside.
     pub const FROM: &str = "cs-from";
@@ -32,6 +32,12 @@ macro_rules! reasons {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
+            }
+
+            /// The reason of that name.
+            #[must_use]
+            pub fn named(name: &[u8]) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.name().as_bytes() == name)
             }
         }
     };

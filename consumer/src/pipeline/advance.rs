@@ -129,6 +129,9 @@ impl Pipeline {
         work: &mut Work<'_>,
         event: &mut Event<'a>,
     ) -> Result<Judged, PipelineError> {
+        if let Some((reason, detail)) = rejected_by_producer(record) {
+            return Ok(Judged::Rejected(reason, detail));
+        }
         if record.value.len() > self.max_record_bytes {
             let detail =
                 format!("{} bytes; at most {} are allowed", record.value.len(), self.max_record_bytes);
@@ -211,10 +214,48 @@ impl Pipeline {
     }
 }
 
+/// What an importer could not read lies on the log as it was, without a key, and says in its headers why. It must not be
+/// taken for an event, even if its bytes happen to be one.
+fn rejected_by_producer(record: &Record<'_>) -> Option<(RejectReason, String)> {
+    if !record.key.is_empty() {
+        return None;
+    }
+    let reason = record.header(headers::REASON).and_then(RejectReason::named)?;
+    let detail = record.header(headers::DETAIL).unwrap_or_default();
+    Some((reason, String::from_utf8_lossy(detail).into_owned()))
+}
+
 enum Judged {
     Done,
     ScoreFirst,
     Sweeping,
     Swept,
     Rejected(RejectReason, String),
+}
+
+#[cfg(test)]
+mod tests {
+    use partition_log::{Log, MemoryLog, TopicConfig};
+    use types::PartitionId;
+
+    use super::*;
+
+    #[test]
+    fn what_an_importer_set_aside_is_no_event_even_if_it_looks_like_one() {
+        let log = MemoryLog::new();
+        let config = TopicConfig { partitions: 1, key: "user".into(), partitioner: "murmur2".into() };
+        log.create_topic("events", &config).unwrap();
+        let mut topic = log.writer("events").unwrap();
+        let mut writer = topic.partition(PartitionId(0)).unwrap();
+        let tick = br#"{"v":1,"type":"$tick","ts":86400000}"#;
+        let reason: [(&str, &[u8]); 2] = [(headers::REASON, b"mapping"), (headers::DETAIL, b"why")];
+        writer.append(EventTime(0), b"", tick, &reason).unwrap();
+        writer.append(EventTime(0), b"", tick, &[]).unwrap();
+        writer.append(EventTime(0), b"u1", tick, &reason).unwrap();
+        writer.sync().unwrap();
+        let mut records = RecordBuf::default();
+        log.reader("events", PartitionId(0), Offset::ZERO).unwrap().read(&mut records, 1 << 20).unwrap();
+        let found: Vec<_> = records.iter().map(|record| rejected_by_producer(&record)).collect();
+        assert_eq!(found, [Some((RejectReason::Mapping, "why".to_owned())), None, None]);
+    }
 }
