@@ -27,6 +27,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             if args.output.json {
                 println!("{}", serde_json::to_string(&summary)?);
             }
+            if !summary.complete {
+                eprintln!("stopped at the end of a batch; the same command goes on from there");
+            }
         }
         Command::Import(args) => {
             let summary = producer::import::run(&args, &shutdown)?;

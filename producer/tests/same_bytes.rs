@@ -78,6 +78,27 @@ fn the_same_seed_gives_the_same_bytes_at_any_rate_and_through_any_kill() {
     assert_eq!((summary["events"].as_u64(), summary["tick_records"].as_u64()), (Some(0), Some(0)));
 }
 
+/// Ctrl-C ends the batch, says so, and leaves a log that the same command completes.
+#[test]
+fn ctrl_c_stops_at_the_end_of_a_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, stopped) = (dir.path().join("whole"), dir.path().join("stopped"));
+    assert!(simulate(&whole, &["--truth", "none"]).output().unwrap().status.success());
+
+    let child = simulate(&stopped, &["--rate", "2000", "--json"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(900));
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let done = child.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let summary: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert!(summary["complete"] == false && summary["events"].as_u64().unwrap() > 0, "{summary}");
+    assert!(!stopped.join("truth.csv.zst").exists());
+
+    assert!(simulate(&stopped, &["--truth", "none"]).output().unwrap().status.success());
+    assert_same(&whole, &stopped);
+}
+
 #[test]
 fn wrong_arguments_and_failures_have_their_exit_codes() {
     let dir = tempfile::tempdir().unwrap();

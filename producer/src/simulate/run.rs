@@ -83,7 +83,10 @@ pub fn run(args: &SimulateArgs, shutdown: &Shutdown) -> Result<Summary, Simulate
     let log = partition_log::open(&args.output.to, &partition_log::LogOptions::default())?;
     let setting = args.setting();
     let begun = Instant::now();
-    let (totals, partitions, complete) = write(log.as_ref(), setting, &args.output, shutdown)?;
+    let mut progress = Progress::new("simulate", Some(u64::from(setting.days) * HOURS as u64));
+    let (totals, partitions, complete) =
+        write(log.as_ref(), setting, &args.output, Some(&mut progress), shutdown)?;
+    progress.finish(totals.appended);
     let seconds = begun.elapsed().as_secs_f64();
 
     let mut summary = Summary {
@@ -109,7 +112,7 @@ pub fn run(args: &SimulateArgs, shutdown: &Shutdown) -> Result<Summary, Simulate
 }
 
 /// Writes a simulation's events to a topic of `log`. Returns what was done, the number of partitions, and whether it came to
-/// the end.
+/// the end. Progress is told in hours of simulated time.
 ///
 /// # Errors
 /// See [`SimulateError`].
@@ -117,6 +120,7 @@ pub fn write(
     log: &dyn Log,
     setting: Setting,
     output: &OutputArgs,
+    progress: Option<&mut Progress>,
     shutdown: &Shutdown,
 ) -> Result<(SinkTotals, u32, bool), SimulateError> {
     let config = SinkConfig {
@@ -131,7 +135,7 @@ pub fn write(
         return Err(SimulateError::OtherEvents { topic: config.topic, place: log.place() });
     }
     let partitions = sink.topic().partitions;
-    let complete = write_days(&mut sink, setting, output, shutdown)?;
+    let complete = write_days(&mut sink, setting, output, progress, shutdown)?;
     if complete {
         sink.flush_ticks_until(setting.end())?;
     }
@@ -143,12 +147,12 @@ fn write_days(
     sink: &mut EventSink,
     setting: Setting,
     output: &OutputArgs,
+    mut progress: Option<&mut Progress>,
     shutdown: &Shutdown,
 ) -> Result<bool, SimulateError> {
     let mut service = Service::new(setting);
     let mut encoder = Encoder::new(setting.first_midnight());
     let mut pacer = Pacer::new(output.rate, output.speed);
-    let mut progress = Progress::new("simulate", Some(u64::from(setting.days) * HOURS as u64));
     let mut happenings = Vec::new();
     let mut position = String::new();
     let mut sequence = 0_u64;
@@ -167,13 +171,18 @@ fn write_days(
                 let written = sink.append(event, happening.arrival, position.as_bytes())?;
                 if written && !pacer.is_unlimited() {
                     pacer.wait(happening.arrival, shutdown);
-                    progress.update(u64::from(day) * HOURS as u64 + hour as u64, sink.totals().appended);
+                    show(progress.as_deref_mut(), day, hour, sink);
                 }
             }
-            progress.update(u64::from(day) * HOURS as u64 + hour as u64, sink.totals().appended);
+            show(progress.as_deref_mut(), day, hour, sink);
         }
         service.sleep();
     }
-    progress.finish(sink.totals().appended);
     Ok(true)
+}
+
+fn show(progress: Option<&mut Progress>, day: u32, hour: usize, sink: &EventSink) {
+    if let Some(progress) = progress {
+        progress.update(u64::from(day) * HOURS as u64 + hour as u64, sink.totals().appended);
+    }
 }

@@ -78,16 +78,16 @@ fn read(log: &dyn Log, partitions: u32) -> (BTreeMap<String, Vec<Seen>>, Vec<Vec
 
 fn simulate(setting: Setting, partitions: u32) -> MemoryLog {
     let log = MemoryLog::new();
-    let (totals, _, complete) = write(&log, setting, &output(partitions), &Shutdown::new()).unwrap();
+    let (totals, _, complete) = write(&log, setting, &output(partitions), None, &Shutdown::new()).unwrap();
     assert!(complete && totals.appended > 0);
     log
 }
 
 #[test]
 fn the_service_is_believable() {
-    let setting = setting(1_500, 120);
+    let setting = setting(800, 120);
     let (users, partitions) = read(&simulate(setting, 3), 3);
-    assert!((1_300..=1_500).contains(&users.len()), "{} users", users.len());
+    assert!((700..=800).contains(&users.len()), "{} users", users.len());
     let events: Vec<&Seen> = users.values().flatten().collect();
 
     let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
@@ -145,7 +145,7 @@ fn the_service_is_believable() {
 
 #[test]
 fn a_life_begins_and_ends_as_it_should() {
-    let (users, _) = read(&simulate(setting(1_500, 120), 1), 1);
+    let (users, _) = read(&simulate(setting(800, 120), 1), 1);
     let mut returned = 0;
     let mut ids = std::collections::BTreeSet::new();
     for (name, events) in &users {
@@ -171,7 +171,7 @@ fn a_life_begins_and_ends_as_it_should() {
             assert!(ids.insert(decoded.id.unwrap().into_owned()), "{event:?}");
         }
     }
-    assert!(returned > 10, "{returned} returned");
+    assert!(returned > 5, "{returned} returned");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_user_does_not_change_when_others_come_or_days_are_added() {
 #[test]
 fn more_days_go_on_where_fewer_ended() {
     let log = simulate(setting(40, 30), 3);
-    let (totals, ..) = write(&log, setting(40, 50), &output(3), &Shutdown::new()).unwrap();
+    let (totals, ..) = write(&log, setting(40, 50), &output(3), None, &Shutdown::new()).unwrap();
     assert!(totals.held > 0 && totals.appended > 0);
     assert_eq!(read(&log, 3), read(&simulate(setting(40, 50), 3), 3));
 }
@@ -221,7 +221,7 @@ fn more_days_go_on_where_fewer_ended() {
 fn another_simulation_on_the_same_topic_is_refused() {
     let log = simulate(setting(30, 20), 2);
     let other = Setting { seed: 8, ..setting(30, 20) };
-    let error = write(&log, other, &output(2), &Shutdown::new()).unwrap_err();
+    let error = write(&log, other, &output(2), None, &Shutdown::new()).unwrap_err();
     assert!(matches!(error, SimulateError::OtherEvents { .. }), "{error}");
 }
 
@@ -230,8 +230,8 @@ fn a_stop_comes_at_the_end_of_a_batch_and_leaves_nothing_behind_when_run_again()
     let log = MemoryLog::new();
     let stopped = Shutdown::new();
     stopped.request("test");
-    let (totals, _, complete) = write(&log, setting(200, 20), &output(2), &stopped).unwrap();
+    let (totals, _, complete) = write(&log, setting(200, 20), &output(2), None, &stopped).unwrap();
     assert!(!complete && (64..=1_024).contains(&totals.appended), "{totals:?}");
-    write(&log, setting(200, 20), &output(2), &Shutdown::new()).unwrap();
+    write(&log, setting(200, 20), &output(2), None, &Shutdown::new()).unwrap();
     assert_eq!(read(&log, 2), read(&simulate(setting(200, 20), 2), 2));
 }

@@ -20,7 +20,7 @@ fn decided(setting: Setting) -> Vec<Alive> {
 /// Days of one user depend on each other, so a user counts as one draw for each thirty days at most.
 #[test]
 fn both_probabilities_are_what_happens() {
-    let all = decided(setting(3_000, 150, 1));
+    let all = decided(setting(2_500, 120, 1));
     for (name, p) in [("true", (|a| a.true_p30) as fn(&Alive) -> f64), ("bayes", |a| a.bayes_p30)] {
         let mut rows: Vec<_> = all.iter().map(|a| (p(a), a.left == Some(true))).collect();
         rows.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -40,7 +40,7 @@ fn both_probabilities_are_what_happens() {
 
 #[test]
 fn the_best_ranking_is_realistic_and_below_that_of_the_hidden_state() {
-    let best = best_possible(setting(6_000, 160, 2), &[60, 90, 120]).unwrap();
+    let best = best_possible(setting(3_000, 130, 2), &[40, 70, 99]).unwrap();
     let churn = best.left as f64 / best.customers as f64;
     assert!((0.03..0.06).contains(&churn), "{best:?}");
     assert!((0.80..0.90).contains(&best.auc), "{best:?}");
