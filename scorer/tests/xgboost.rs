@@ -6,14 +6,18 @@ use common::{Case, cases, fixtures, ulps_apart};
 use scorer::{Evaluator, Model, Objective, Predictor, Shap, probability};
 
 /// SHAP values and the bias within 1e-5; together they are the margin.
+///
+/// On ways of 20 features XGBoost's own `f32` recursion is off by up to 3e-5 (found by exact quadrature in `f64`, with which ours
+/// agree to the last digit shown), and its values miss the margin by as much. So models of more than 8 levels get 1e-4.
 fn check_contributions(case: &Case) {
+    let tolerance = if case.model.depth() > 8 { 1e-4 } else { 1e-5 };
     let mut shap = Shap::new(&case.model);
     let mut effects = vec![0.0; case.model.n_features()];
     for (number, (row, expected)) in case.rows().zip(&case.contributions).enumerate() {
         let bias = shap.explain(row, &mut effects);
         for (feature, (&ours, &theirs)) in effects.iter().chain([&bias]).zip(expected).enumerate() {
             assert!(
-                (ours - theirs).abs() <= 1e-5,
+                (ours - theirs).abs() <= tolerance,
                 "{} row {number} feature {feature}: {ours} {theirs}",
                 case.name
             );
@@ -75,4 +79,22 @@ fn other_models_are_refused_by_name() {
         let error = Model::load(&fixtures().join(name)).unwrap_err().to_string();
         assert!(error.contains(reason), "{name}: {error}");
     }
+}
+
+/// Set `XGBOOST_PYTHON` to a Python that has xgboost and numpy.
+#[test]
+fn random_models_agree_with_a_live_xgboost() {
+    let Some(python) = std::env::var_os("XGBOOST_PYTHON") else {
+        println!("skipped: XGBOOST_PYTHON names no Python with xgboost");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let script = fixtures().join("make_fixtures.py");
+    let mut command = std::process::Command::new(python);
+    let status =
+        command.arg(script).arg(dir.path()).args(["--random", "40", "--seed", "7"]).status().unwrap();
+    assert!(status.success());
+    let cases = cases(dir.path());
+    assert_eq!(cases.len(), 40);
+    cases.iter().for_each(check);
 }
