@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod import;
+pub mod init;
 pub mod map;
 pub mod progress;
 pub mod rate;

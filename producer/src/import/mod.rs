@@ -21,7 +21,7 @@ mod feed;
 mod order;
 mod run;
 mod sort;
-mod source;
+pub(crate) mod source;
 mod summary;
 
 pub use args::{Also, ImportArgs, Sort};

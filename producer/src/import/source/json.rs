@@ -191,6 +191,20 @@ impl<'r> Visitor<'r> for ValueSeed<'_, '_, 'r> {
     }
 }
 
+/// Adds the paths of an object's values that are not there yet, in their order. Lists are passed over.
+pub(crate) fn paths(value: &serde_json::Value, prefix: &str, all: &mut Vec<String>) {
+    let serde_json::Value::Object(object) = value else { return };
+    for (key, value) in object {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            serde_json::Value::Object(_) => paths(value, &path, all),
+            serde_json::Value::Array(_) => {}
+            _ if all.contains(&path) => {}
+            _ => all.push(path),
+        }
+    }
+}
+
 /// A key that borrows where it can.
 struct Key<'r>(Cow<'r, str>);
 

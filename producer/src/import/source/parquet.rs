@@ -102,9 +102,30 @@ impl ParquetRows {
         Ok(Ok(Self { file, wanted: found, group: 0, left_in_group: 0, columns, decoded: 0, next: 0, row: 0 }))
     }
 
+    /// The columns of a file that are no lists; of typed times also whether they are instants.
+    pub(crate) fn columns(file: File) -> Result<Vec<(String, Option<bool>)>, ParquetError> {
+        let file = SerializedFileReader::new(file)?;
+        let schema = file.metadata().file_metadata().schema_descr_ptr();
+        let single = schema.columns().iter().filter(|column| column.max_rep_level() == 0);
+        let described = single.map(|column| {
+            let utc = match meaning(column) {
+                Meaning::Moment { utc, .. } => Some(utc),
+                Meaning::Date => Some(false),
+                _ if column.physical_type() == parquet::basic::Type::INT96 => Some(false),
+                _ => None,
+            };
+            (column.path().string(), utc)
+        });
+        Ok(described.collect())
+    }
+
     /// Which of the wanted columns hold wall-clock times of an unknown zone.
     pub(crate) fn naive(&self) -> impl Iterator<Item = usize> {
-        let naive = |w: &Wanted| matches!(w.meaning, Meaning::Date | Meaning::Moment { utc: false, .. });
+        let schema = self.file.metadata().file_metadata().schema_descr_ptr();
+        let naive = move |w: &Wanted| {
+            matches!(w.meaning, Meaning::Date | Meaning::Moment { utc: false, .. })
+                || schema.column(w.leaf).physical_type() == parquet::basic::Type::INT96
+        };
         self.wanted.iter().enumerate().filter(move |(_, w)| naive(w)).map(|(place, _)| place)
     }
 

@@ -1,0 +1,150 @@
+//! `churnstream init`: drafts the map, the spec and the labels of a file from a sample of it.
+//!
+//! Everything is a guess, said in comments that people can check; nothing is decided behind their back. Above all, a time
+//! that does not say its zone gets `zone = "UTC"` with a remark that cannot be overlooked.
+
+mod guess;
+mod sample;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use types::EventTime;
+
+use crate::import::SourceError;
+use crate::import::source::Rows;
+use crate::map::{Cell, MapError, MappedRow, Mapping, RowMapper};
+use guess::{NoEvents, guess};
+use sample::Sample;
+
+/// How many events a preview has, and how many rejected rows it names.
+const PREVIEW: usize = 10;
+/// How many rows are tried for the preview.
+const TRIED: usize = 1_000;
+
+/// Drafts of the three files that an event log needs, and what they make of the sample.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The map, as commented TOML.
+    pub map: String,
+    /// The feature spec, as commented TOML.
+    pub spec: String,
+    /// The labels, as commented TOML.
+    pub labels: String,
+    /// The first ten events that the map makes of the file, as JSON.
+    pub preview: Vec<String>,
+    /// The first ten rows of the first thousand that the map cannot read: line and reason.
+    pub rejects: Vec<(u64, String)>,
+    /// How many of the rows tried were read, and how many not.
+    pub tried: (usize, usize),
+}
+
+/// Why there is no draft.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InitError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The file has no rows.
+    #[error("{}: there are no rows in it", .0.display())]
+    Empty(PathBuf),
+    /// The file says what customers are, not what they did.
+    #[error("{}: {explanation}", path.display())]
+    NotEvents {
+        /// The file.
+        path: PathBuf,
+        /// What it seems to be and what can be done with it.
+        explanation: String,
+    },
+    /// The draft is no map: a mistake in the guessing.
+    #[error("the draft cannot be used, please report this with the file's first lines: {0}")]
+    Draft(#[from] MapError),
+}
+
+/// Drafts map, spec and labels from the first rows of a file. Reads at most a few thousand rows.
+///
+/// # Errors
+/// If the file cannot be read, is empty, or holds no events; see [`InitError`].
+pub fn draft(path: &Path) -> Result<Draft, InitError> {
+    let sample = Sample::read(path)?;
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = name.split('.').next().unwrap_or_default();
+    let guess = guess(&sample, stem).map_err(|why| no_events(path, &sample, &why))?;
+    let map = write::map(&name, &sample, &guess);
+    let mapping = Mapping::from_toml(&map, Path::new("map.toml"))?;
+    let mut draft = Draft {
+        spec: write::spec(&sample, &guess),
+        labels: write::labels(&guess),
+        map,
+        preview: Vec::new(),
+        rejects: Vec::new(),
+        tried: (0, 0),
+    };
+    preview(path, &mapping, &mut draft)?;
+    Ok(draft)
+}
+
+fn no_events(path: &Path, sample: &Sample, why: &NoEvents) -> InitError {
+    let path = path.to_owned();
+    let columns: Vec<&str> = sample.columns.iter().map(|c| c.name.as_str()).collect();
+    let explanation = match why {
+        NoEvents::Empty => return InitError::Empty(path),
+        NoEvents::NoTime => format!(
+            "no column is a time, so this is a table of what somebody is, not a log of what somebody did and when. \
+             churnstream learns from events: give it the log, and add this table's columns by a [[join]] in the map. \
+             Columns: {}",
+            columns.join(", ")
+        ),
+        NoEvents::OneRowEach(entity) => format!(
+            "every `{entity}` has one row, so this is a table of what somebody is, not a log of what somebody did and when. \
+             churnstream learns from events: give it the log, and add this table's columns by a [[join]] in the map. Columns \
+             that tell how it ended (left, churned, end date) must not be joined: they are what is to be foretold. If \
+             its dates are events by themselves (signed up, ended), write a map with an [[event]] for each. Columns: {}",
+            columns.join(", ")
+        ),
+        NoEvents::NoEntity => format!(
+            "there is a time, but no column says whose event a row is (no id that repeats), so it seems to be a series of \
+             measurements. If a column does name the user or account, write it as entity.id into a map by hand. Columns: {}",
+            columns.join(", ")
+        ),
+    };
+    InitError::NotEvents { path, explanation }
+}
+
+fn preview(path: &Path, mapping: &Mapping, draft: &mut Draft) -> Result<(), InitError> {
+    let mut rows = Rows::open(path, mapping.layout(), mapping.columns(), 1 << 20, &Arc::default())?;
+    let mut mapper = RowMapper::new(mapping);
+    let mut out = MappedRow::default();
+    for _ in 0..TRIED {
+        let Some(row) = rows.next()? else { break };
+        let mut cells = vec![Cell::Missing; mapper.joined_cells()];
+        match row.cells(&mut cells).and_then(|()| mapper.map(&mut cells, &mut out)) {
+            Ok(_) => {
+                draft.tried.0 += 1;
+                for index in 0..out.len() {
+                    if let Some((_, _, value)) = out.get(index).filter(|_| draft.preview.len() < PREVIEW) {
+                        draft.preview.push(String::from_utf8_lossy(value).into_owned());
+                    }
+                }
+            }
+            Err(reject) => {
+                draft.tried.1 += 1;
+                if draft.rejects.len() < PREVIEW {
+                    draft.rejects.push((row.line, reject.to_string()));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A moment as people read it.
+fn shown(ms: i64) -> String {
+    let moment = jiff::Timestamp::from_millisecond(EventTime(ms).0);
+    moment.map_or_else(|_| ms.to_string(), |moment| moment.to_string())
+}
+
+#[cfg(test)]
+mod tests;

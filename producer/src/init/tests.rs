@@ -1,0 +1,97 @@
+use super::*;
+
+fn drafted(name: &str, text: &str) -> Result<Draft, InitError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    draft(&path)
+}
+
+fn golden(name: &str, text: &str) -> String {
+    let draft = drafted(name, text).unwrap();
+    let rejects: Vec<String> = draft.rejects.iter().map(|(line, why)| format!("{line}: {why}")).collect();
+    format!(
+        "--- map\n{}--- spec\n{}--- labels\n{}--- events\n{}\n--- rejects\n{}",
+        draft.map,
+        draft.spec,
+        draft.labels,
+        draft.preview.join("\n"),
+        rejects.join("\n")
+    )
+}
+
+#[test]
+fn json_lines_of_a_music_service() {
+    let mut text = String::new();
+    for i in 0..40 {
+        let (user, page) =
+            (i % 3, ["NextSong", "Home", "Cancellation Confirmation"][usize::from(i % 7 == 0) * (i % 3)]);
+        let user = if i % 10 == 9 { String::new() } else { user.to_string() };
+        let length = if page == "NextSong" { format!("{}.5", 100 + i) } else { "null".to_owned() };
+        text.push_str(&format!(
+            "{{\"ts\":{},\"userId\":\"{user}\",\"page\":\"{page}\",\"level\":\"{}\",\"length\":{length},\"device\":{{\"os\":\"linux\"}}}}\n",
+            1_538_352_020_000_u64 + i as u64 * 40_000_000, ["free", "paid"][i % 2],
+        ));
+    }
+    text.push_str("{\"ts\":1538352020000,\"userId\":\n");
+    insta::assert_snapshot!(golden("events.jsonl", &text));
+}
+
+#[test]
+fn a_semicolon_file_with_decimal_commas_and_local_times() {
+    let mut text = "Kunde;Datum;Zeit;Betrag;Aktion\n".to_owned();
+    for i in 0..30 {
+        let action = ["Kauf", "Besuch"][usize::from(i % 3 == 0)];
+        text.push_str(&format!(
+            "K{:03};{:02}.03.2024;{:02}:15;{},50;{action}\n",
+            i % 4,
+            1 + i % 28,
+            8 + i % 10,
+            10 + i
+        ));
+    }
+    insta::assert_snapshot!(golden("umsatz.csv", &text));
+}
+
+#[test]
+fn columns_of_counts_become_events() {
+    let mut text = "date,course,enrollment_id,event_access,event_video,event_wiki\n".to_owned();
+    for i in 0..30 {
+        text.push_str(&format!("2013-10-{:02},1402,{},{},{},0\n", 1 + i / 3, 14_320 + i % 3, i % 4, i % 2));
+    }
+    insta::assert_snapshot!(golden("daily_counts.csv", &text));
+}
+
+#[test]
+fn columns_between_blanks_without_a_header() {
+    let text: String = (0..30)
+        .map(|i| format!(" {:05} 199701{:02}  {}   {}.77\n", 1 + i / 3, 1 + i % 28, 1 + i % 5, 11 + i))
+        .collect();
+    insta::assert_snapshot!(golden("cd.txt", &text));
+}
+
+#[test]
+fn what_is_no_event_log_is_explained() {
+    let customers: String = (0..50).map(|i| format!("C{i},{},Yes\n", i % 7)).collect();
+    let error =
+        drafted("customers.csv", &format!("customer_id,tenure,churn\n{customers}")).unwrap_err().to_string();
+    assert!(error.contains("no column is a time") && error.contains("[[join]]"), "{error}");
+    let accounts: String = (0..50).map(|i| format!("{i},2020-01-{:02},0\n", 1 + i % 28)).collect();
+    let error = drafted("accounts.csv", &format!("account_id,start_date,churned\n{accounts}"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("every `account_id` has one row"), "{error}");
+    let taxi: String = (0..50).map(|i| format!("2014-07-01 00:{i:02}:00,{}\n", 10_000 + i % 5)).collect();
+    let error = drafted("taxi.csv", &format!("timestamp,value\n{taxi}")).unwrap_err().to_string();
+    assert!(error.contains("a series of measurements"), "{error}");
+    assert!(matches!(drafted("empty.csv", ""), Err(InitError::Empty(_))));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_file_makes_it_panic(text in "[a-c0-9,;\"{}:.\\- \n\t]{0,300}", head in "(user,time,x\n|\\{|)") {
+        let draft = drafted("x.csv", &format!("{head}{text}"));
+        proptest::prop_assert!(!matches!(draft, Err(InitError::Draft(_))), "{:?}", draft);
+    }
+}

@@ -1,0 +1,358 @@
+//! The drafts as text: TOML that people can read, check and change.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::guess::{FieldKind, Guess, Kind, sanitized};
+use super::sample::{Column, Sample};
+use super::shown;
+use crate::map::Format;
+
+/// Text as a TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn list(names: &[impl AsRef<str>]) -> String {
+    format!("[{}]", names.iter().map(|n| quoted(n.as_ref())).collect::<Vec<_>>().join(", "))
+}
+
+/// A key as TOML wants it.
+fn key(name: &str) -> String {
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if bare { name.to_owned() } else { quoted(name) }
+}
+
+/// What the entity is called: the column's name without what makes it an id.
+fn entity_type(column: &Column) -> String {
+    let last = column.name.rsplit('.').next().unwrap_or_default();
+    let mut name = sanitized(last);
+    for ending in ["_id", "id", "_key", "_no", "_pseudo"] {
+        if let Some(bare) = name.strip_suffix(ending).filter(|bare| !bare.is_empty()) {
+            name = bare.to_owned();
+        }
+    }
+    let digits = name.trim_start_matches('c').bytes().all(|b| b.is_ascii_digit());
+    if name.is_empty() || digits { "user".to_owned() } else { name }
+}
+
+/// Lines of TOML; writing to a String cannot fail.
+macro_rules! line {
+    ($out:expr) => { $out.push('\n') };
+    ($out:expr, $($arg:tt)*) => { let _ = writeln!($out, $($arg)*); };
+}
+
+pub(super) fn map(file: &str, sample: &Sample, guess: &Guess<'_>) -> String {
+    let mut out = String::new();
+    line!(
+        out,
+        "# How the rows of {file} become events. Drafted from its first {} rows: check it.",
+        sample.rows
+    );
+    let layout = &sample.file.layout;
+    let format = match layout.format {
+        Format::Auto => "auto",
+        Format::JsonLines => "jsonl",
+        Format::Json => "json",
+        Format::Csv => "csv",
+        Format::Tsv => "tsv",
+        Format::Whitespace => "whitespace",
+        Format::Parquet => "parquet",
+    };
+    line!(out, "format = {}", quoted(format));
+    if let Some(delimiter) = layout.delimiter.filter(|d| *d != b',') {
+        line!(out, "delimiter = {}", quoted(&char::from(delimiter).to_string()));
+    }
+    if layout.header == Some(false) {
+        line!(
+            out,
+            "# There is no header: put the columns' names here instead of their numbers, and use them below."
+        );
+        line!(out, "columns = {}", list(&sample.file.columns));
+    } else if layout.format == Format::Whitespace {
+        line!(out, "header = true");
+    }
+    if guess.decimal_comma {
+        line!(out, "\n[number]\ndecimal = \",\"");
+    }
+
+    let missing = sample.rows - guess.entity.values.len().min(sample.rows);
+    line!(out, "\n# Whom an event is about.\n[entity]\ntype = {}", quoted(&entity_type(guess.entity)));
+    line!(out, "id = {}", quoted(&guess.entity.name));
+    if missing > 0 {
+        line!(
+            out,
+            "empty = \"skip\"                   # {missing} of the rows have none; \"reject\" sets them aside instead"
+        );
+    }
+
+    let time = &guess.time;
+    line!(out, "\n# When it happened: here from {} to {}.\n[time]", shown(time.span.0), shown(time.span.1));
+    match time.columns.as_slice() {
+        [one] => {
+            line!(out, "column = {}", quoted(one));
+        }
+        several => {
+            line!(out, "column = {}", list(several));
+        }
+    }
+    line!(out, "format = {}", quoted(&time.format));
+    if time.naive {
+        line!(
+            out,
+            "# !!! These times do not say in which zone they are, and UTC is only assumed. If they are local times, write"
+        );
+        line!(
+            out,
+            "# !!! the zone, as in \"Europe/Berlin\"; otherwise every hour and every day's border is wrong."
+        );
+        line!(out, "zone = \"UTC\"");
+    }
+
+    if let Some(id) = guess.id {
+        line!(out, "\n# Events with the same id count once.\n[event_id]\ncolumn = {}", quoted(&id.name));
+    }
+    match &guess.kind {
+        Kind::Column(column) => {
+            line!(out, "\n# What happened: here {}.", some(&column.by_frequency()));
+            line!(out, "[type]\ncolumn = {}", quoted(&column.name));
+            if column.distinct.keys().any(|name| name.starts_with('$')) {
+                line!(
+                    out,
+                    "prefix = \"app.\"                  # names that begin with $ are churnstream's own"
+                );
+            }
+        }
+        Kind::Constant(word) if guess.counts.is_empty() => {
+            line!(out, "\n# What happened: no column seems to say it, so every row is one of these.");
+            line!(out, "[type]\nconstant = {}", quoted(word));
+            let few = |c: &&Column| (2..=50).contains(&c.distinct.len()) && !c.is_number(guess.decimal_comma);
+            let texts = guess.fields.iter().map(|(column, _)| *column);
+            if let Some(column) = texts.filter(few).min_by_key(|column| column.distinct.len()) {
+                let shown = some(&column.by_frequency());
+                line!(out, "# column = {}   # instead, if this is it: {shown}", quoted(&column.name));
+            }
+        }
+        Kind::Constant(_) => {}
+    }
+    fields(&mut out, guess);
+    for column in &guess.counts {
+        let (_, name) = column.name.split_once('_').unwrap_or(("", &column.name));
+        line!(out, "\n[[event]]                          # so many events as the column counts");
+        line!(out, "type = {{ constant = {} }}", quoted(name));
+        line!(out, "count = {}\nspread = \"day\"", quoted(&column.name));
+    }
+    out
+}
+
+fn fields(out: &mut String, guess: &Guess<'_>) {
+    let names: Vec<String> = guess.fields.iter().map(|(column, _)| sanitized(&column.name)).collect();
+    if names.is_empty() {
+        return;
+    }
+    line!(
+        out,
+        "\n# What else is known of an event. Take out what says how things ended: it would be foretold by itself."
+    );
+    line!(out, "[fields]");
+    for ((column, kind), name) in guess.fields.iter().zip(&names) {
+        // Two columns may come to the same name; the second is called as it is.
+        let name = if names.iter().filter(|n| *n == name).count() > 1 || name.is_empty() {
+            &column.name
+        } else {
+            name
+        };
+        let (field, source) = (key(name), quoted(&column.name));
+        match kind {
+            FieldKind::Number if is_money(&column.name) => {
+                line!(
+                    out,
+                    "{field} = {{ column = {source}, kind = \"number\" }}   # money? kind = \"money\", currency = \"EUR\""
+                );
+            }
+            FieldKind::Number => {
+                line!(out, "{field} = {{ column = {source}, kind = \"number\" }}");
+            }
+            FieldKind::Text => {
+                line!(out, "{field} = {{ column = {source}, kind = \"text\" }}");
+            }
+            FieldKind::Unused => {
+                line!(
+                    out,
+                    "# {field} = {{ column = {source}, kind = \"text\" }}   # nearly always another text"
+                );
+            }
+        }
+    }
+}
+
+fn is_money(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    ["price", "amount", "revenue", "value", "cost", "paid", "total", "fee"]
+        .iter()
+        .any(|word| lower.contains(word))
+}
+
+/// The first few of several texts.
+fn some(all: &[&str]) -> String {
+    let shown: Vec<String> = all.iter().take(6).map(|text| text.replace(['\n', '\r'], " ")).collect();
+    let more = if all.len() > 6 { format!(" and {} more", all.len() - 6) } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// The types of events by frequency.
+fn kinds(guess: &Guess<'_>) -> Vec<String> {
+    match &guess.kind {
+        Kind::Column(column) => column.by_frequency().into_iter().map(str::to_owned).collect(),
+        Kind::Constant(_) if !guess.counts.is_empty() => guess
+            .counts
+            .iter()
+            .map(|c| c.name.split_once('_').map_or_else(|| c.name.clone(), |(_, name)| name.to_owned()))
+            .collect(),
+        Kind::Constant(word) => vec![word.clone()],
+    }
+}
+
+/// Words of types that tell that a customer left.
+const ENDINGS: [&str; 7] =
+    ["cancel", "churn", "unsubscribe", "terminat", "close_account", "delete_account", "lost"];
+
+/// The types that seem to say that a customer left. Of `Cancel` and `Cancellation Confirmation` the one that confirms it.
+fn endings(guess: &Guess<'_>) -> Vec<String> {
+    let all = kinds(guess);
+    let ending = |kind: &&String| ENDINGS.iter().any(|word| sanitized(kind).contains(word));
+    let found: Vec<String> = all.iter().filter(ending).cloned().collect();
+    let confirmed: Vec<String> =
+        found.iter().filter(|k| k.to_lowercase().contains("confirm")).cloned().collect();
+    if confirmed.is_empty() { found } else { confirmed }
+}
+
+fn days(guess: &Guess<'_>) -> i64 {
+    (guess.time.span.1 - guess.time.span.0) / 86_400_000
+}
+
+pub(super) fn spec(sample: &Sample, guess: &Guess<'_>) -> String {
+    let windows = match days(guess) {
+        0..4 => ["1h", "6h", "1d"],
+        4..60 => ["1d", "7d", "30d"],
+        _ => ["7d", "30d", "90d"],
+    };
+    let mut out = String::new();
+    line!(
+        out,
+        "# What is known of each {} at any moment. Drafted: add what you know to matter.",
+        entity_type(guess.entity)
+    );
+    line!(out, "version = 1\nentity = {}", quoted(&entity_type(guess.entity)));
+    let endings = endings(guess);
+    if !endings.is_empty() {
+        line!(
+            out,
+            "\n# Who did this has left, until the next event of another type.\n[lifecycle]\nend = {}",
+            list(&endings)
+        );
+    }
+    line!(out, "\n[inputs.all]                       # events of every type");
+    let mut inputs: BTreeMap<String, String> = BTreeMap::new();
+    for kind in kinds(guess).into_iter().filter(|kind| !endings.contains(kind)).take(8) {
+        let prefix = matches!(&guess.kind, Kind::Column(c) if c.distinct.keys().any(|n| n.starts_with('$')));
+        let name = sanitized(&kind);
+        if !name.is_empty() && name != "all" {
+            inputs.entry(name).or_insert_with(|| if prefix { format!("app.{kind}") } else { kind });
+        }
+    }
+    if inputs.len() < 2 {
+        inputs.clear();
+    }
+    for (name, kind) in &inputs {
+        line!(out, "\n[inputs.{name}]\nevents = {}", quoted(kind));
+    }
+    let numbers: Vec<(&&Column, String)> = guess
+        .fields
+        .iter()
+        .filter(|(_, kind)| *kind == FieldKind::Number)
+        .map(|(column, _)| (column, sanitized(&column.name)))
+        .filter(|(_, name)| !name.is_empty() && !inputs.contains_key(name) && name != "all")
+        .take(5)
+        .collect();
+    for (column, name) in &numbers {
+        line!(out, "\n[inputs.{name}]                  # the number `{}`", column.name.replace('\n', " "));
+        line!(out, "value = {}", quoted(name));
+    }
+    line!(
+        out,
+        "\n[[features]]\ninput = \"all\"\nops = [\"count\", \"active_days\", \"recency\", \"change\"]\nwindows = {}",
+        list(&windows)
+    );
+    line!(
+        out,
+        "\n[[features]]\ninput = \"all\"\nops = \"sessions\"\nwindows = {}\ngap = \"30m\"",
+        list(&windows[..2])
+    );
+    line!(out, "\n[[features]]\ninput = \"all\"\nops = [\"count\", \"tenure\"]\nwindows = \"all\"");
+    if !inputs.is_empty() {
+        let names: Vec<&String> = inputs.keys().collect();
+        line!(
+            out,
+            "\n[[features]]\ninput = {}\nops = [\"count\", \"recency\"]\nwindows = {}",
+            list(&names),
+            list(&windows[1..])
+        );
+    }
+    if !numbers.is_empty() {
+        let names: Vec<&String> = numbers.iter().map(|(_, name)| name).collect();
+        line!(
+            out,
+            "\n[[features]]\ninput = {}\nops = [\"sum\", \"mean\"]\nwindows = {}",
+            list(&names),
+            list(&windows[1..])
+        );
+    }
+    let texts = guess.fields.iter().filter(|(column, kind)| {
+        *kind == FieldKind::Text
+            && (2..=20).contains(&column.distinct.len())
+            && column.values.len() * 2 > sample.rows
+    });
+    let taken = |name: &String| name == "all" || inputs.contains_key(name);
+    for (column, _) in texts.take(6) {
+        let name = sanitized(&column.name);
+        if !name.is_empty() && !taken(&name) {
+            line!(out, "\n[[attributes]]                     # the latest value");
+            line!(
+                out,
+                "name = {}\ncategories = {}",
+                quoted(&name),
+                list(&column.distinct.keys().collect::<Vec<_>>())
+            );
+        }
+    }
+    out
+}
+
+pub(super) fn labels(guess: &Guess<'_>) -> String {
+    let horizon = (days(guess) / 4).clamp(1, 30);
+    let endings = endings(guess);
+    let mut out = String::new();
+    line!(
+        out,
+        "# When somebody counts as lost. Drafted: this is the question that the model answers, so make it yours."
+    );
+    line!(out, "horizon = \"{horizon}d\"                    # how far ahead it looks\n\n[lost]");
+    if endings.is_empty() {
+        line!(
+            out,
+            "# No type of event says that somebody left, so who does nothing that long is taken for lost."
+        );
+        line!(out, "silence = true");
+    } else {
+        line!(out, "events = {}", list(&endings));
+        line!(out, "# silence = true                 # instead: who does nothing that long");
+    }
+    line!(
+        out,
+        "\n[rows]\nevery = \"{}d\"                      # how often somebody is looked at in training",
+        (horizon / 4).max(1)
+    );
+    line!(out, "min_history = \"{}d\"                # only who is known that long", (horizon / 2).max(1));
+    out
+}
