@@ -14,12 +14,14 @@ pub(super) struct BlockInfo {
     pub(super) range: HashRange,
     /// The offset that the block on disk is applied to; `None` until it was read or written once.
     pub(super) applied: Option<Offset>,
-    /// How many users on disk are not in memory; `None` until it was read or written once.
-    pub(super) cold: Option<u32>,
+    /// The users on disk who are not in memory; `None` until it was read or written once.
+    pub(super) cold: Option<ColdUsers>,
     /// The offset of the first change that was not collected yet.
     pub(super) dirty_since: Option<Offset>,
     /// The offset of the first change that was collected and is not written yet.
     pub(super) in_flight_since: Option<Offset>,
+    /// What the users of the changes in flight count in the memory budget.
+    pub(super) in_flight_bytes: usize,
     /// The slots of its users in memory, in no order.
     pub(super) slots: Vec<u32>,
 }
@@ -31,11 +33,50 @@ impl BlockInfo {
         Self {
             range: part.range,
             applied: known.then_some(Offset::ZERO),
-            cold: known.then_some(0),
+            cold: known.then(ColdUsers::default),
             dirty_since: None,
             in_flight_since: None,
+            in_flight_bytes: 0,
             slots: Vec::new(),
         }
+    }
+}
+
+/// Who of a block is on disk only, by sixteen bits of their hashes: a new user is told from a quiet one without reading the
+/// block, but for one in some hundred times.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ColdUsers(Vec<u16>);
+
+impl ColdUsers {
+    pub(super) fn of(hashes: impl Iterator<Item = u64>) -> Self {
+        Self(hashes.map(Self::print).collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a user may be among them. O(users of the block), some nanoseconds.
+    pub(super) fn may_hold(&self, hash: u64) -> bool {
+        self.0.contains(&Self::print(hash))
+    }
+
+    pub(super) fn add(&mut self, hash: u64) {
+        self.0.push(Self::print(hash));
+    }
+
+    /// Takes one out who is among them.
+    pub(super) fn remove(&mut self, hash: u64) {
+        let at = self.0.iter().position(|print| *print == Self::print(hash));
+        debug_assert!(at.is_some(), "only who is on disk is taken out");
+        if let Some(at) = at {
+            self.0.swap_remove(at);
+        }
+    }
+
+    /// Low bits: the high ones are alike within a block.
+    fn print(hash: u64) -> u16 {
+        hash as u16
     }
 }
 

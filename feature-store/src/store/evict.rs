@@ -18,22 +18,25 @@ impl<S: StateValue> PartitionStore<S> {
     /// Brings memory back under the budget, as far as that is possible now.
     pub(super) fn relieve(&mut self) -> Result<Pressure, StoreError> {
         self.evict(LOOKED_AT);
-        if self.excess() == 0 {
-            self.hurry(false);
-            return Ok(Pressure::Calm);
+        let excess = self.excess();
+        self.hurry(excess > 0);
+        // No more than what is wanted: the longer a block waits, the more of its changes go in one write.
+        if excess > self.in_flight_bytes {
+            self.collect(Offset(u64::MAX), PRESSED_STEP_BYTES.min(excess - self.in_flight_bytes));
         }
-        self.hurry(true);
-        self.collect(Offset(u64::MAX), PRESSED_STEP_BYTES);
         // A little over is no reason to stop: writes are under way. Far over, nothing goes on until they are done.
         let slack = self.shared.options.memory / 8;
         while self.over() > slack {
             self.evict(u32::MAX);
-            if self.over() <= slack || self.awaited.is_empty() || self.waits_for_commit() {
+            if self.over() <= slack || self.awaited.is_empty() {
                 break;
+            }
+            if self.waits_for_commit() {
+                return Ok(Pressure::Commit);
             }
             self.wait()?;
         }
-        Ok(if self.waits_for_commit() { Pressure::Commit } else { Pressure::Calm })
+        Ok(Pressure::Calm)
     }
 
     /// Tells the other partitions how much this one takes.
@@ -100,7 +103,9 @@ impl<S: StateValue> PartitionStore<S> {
         let slot = &self.slots[id];
         debug_assert!(slot.has(flag::ON_DISK));
         let block = &mut self.blocks[slot.block];
-        block.cold = block.cold.map(|cold| cold + 1);
+        if let Some(cold) = &mut block.cold {
+            cold.add(slot.hash);
+        }
         if let Some(at) = block.slots.iter().position(|slot| *slot == id.0) {
             block.slots.swap_remove(at);
         }

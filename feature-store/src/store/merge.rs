@@ -49,7 +49,8 @@ impl Edits {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NewBlock {
     pub(super) range: HashRange,
-    pub(super) users: u32,
+    /// Its users' hashes, in order.
+    pub(super) hashes: Vec<u64>,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -93,7 +94,7 @@ fn split(range: HashRange, entries: &[Entry<'_>], applied: Offset, target: usize
         }
         None => {
             let bytes = block::encode(range, applied, entries);
-            into.push(NewBlock { range, users: entries.len() as u32, bytes });
+            into.push(NewBlock { range, hashes: entries.iter().map(|entry| entry.hash).collect(), bytes });
         }
     }
 }
@@ -131,7 +132,7 @@ mod tests {
         ) {
             let whole = HashRange { start: 0, depth: 0 };
             let mut model = BTreeMap::new();
-            let mut blocks = vec![NewBlock { range: whole, users: 0, bytes: block::encode(whole, Offset(0), &[]) }];
+            let mut blocks = vec![NewBlock { range: whole, hashes: vec![], bytes: block::encode(whole, Offset(0), &[]) }];
             for (round, changes) in rounds.iter().enumerate() {
                 for (key, state) in changes {
                     match state {
@@ -149,7 +150,7 @@ mod tests {
                 for block in &blocks {
                     prop_assert_eq!(Some(block.range.start), next);
                     next = block.range.last().checked_add(1);
-                    prop_assert!(block.bytes.len() <= 200 || block.users <= 1);
+                    prop_assert!(block.bytes.len() <= 200 || block.hashes.len() <= 1);
                     let parsed = Block::parse(&block.bytes).unwrap();
                     prop_assert_eq!(parsed.applied, Offset(round as u64));
                     parsed.for_each(|e| { read.insert(e.key.to_owned(), e.state.to_vec()); }).unwrap();

@@ -9,7 +9,7 @@ use types::{Offset, PartitionId};
 
 use super::backend::Tree;
 use super::commit::{Commit, StoredCommit};
-use super::directory::{BlockId, Directory};
+use super::directory::{BlockId, ColdUsers, Directory};
 use super::keys::{self, Records, Totals};
 use super::range::hash_of;
 use super::slots::{Slots, flag};
@@ -38,6 +38,8 @@ pub struct PartitionStore<S> {
     pub(super) in_flight: BTreeSet<(Offset, BlockId)>,
     /// How many blocks are in flight, by the offset that they will be applied to.
     pub(super) awaited: BTreeMap<Offset, usize>,
+    /// What the users of the changes in flight count in the memory budget: nearly all can leave once written.
+    pub(super) in_flight_bytes: usize,
     /// Slots whose size may have changed since it was counted.
     pub(super) touched: Vec<SlotId>,
     pub(super) stored: Option<StoredCommit>,
@@ -97,6 +99,7 @@ impl<S: StateValue> PartitionStore<S> {
             dirty: BTreeSet::new(),
             in_flight: BTreeSet::new(),
             awaited: BTreeMap::new(),
+            in_flight_bytes: 0,
             touched: Vec::new(),
             stored,
             position: replay_from,
@@ -328,7 +331,7 @@ impl<S: StateValue> PartitionStore<S> {
     /// Puts a user in memory who was read from their block.
     fn insert_read(&mut self, hash: u64, key: &str, state: S, block: BlockId) -> SlotId {
         if let Some(cold) = &mut self.blocks[block].cold {
-            *cold -= 1;
+            cold.remove(hash);
         }
         self.insert(hash, key, state, block, flag::ON_DISK)
     }
@@ -343,7 +346,7 @@ impl<S: StateValue> PartitionStore<S> {
 
     /// The state of a user who is not in memory, from their block.
     fn read_user(&mut self, id: BlockId, hash: u64, key: &str) -> Result<Option<S>, StoreError> {
-        if self.blocks[id].cold == Some(0) {
+        if self.blocks[id].cold.as_ref().is_some_and(|cold| !cold.may_hold(hash)) {
             return Ok(None);
         }
         self.read_block(id, hash, |block| {
@@ -364,8 +367,12 @@ impl<S: StateValue> PartitionStore<S> {
         let block = records.block(info.range, hash, &mut self.buf)?;
         // Nobody of a block that was never read is in memory, and nothing of it is in flight.
         if info.applied.is_none() {
+            let mut cold = ColdUsers::default();
+            block
+                .for_each(|entry| cold.add(entry.hash))
+                .map_err(|detail| records.damaged(info.range, detail))?;
             info.applied = Some(block.applied);
-            info.cold = Some(block.users);
+            info.cold = Some(cold);
         }
         read(&block).map_err(|detail| records.damaged(info.range, detail))
     }

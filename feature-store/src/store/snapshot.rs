@@ -91,11 +91,13 @@ impl<S: StateValue> PartitionStore<S> {
                 self.dirty.insert((since, id));
                 break;
             }
-            let edits = self.collect_block(id);
+            let (edits, bytes) = self.collect_block(id);
             taken += edits.bytes();
+            self.in_flight_bytes += bytes;
             self.in_flight.insert((since, id));
             let block = &mut self.blocks[id];
             block.in_flight_since = block.dirty_since.take();
+            block.in_flight_bytes = bytes;
             blocks.push(BlockEdits { range: block.range, edits });
         }
         if !blocks.is_empty() {
@@ -106,7 +108,8 @@ impl<S: StateValue> PartitionStore<S> {
         }
     }
 
-    fn collect_block(&mut self, id: BlockId) -> Edits {
+    /// A block's changes, and what their users count in the memory budget.
+    fn collect_block(&mut self, id: BlockId) -> (Edits, usize) {
         let slots = &self.slots;
         let changed = self.blocks[id].slots.iter().map(|slot| SlotId(*slot));
         let mut changed: Vec<_> =
@@ -115,8 +118,10 @@ impl<S: StateValue> PartitionStore<S> {
             a.cmp(b).then_with(|| slots[*x].key_bytes().cmp(slots[*y].key_bytes()))
         });
         let mut edits = Edits::default();
+        let mut bytes = 0;
         for (hash, id) in changed {
             let slot = &mut self.slots[id];
+            bytes += slot.bytes as usize;
             slot.clear(flag::DIRTY);
             slot.set(flag::IN_FLIGHT);
             if slot.state.is_none() {
@@ -126,7 +131,7 @@ impl<S: StateValue> PartitionStore<S> {
                 slot.state.as_ref().inspect(|state| state.encode(out)).is_some()
             });
         }
-        edits
+        (edits, bytes)
     }
 
     /// Takes what the writing thread has answered.
@@ -158,7 +163,7 @@ impl<S: StateValue> PartitionStore<S> {
                     }
                 }
                 self.totals = totals;
-                blocks.iter().for_each(|block| self.settle(at, block));
+                blocks.into_iter().for_each(|block| self.settle(at, block));
                 Ok(())
             }
             Reply::Failed(error) => {
@@ -171,17 +176,18 @@ impl<S: StateValue> PartitionStore<S> {
     }
 
     /// A block is on disk with the changes that were collected from it, perhaps in pieces.
-    fn settle(&mut self, at: Offset, written: &Written) {
+    fn settle(&mut self, at: Offset, written: Written) {
         let id = self.blocks.find(written.range.start);
         let ranges: Vec<_> = written.pieces.iter().map(|(range, _)| *range).collect();
         let (old, ids) = self.blocks.replace(id, &ranges);
         if let Some(since) = old.in_flight_since {
             self.in_flight.remove(&(since, id));
         }
-        for (id, (_, users)) in ids.iter().zip(&written.pieces) {
+        self.in_flight_bytes -= old.in_flight_bytes;
+        for (id, (_, users)) in ids.iter().zip(written.pieces) {
             let block = &mut self.blocks[*id];
             block.applied = Some(at);
-            block.cold = Some(*users);
+            block.cold = Some(users);
         }
         for id in old.slots.into_iter().map(SlotId) {
             let slot = &mut self.slots[id];
@@ -202,8 +208,10 @@ impl<S: StateValue> PartitionStore<S> {
             if dirty {
                 block.dirty_since = old.dirty_since;
             }
-            if slot.has(flag::ON_DISK) {
-                block.cold = block.cold.map(|cold| cold.saturating_sub(1));
+            if slot.has(flag::ON_DISK)
+                && let Some(cold) = &mut block.cold
+            {
+                cold.remove(slot.hash);
             }
         }
         for id in ids {

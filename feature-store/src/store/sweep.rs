@@ -58,7 +58,7 @@ impl<S: StateValue> PartitionStore<S> {
             a.cmp(b).then_with(|| slots[SlotId(*x)].key_bytes().cmp(slots[SlotId(*y)].key_bytes()))
         });
         let mut there = there.as_slice();
-        if block.cold != Some(0) {
+        if block.cold.as_ref().is_none_or(|cold| !cold.is_empty()) {
             let records = Records { tree: &*self.tree, partition: self.partition };
             // While its changes are in flight the block may be several on disk.
             let mut hash = Some(block.range.start.max(walk.from));

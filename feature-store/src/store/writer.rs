@@ -13,6 +13,7 @@ use crossbeam::channel::{Receiver, Sender, TryRecvError, unbounded};
 use types::{Offset, PartitionId};
 
 use super::backend::{Batch, Tree};
+use super::directory::ColdUsers;
 use super::keys::{self, Records, Totals};
 use super::merge::{Edits, merge};
 use super::range::HashRange;
@@ -46,10 +47,10 @@ pub(super) enum Message {
     Close { partition: PartitionId },
 }
 
-/// A block that was written, and the pieces it is in now.
+/// A block that was written, and the pieces it is in now, each with its users.
 pub(super) struct Written {
     pub(super) range: HashRange,
-    pub(super) pieces: Vec<(HashRange, u32)>,
+    pub(super) pieces: Vec<(HashRange, ColdUsers)>,
 }
 
 pub(super) enum Reply {
@@ -256,17 +257,18 @@ impl Partition {
                 merge(*range, old, edits, at, target).map_err(|detail| records.damaged(range, detail))?;
             totals.users = totals.users.saturating_sub(old_users);
             totals.bytes = totals.bytes.saturating_sub(old_bytes);
-            let pieces: Vec<_> = new.iter().map(|block| (block.range, block.users)).collect();
-            if self.shape[root].replace(*range, pieces.iter().map(|(range, _)| *range)) {
+            if self.shape[root].replace(*range, new.iter().map(|block| block.range)) {
                 changed.insert(root);
             }
-            written.push(Written { range: *range, pieces });
+            let mut pieces = Vec::with_capacity(new.len());
             for block in new {
-                totals.users += u64::from(block.users);
+                totals.users += block.hashes.len() as u64;
+                pieces.push((block.range, ColdUsers::of(block.hashes.into_iter())));
                 totals.bytes += block.bytes.len() as u64;
                 bytes += block.bytes.len();
                 batch.put(keys::block(block.range), block.bytes);
             }
+            written.push(Written { range: *range, pieces });
         }
         for root in changed {
             batch.put(keys::shape(root), self.shape[root].encode());

@@ -12,7 +12,7 @@ const KILLS: u64 = 12;
 /// The log: which user the event at an offset is about, and whether it removes them.
 fn event(at: u64) -> (String, bool) {
     let mixed = at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-    (format!("user {}", mixed % 400), mixed % 101 == 0)
+    (format!("user {}", mixed % 400), mixed.is_multiple_of(101))
 }
 
 fn advance(users: &mut PartitionStore<Seen>, events: std::ops::Range<u64>) {
