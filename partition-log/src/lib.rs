@@ -22,6 +22,7 @@
 //! # Ok::<(), partition_log::LogError>(())
 //! ```
 
+pub mod admin;
 pub mod backends;
 mod error;
 pub mod format;
@@ -37,7 +38,8 @@ pub use backends::memory::MemoryLog;
 pub use error::LogError;
 pub use format::{Compression, murmur2, partition_for};
 pub use log::{
-    Bounds, Log, PartitionReader, PartitionWriter, Recovery, Retention, TopicConfig, TopicWriter, Watch,
+    Bounds, Finding, Log, PartitionCheck, PartitionReader, PartitionWriter, Recovery, Retention, TopicConfig,
+    TopicWriter, Usage, Watch,
 };
 pub use place::{Durability, LogOptions, SharedLog, TopicPlace, open};
 pub use record::{Headers, Record, RecordBuf};

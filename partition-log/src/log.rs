@@ -81,6 +81,45 @@ pub struct Recovery {
     pub rebuilt_indexes: u32,
 }
 
+/// How much a partition takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// In bytes, indexes included.
+    pub bytes: u64,
+    /// In how many portions (segment files) it can be removed by retention.
+    pub portions: u64,
+}
+
+/// What checking every byte of a partition found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionCheck {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Records that can be read.
+    pub records: u64,
+    /// Whole batches.
+    pub batches: u64,
+    /// Bytes behind the last synced record: being written, or to be recovered by the next writer. Not wrong.
+    pub unsynced_bytes: u64,
+    /// What is wrong, in the order of the log; empty if nothing is.
+    pub findings: Vec<Finding>,
+    /// What is not as it should be but costs nothing, as an index that is not there.
+    pub notes: Vec<String>,
+}
+
+/// Something wrong in a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The first offset that is concerned.
+    pub offset: Offset,
+    /// The file.
+    pub path: String,
+    /// The byte in it.
+    pub position: u64,
+    /// What is wrong, and what that means.
+    pub detail: String,
+}
+
 /// A place where topics live.
 pub trait Log: Send + Sync {
     /// The place as the user wrote it: `file:DIR`.
@@ -146,6 +185,18 @@ pub trait Log: Send + Sync {
         keep: &Retention,
         floor: Offset,
     ) -> Result<Bounds, LogError>;
+
+    /// How much a partition takes. O(portions).
+    ///
+    /// # Errors
+    /// If there is no such partition.
+    fn usage(&self, topic: &str, partition: PartitionId) -> Result<Usage, LogError>;
+
+    /// Reads everything in a partition that is synced and checks it, and goes on behind what is wrong. O(bytes).
+    ///
+    /// # Errors
+    /// If there is no such partition or the system cannot read it; what is wrong with the bytes is no error but a finding.
+    fn verify(&self, topic: &str, partition: PartitionId) -> Result<PartitionCheck, LogError>;
 
     /// Something to sleep on until any partition of the topic grows.
     ///

@@ -1,6 +1,8 @@
 //! Another implementation of Kafka's formats, kafka-python, on both sides: it wrote the golden files, and reads ours.
 //! `golden/make_golden.py` says how they were made.
 
+#![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

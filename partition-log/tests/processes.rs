@@ -1,6 +1,8 @@
 //! The file log between processes: locks, tailing, kills, full disks. The tests start this very program again as the other
 //! process, with what it is to do in the environment.
 
+#![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,7 @@
 //! What the file log makes of files that a crash, a bad disk or a careless hand has changed.
 
+#![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -14,6 +14,7 @@ mod reader;
 mod recover;
 mod retain;
 mod scan;
+mod verify;
 mod watch;
 mod writer;
 
@@ -24,12 +25,13 @@ use types::{EventTime, Offset, PartitionId};
 
 use self::checkpoint::CheckpointFile;
 use self::index::{Moment, read_all};
-use self::names::{LOG, TIME_INDEX, Topic, io_error, partition_dir, segment_path, segments};
+use self::names::{INDEX, LOG, TIME_INDEX, Topic, io_error, partition_dir, segment_path, segments};
 use self::reader::FileReader;
 use self::scan::{Partition, Scan};
 use super::check_topic;
 use crate::{
-    Bounds, Log, LogError, LogOptions, PartitionReader, RecordBuf, Retention, TopicConfig, TopicWriter, Watch,
+    Bounds, Log, LogError, LogOptions, PartitionCheck, PartitionReader, RecordBuf, Retention, TopicConfig,
+    TopicWriter, Usage, Watch,
 };
 
 /// A log in the files of a folder.
@@ -149,6 +151,26 @@ impl Log for FileLog {
         let partition = self.partition(topic, partition)?;
         retain::retain(&partition, keep, floor)?;
         Ok(self.view(&partition)?.bounds())
+    }
+
+    fn usage(&self, topic: &str, partition: PartitionId) -> Result<Usage, LogError> {
+        let partition = self.partition(topic, partition)?;
+        let mut usage = Usage::default();
+        for base in segments(&partition.dir)? {
+            usage.portions += 1;
+            for suffix in [LOG, INDEX, TIME_INDEX] {
+                // One that is not there takes nothing.
+                let file = fs::metadata(segment_path(&partition.dir, base, suffix));
+                usage.bytes += file.map_or(0, |file| file.len());
+            }
+        }
+        Ok(usage)
+    }
+
+    fn verify(&self, topic: &str, partition: PartitionId) -> Result<PartitionCheck, LogError> {
+        let found = self.require(topic)?;
+        let partition = self.partition(topic, partition)?;
+        verify::verify(&partition, &self.view(&partition)?, &found.config)
     }
 
     fn watch(&self, topic: &str) -> Result<Box<dyn Watch>, LogError> {

@@ -128,7 +128,7 @@ fn find_end(partition: &Partition, bases: &[Offset], durable: Option<Place>) -> 
         };
         end = Place { offset: scan.expected, segment: base, position: scan.position };
         if let Some(reason) = bad {
-            if durable.is_none() && scan.whole_batch_follows()? {
+            if durable.is_none() && scan.next_whole_batch()?.is_some() {
                 return Err(scan.error(ScanError::Bad(reason)));
             }
             torn = Some(Torn { bytes: scan.limit - scan.position, reason });

@@ -154,19 +154,17 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Whether a whole batch lies anywhere behind the bad one at the scan's position: then the bad one is damage in the
-    /// middle, not a torn tail. O(bytes left) when there is none.
-    pub(super) fn whole_batch_follows(&self) -> Result<bool, LogError> {
+    /// The next whole batch behind the bad one at the scan's position: where it begins and its first offset. If there is one,
+    /// the bad one is damage in the middle, not a torn tail. O(bytes left) when there is none.
+    pub(super) fn next_whole_batch(&self) -> Result<Option<(u64, Offset)>, LogError> {
         let mut rest = vec![0; self.limit.saturating_sub(self.position) as usize];
         self.file.read_exact_at(&mut rest, self.position).map_err(io_error("read", &self.path))?;
-        Ok((1..rest.len()).any(|at| {
+        Ok((1..rest.len()).find_map(|at| {
             let bytes = &rest[at..];
-            BatchHeader::parse(bytes).is_ok_and(|header| {
-                header.base_offset > self.expected
-                    && bytes
-                        .get(BatchHeader::CRC_FROM..header.total_len)
-                        .is_some_and(|b| crc32c::crc32c(b) == header.crc)
-            })
+            let header = BatchHeader::parse(bytes).ok().filter(|h| h.base_offset > self.expected)?;
+            let checked = bytes.get(BatchHeader::CRC_FROM..header.total_len)?;
+            let whole = crc32c::crc32c(checked) == header.crc;
+            whole.then_some((self.position + at as u64, header.base_offset))
         }))
     }
 

@@ -1,18 +1,21 @@
 //! A log in memory, for tests and for runs that need no log afterwards. It means the same as the file backend, except
 //! that it ends with the process. Clones share the topics.
 
+mod reader;
+mod writer;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use types::{EventTime, Offset, PartitionId};
 
+use self::reader::{MemoryWatch, Reader};
+use self::writer::{Held, Writer};
 use super::check_topic;
-use crate::format::{BatchBuilder, BatchError, Compression, decode_batch};
 use crate::{
-    Bounds, Log, LogError, PartitionReader, PartitionWriter, RecordBuf, Recovery, Retention, TopicConfig,
-    TopicWriter, Watch,
+    Bounds, Log, LogError, PartitionCheck, PartitionReader, RecordBuf, Recovery, Retention, TopicConfig,
+    TopicWriter, Usage, Watch,
 };
 
 const PLACE: &str = "memory";
@@ -214,186 +217,32 @@ impl Log for MemoryLog {
         Ok(partition.bounds())
     }
 
+    fn usage(&self, topic: &str, partition: PartitionId) -> Result<Usage, LogError> {
+        let topic = self.find(topic)?;
+        let partition = lock(topic.partition(partition)?);
+        let bytes = partition.batches.iter().map(|batch| batch.records.bytes.len() as u64).sum();
+        Ok(Usage { bytes, portions: partition.batches.len() as u64 })
+    }
+
+    fn verify(&self, topic: &str, partition: PartitionId) -> Result<PartitionCheck, LogError> {
+        // Nothing can happen to memory.
+        let topic = self.find(topic)?;
+        let state = lock(topic.partition(partition)?);
+        let behind = &state.batches[state.visible..];
+        Ok(PartitionCheck {
+            partition,
+            records: state.bounds().end.since(state.start),
+            batches: state.visible as u64,
+            unsynced_bytes: behind.iter().map(|batch| batch.records.bytes.len() as u64).sum(),
+            findings: Vec::new(),
+            notes: Vec::new(),
+        })
+    }
+
     fn watch(&self, topic: &str) -> Result<Box<dyn Watch>, LogError> {
         let topic = self.find(topic)?;
         let seen = *lock(&topic.syncs);
         Ok(Box::new(MemoryWatch { topic, seen }))
-    }
-}
-
-/// The topic's one writer: alive while any part of it is.
-#[derive(Debug)]
-struct Held(Arc<Topic>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.writer_out.store(false, Ordering::Release);
-    }
-}
-
-#[derive(Debug)]
-struct Writer {
-    held: Arc<Held>,
-    recovery: Vec<Recovery>,
-}
-
-impl TopicWriter for Writer {
-    fn config(&self) -> &TopicConfig {
-        &self.held.0.config
-    }
-
-    fn recovery(&self) -> &[Recovery] {
-        &self.recovery
-    }
-
-    fn partition(&mut self, partition: PartitionId) -> Result<Box<dyn PartitionWriter>, LogError> {
-        let topic = &self.held.0;
-        let mut state = lock(topic.partition(partition)?);
-        if state.writer_out {
-            return Err(LogError::Locked { topic: topic.name.clone(), lock: PLACE.into() });
-        }
-        state.writer_out = true;
-        let batch = BatchBuilder::new(state.appended(), Compression::None);
-        drop(state);
-        Ok(Box::new(Appender { held: Arc::clone(&self.held), partition, batch }))
-    }
-}
-
-#[derive(Debug)]
-struct Appender {
-    held: Arc<Held>,
-    partition: PartitionId,
-    batch: BatchBuilder,
-}
-
-impl Appender {
-    fn state(&self) -> MutexGuard<'_, Partition> {
-        lock(&self.held.0.partitions[self.partition.0 as usize])
-    }
-
-    fn error(&self, error: &BatchError) -> LogError {
-        LogError::RecordTooLarge {
-            topic: self.held.0.name.clone(),
-            partition: self.partition,
-            detail: error.to_string(),
-        }
-    }
-}
-
-impl Drop for Appender {
-    fn drop(&mut self) {
-        self.state().writer_out = false;
-    }
-}
-
-impl PartitionWriter for Appender {
-    fn append(
-        &mut self,
-        timestamp: EventTime,
-        key: &[u8],
-        value: &[u8],
-        headers: &[(&str, &[u8])],
-    ) -> Result<Offset, LogError> {
-        if self.batch.plain_len() + key.len() + value.len() > BATCH_BYTES {
-            self.flush()?;
-        }
-        let offset = self.batch.end();
-        self.batch.push(timestamp, key, value, headers).map_err(|e| self.error(&e))?;
-        Ok(offset)
-    }
-
-    fn end(&self) -> Offset {
-        self.batch.end()
-    }
-
-    fn flush(&mut self) -> Result<(), LogError> {
-        let Some((newest, _)) = self.batch.newest() else {
-            return Ok(());
-        };
-        let (base, end) = (Offset(self.batch.end().0 - u64::from(self.batch.len())), self.batch.end());
-        let mut records = RecordBuf::default();
-        let result = self.batch.finish().and_then(|bytes| decode_batch(bytes, Offset::ZERO, &mut records));
-        result.map_err(|e| self.error(&e))?;
-        self.state().batches.push(Arc::new(Batch { records, base, end, newest }));
-        self.batch.reset(end);
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), LogError> {
-        self.flush()?;
-        let mut state = self.state();
-        state.visible = state.batches.len();
-        drop(state);
-        *lock(&self.held.0.syncs) += 1;
-        self.held.0.grown.notify_all();
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct Reader {
-    topic: Arc<Topic>,
-    partition: PartitionId,
-    next: Offset,
-}
-
-impl PartitionReader for Reader {
-    fn read(&mut self, into: &mut RecordBuf, max_bytes: usize) -> Result<usize, LogError> {
-        self.topic.check_range(self.partition, self.next)?;
-        let (records_before, bytes_before) = (into.len(), into.bytes.len());
-        let state = lock(self.topic.partition(self.partition)?);
-        let from = state.find(self.next);
-        // The batches are shared, so the writer need not wait for the copying.
-        let mut batches = Vec::new();
-        let mut bytes = 0;
-        for batch in &state.batches[from..state.visible.max(from)] {
-            if bytes >= max_bytes && !batches.is_empty() {
-                break;
-            }
-            bytes += batch.records.bytes.len();
-            batches.push(Arc::clone(batch));
-        }
-        drop(state);
-        for batch in batches {
-            if into.bytes.len() - bytes_before >= max_bytes && into.len() > records_before {
-                break;
-            }
-            into.extend_from(&batch.records, self.next);
-            self.next = batch.end;
-        }
-        Ok(into.len() - records_before)
-    }
-
-    fn position(&self) -> Offset {
-        self.next
-    }
-
-    fn seek(&mut self, to: Offset) -> Result<(), LogError> {
-        self.topic.check_range(self.partition, to)?;
-        self.next = to;
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct MemoryWatch {
-    topic: Arc<Topic>,
-    seen: u64,
-}
-
-impl Watch for MemoryWatch {
-    fn wait(&mut self, timeout: Duration) -> Result<bool, LogError> {
-        let until = Instant::now() + timeout;
-        let mut syncs = lock(&self.topic.syncs);
-        while *syncs == self.seen {
-            let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
-            else {
-                return Ok(false);
-            };
-            (syncs, _) = self.topic.grown.wait_timeout(syncs, left).unwrap_or_else(PoisonError::into_inner);
-        }
-        self.seen = *syncs;
-        Ok(true)
     }
 }
 
