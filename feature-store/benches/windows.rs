@@ -1,5 +1,5 @@
-//! What the window engine costs, in CPU time of this thread: `cargo bench -p feature-store --bench windows [-- EVENTS USERS [job]]`
-//! (`job`: that alone).
+//! What the window engine costs, in CPU time of this thread: `cargo bench -p feature-store --bench windows [-- EVENTS USERS [job] [cold]]`
+//! (`job`: that alone; `cold`: without loading the next users ahead).
 //!
 //! The job: 15 features, {24h, 7d, 30d} x {all events, plays, cancels, failed payments, seconds watched}, events of 60 days spread
 //! over users as `rank^-0.7`, every event scored.
@@ -35,7 +35,7 @@ fn spec() -> Spec {
              [[features]]\ninput = \"events\"\nops = \"sum\"\nwindows = \"{window}\"\n"
         );
     }
-    Spec::from_toml(&text, Path::new("bench.toml")).expect("the spec is right")
+    Spec::from_toml(&text, Path::new("bench.toml")).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// A small generator of numbers that only the seed decides (splitmix64).
@@ -60,13 +60,29 @@ fn cpu_ns() -> u64 {
     text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-fn event(numbers: &mut Numbers, ts: i64) -> Event<'static> {
-    let draw = numbers.fraction();
-    let kind = [0.45, 0.65, 0.85, 0.96, 0.975, 1.0].iter().position(|p| draw <= *p).unwrap_or(0);
-    let watch = if kind <= 2 { (numbers.fraction() * 2e6).round() / 1e3 } else { 0.0 };
-    let mut event = Event { kind: KINDS[kind].into(), ts: EventTime(ts), ..Event::default() };
-    event.fields.push(("watchtime".into(), Value::Float(watch)));
-    event
+/// What happened, as small as can be: the engine is measured, not the reading of events.
+#[derive(Clone, Copy)]
+struct Draw {
+    user: u32,
+    kind: u32,
+    watch: f64,
+    ts: i64,
+}
+
+impl Draw {
+    fn new(numbers: &mut Numbers, user: u32, ts: i64) -> Self {
+        let draw = numbers.fraction();
+        let kind = [0.45, 0.65, 0.85, 0.96, 0.975, 1.0].iter().position(|p| draw <= *p).unwrap_or(0) as u32;
+        let watch = if kind <= 2 { (numbers.fraction() * 2e6).round() / 1e3 } else { 0.0 };
+        Self { user, kind, watch, ts }
+    }
+
+    fn fill(self, event: &mut Event<'static>) {
+        event.kind = KINDS[self.kind as usize].into();
+        event.ts = EventTime(self.ts);
+        event.fields.clear();
+        event.fields.push(("watchtime".into(), Value::Float(self.watch)));
+    }
 }
 
 fn main() {
@@ -78,20 +94,27 @@ fn main() {
     let mut total = 0.0;
 
     // Rank by inversion of the integral of rank^-0.7.
-    let users: Vec<u32> = (0..n)
-        .map(|_| {
+    let draws: Vec<Draw> = (0..n)
+        .map(|i| {
             let rank = numbers.fraction().powf(1.0 / 0.3) * n_users as f64;
-            (rank as u64 * 0x9e37_79b1 % n_users as u64) as u32
+            let user = (rank as u64 * 0x9e37_79b1 % n_users as u64) as u32;
+            Draw::new(&mut numbers, user, START + (i as f64 / n as f64 * 60.0 * DAY as f64) as i64)
         })
         .collect();
-    let events: Vec<Event<'_>> = (0..n)
-        .map(|i| event(&mut numbers, START + (i as f64 / n as f64 * 60.0 * DAY as f64) as i64))
-        .collect();
+    let mut event = Event::default();
     let mut states: Vec<UserState> = (0..n_users).map(|_| UserState::new()).collect();
+    let ahead = !std::env::args().any(|a| a == "cold");
     let began = cpu_ns();
-    for (user, event) in users.iter().zip(&events) {
-        let state = &mut states[*user as usize];
-        let Applied::Accepted { as_of } = state.apply(&spec, event, event.ts, false) else { continue };
+    for (i, draw) in draws.iter().enumerate() {
+        if let Some(next) = draws.get(i + 8).filter(|_| ahead) {
+            states[next.user as usize].warm();
+        }
+        if let Some(next) = draws.get(i + 4).filter(|_| ahead) {
+            states[next.user as usize].warm_parts();
+        }
+        draw.fill(&mut event);
+        let state = &mut states[draw.user as usize];
+        let Applied::Accepted { as_of } = state.apply(&spec, &event, event.ts, false) else { continue };
         state.features(&spec, as_of, &mut row);
         total += f64::from(row[14]);
     }
@@ -124,8 +147,8 @@ fn main() {
     let mut busy: Vec<UserState> = (0..many).map(|_| UserState::new()).collect();
     for i in 0..100 {
         for state in &mut busy {
-            let ts = START + i * 60 * DAY / 100 + (numbers.next() % 10_000_000) as i64;
-            let event = event(&mut numbers, ts);
+            let ts = START + i * 28 * DAY / 100 + (numbers.next() % 10_000_000) as i64;
+            Draw::new(&mut numbers, 0, ts).fill(&mut event);
             if let Applied::Accepted { as_of } = state.apply(&spec, &event, event.ts, false) {
                 state.features(&spec, as_of, &mut row);
             }
@@ -153,16 +176,16 @@ fn main() {
     report("decode, per user of 100 events", began, many);
     let began = cpu_ns();
     for state in &busy {
-        state.features_at(&spec, EventTime(START + 61 * DAY), &mut row);
+        state.features_at(&spec, EventTime(START + 29 * DAY), &mut row);
         total += f64::from(row[14]);
     }
     report("features_at, per user of 100 events", began, many);
 
     let mut one = UserState::new();
     let began = cpu_ns();
-    for (i, event) in events.iter().enumerate().take(n.min(500_000)) {
+    for (i, draw) in draws.iter().enumerate().take(n.min(500_000)) {
         let behind = if i % 20 == 0 { (numbers.next() % 3_600_000) as i64 } else { 0 };
-        let event = Event { ts: EventTime(event.ts.0 - behind), ..event.clone() };
+        Draw { ts: draw.ts - behind, ..*draw }.fill(&mut event);
         if let Applied::Accepted { as_of } = one.apply(&spec, &event, event.ts, false) {
             one.features(&spec, as_of, &mut row);
         }

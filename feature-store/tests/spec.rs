@@ -1,5 +1,8 @@
 //! Specs: what is refused and where, what the hash depends on, how columns are ordered.
 
+// A test that fails says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::path::Path;
 
 use feature_store::{Spec, Tick};

@@ -1,5 +1,8 @@
 //! What is refused and how; attributes, conditions and numbers; bytes that are no state.
 
+// A test that fails says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::path::Path;
 
 use feature_store::{Applied, Spec, StateValue, UserState};

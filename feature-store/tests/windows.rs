@@ -1,5 +1,8 @@
 //! The engine against a plain reference, on random sequences of records: every bit of every column.
 
+// A test that fails says so by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod reference;
 
 use std::path::Path;

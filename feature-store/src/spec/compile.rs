@@ -41,8 +41,8 @@ impl<'a> Compiler<'a> {
         let reads: Vec<Read> = self.spec.features.iter().map(|f| self.feature(f)).collect();
         self.plan.reads = reads;
         for ratio in &self.spec.ratios {
-            let read = Read::Ratio { numerator: ratio.numerator, denominator: ratio.denominator };
-            self.plan.reads.push(read);
+            self.plan.ratios.push((self.plan.reads.len(), ratio.numerator, ratio.denominator));
+            self.plan.reads.push(Read::Ratio);
         }
         for i in 0..self.spec.attributes.len() {
             self.attribute(i);
@@ -361,6 +361,6 @@ fn shift_life(read: &mut Read, life_at: usize) {
         | Read::Extreme { .. }
         | Read::Days { .. }
         | Read::Sessions { .. }
-        | Read::Ratio { .. } => {}
+        | Read::Ratio => {}
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) life_start: Vec<i64>,
     pub(crate) series: Vec<SeriesPlan>,
     pub(crate) reads: Vec<Read>,
+    /// Columns that divide others: their positions, the numerators' and the denominators'.
+    pub(crate) ratios: Vec<(usize, usize, usize)>,
     /// How far behind a user's newest event state reaches: the longest window (twice it for change) and the lateness.
     pub(crate) reach: i64,
 }
@@ -230,10 +232,8 @@ pub(crate) enum Read {
     Tenure {
         word: usize,
     },
-    Ratio {
-        numerator: usize,
-        denominator: usize,
-    },
+    /// See [`Plan::ratios`].
+    Ratio,
     /// `other` is the code of unseen texts, if they have one.
     Ordinal {
         word: usize,

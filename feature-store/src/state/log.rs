@@ -9,6 +9,7 @@
 
 use crate::spec::Plan;
 
+use super::prefetch::prefetch;
 use super::record::Record;
 use super::varint::{get, len, put};
 
@@ -90,6 +91,14 @@ impl EventLog {
         self.records
     }
 
+    /// Begins to load the end, where events are appended.
+    #[inline]
+    pub(crate) fn warm(&self) {
+        if let Some(last) = self.bytes.last() {
+            prefetch(last);
+        }
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         self.bytes.capacity()
             + self.marks.as_ref().map_or(0, |m| size_of::<Marks>() + m.places.capacity() * size_of::<Place>())
@@ -156,7 +165,7 @@ impl EventLog {
     fn make_room(&mut self) {
         const LONGEST_USUAL_RECORD: usize = 64;
         let (used, room) = (self.bytes.len(), self.bytes.capacity());
-        if room - used < 16 {
+        if room - used < LONGEST_USUAL_RECORD / 2 {
             self.bytes.reserve_exact(LONGEST_USUAL_RECORD.max(used / 8));
         }
     }

@@ -5,6 +5,7 @@ mod compact;
 mod ids;
 mod intake;
 pub(crate) mod log;
+pub(crate) mod prefetch;
 pub(crate) mod record;
 mod user;
 mod value;

@@ -3,14 +3,20 @@
 /// Appends `v` in 1 to 10 bytes.
 #[inline]
 pub(crate) fn put(out: &mut Vec<u8>, mut v: u64) {
-    let (mut item, mut n) = ([0; 10], 0);
-    while v >= 0x80 {
-        item[n] = v as u8 | 0x80;
+    let (mut item, mut n) = ([0; 10], 1);
+    for byte in &mut item {
+        *byte = v as u8 | 0x80;
         v >>= 7;
+        if v == 0 {
+            *byte &= 0x7f;
+            break;
+        }
         n += 1;
     }
-    item[n] = v as u8;
-    out.extend_from_slice(&item[..=n]);
+    // Copying all ten bytes and cutting is quicker than copying just enough.
+    let end = out.len() + n;
+    out.extend_from_slice(&item);
+    out.truncate(end);
 }
 
 /// Appends `v` in 1 to 19 bytes.

@@ -3,6 +3,7 @@
 use crate::spec::Plan;
 use crate::spec::plan::{CURSORS_AT, CellKind, ENDLESS, LifeKind, SeriesKind, Update};
 use crate::state::log::{EventLog, Moved, Place};
+use crate::state::prefetch::prefetch_slice;
 use crate::state::record::Record;
 
 use super::series::Series;
@@ -34,6 +35,12 @@ impl Cells {
 
     pub(crate) fn series(&self) -> &[Series] {
         &self.series
+    }
+
+    /// Begins to load the words, or as many of them as is worth it.
+    #[inline]
+    pub(crate) fn warm(&self) {
+        prefetch_slice(&self.words, 8);
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -96,6 +103,16 @@ impl Cells {
     fn add(&mut self, plan: &Plan, place: Place, record: &Record) {
         let rule = &plan.rules[record.rule];
         let at = self.words[0];
+        // Usually it is the newest and falls into all windows, behind all cursors that are not at the end.
+        if plan.spans.first().is_none_or(|shortest| record.ts > at - shortest) {
+            for window in 0..plan.spans.len() {
+                if record.ts < self.cursor(window).0 {
+                    self.set_cursor(window, place);
+                }
+            }
+            enter(&mut self.words, &mut self.series, &rule.updates, record);
+            return self.add_beyond_windows(plan, record);
+        }
         // From the longest: what does not fall into a window falls into no shorter one.
         for (window, span) in plan.spans.iter().enumerate().rev() {
             if record.ts <= at - span {

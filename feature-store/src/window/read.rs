@@ -12,12 +12,12 @@ const MISSING: f32 = f32::NAN;
 
 /// Writes the row as of the time up to which `cells` has come; `series` are its own, or those that it would have. O(columns), and O(log n) for those that search.
 pub(crate) fn read_row(plan: &Plan, cells: &Cells, series: &[Series], out: &mut [f32]) {
-    let (at, words) = (cells.at(), cells.words());
-    for (i, read) in plan.reads.iter().enumerate() {
-        out[i] = match *read {
-            Read::Ratio { numerator, denominator } => ratio(out[numerator], out[denominator]),
-            _ => column(read, words, series, at),
-        };
+    let (at, words, out) = (cells.at(), cells.words(), &mut out[..plan.reads.len()]);
+    for (column_out, read) in out.iter_mut().zip(&plan.reads) {
+        *column_out = column(read, words, series, at);
+    }
+    for &(i, numerator, denominator) in &plan.ratios {
+        out[i] = ratio(out[numerator], out[denominator]);
     }
 }
 
@@ -92,7 +92,8 @@ fn column(read: &Read, words: &[i64], all_series: &[Series], at: i64) -> f32 {
                 f32::from(u8::from(known == code))
             }
         }
-        Read::Ratio { .. } => MISSING,
+        // Made of other columns, once those are there.
+        Read::Ratio => MISSING,
     }
 }
 
