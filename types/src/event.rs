@@ -144,7 +144,9 @@ impl Value<'_> {
         match self {
             Self::Int(n) => push_int(out, *n),
             // JSON has no infinities; an event never holds one, and null is the honest rest.
-            Self::Float(n) if n.is_finite() => out.extend_from_slice(ryu::Buffer::new().format(*n).as_bytes()),
+            Self::Float(n) if n.is_finite() => {
+                out.extend_from_slice(ryu::Buffer::new().format(*n).as_bytes())
+            }
             Self::Str(s) => push_json_str(out, s),
             Self::Bool(true) => out.extend_from_slice(b"true"),
             Self::Bool(false) => out.extend_from_slice(b"false"),

@@ -19,15 +19,20 @@ pub(crate) fn decode<'a>(event: &mut Event<'a>, json: &'a [u8]) -> Result<(), Ev
     event.fields.clear();
     let mut seen = Seen::default();
     let mut parser = serde_json::Deserializer::from_str(text);
-    EventSeed { event, seen: &mut seen }.deserialize(&mut parser).and_then(|()| parser.end()).map_err(|e| {
-        let reason = if e.is_data() { RejectReason::WrongType } else { RejectReason::InvalidJson };
-        reject(reason, e.to_string())
-    })?;
+    EventSeed { event, seen: &mut seen }.deserialize(&mut parser).and_then(|()| parser.end()).map_err(
+        |e| {
+            let reason = if e.is_data() { RejectReason::WrongType } else { RejectReason::InvalidJson };
+            reject(reason, e.to_string())
+        },
+    )?;
 
     match seen.version {
         Some(1) => {}
         Some(other) => {
-            return Err(reject(RejectReason::UnsupportedVersion, format!("event version {other}; this reads 1")));
+            return Err(reject(
+                RejectReason::UnsupportedVersion,
+                format!("event version {other}; this reads 1"),
+            ));
         }
         None => return Err(reject(RejectReason::MissingField, "`v` is missing".to_owned())),
     }
@@ -236,9 +241,18 @@ mod tests {
             (r#"{"v":1,"entity_type":"u","entity":"1","type":"a"}"#, RejectReason::MissingField),
             (r#"{"v":1,"entity_type":"u","entity":7,"type":"a","ts":1}"#, RejectReason::WrongType),
             (r#"{"v":1,"entity_type":"u","entity":"1","type":"a","ts":1.5}"#, RejectReason::WrongType),
-            (r#"{"v":1,"entity_type":"u","entity":"1","type":"a","ts":1,"fields":{"x":NaN}}"#, RejectReason::InvalidJson),
-            (r#"{"v":1,"entity_type":"u","entity":"1","type":"a","ts":1,"fields":{"x":1e999}}"#, RejectReason::InvalidJson),
-            (r#"{"v":1,"entity_type":"u","entity":"1","type":"a","ts":1,"fields":{"x":{"minor":1}}}"#, RejectReason::WrongType),
+            (
+                r#"{"v":1,"entity_type":"u","entity":"1","type":"a","ts":1,"fields":{"x":NaN}}"#,
+                RejectReason::InvalidJson,
+            ),
+            (
+                r#"{"v":1,"entity_type":"u","entity":"1","type":"a","ts":1,"fields":{"x":1e999}}"#,
+                RejectReason::InvalidJson,
+            ),
+            (
+                r#"{"v":1,"entity_type":"u","entity":"1","type":"a","ts":1,"fields":{"x":{"minor":1}}}"#,
+                RejectReason::WrongType,
+            ),
         ];
         for (json, reason) in cases {
             assert_eq!(read(json).unwrap_err(), reason, "{json}");
@@ -248,7 +262,9 @@ mod tests {
 
     #[test]
     fn escapes_unknown_keys_and_ticks_are_read() {
-        let event = read(r#"{"v":1,"entity_type":"user","entity":"\u00e9\"","type":"a","ts":1,"more":[1,{}]}"#).unwrap();
+        let event =
+            read(r#"{"v":1,"entity_type":"user","entity":"\u00e9\"","type":"a","ts":1,"more":[1,{}]}"#)
+                .unwrap();
         assert_eq!(event.entity, "é\"");
         let tick = read(r#"{"v":1,"type":"$tick","ts":86400000}"#).unwrap();
         assert_eq!(tick.system(), Ok(Some(crate::SystemEvent::Tick)));
