@@ -21,7 +21,7 @@ setup:
 	@scripts/setup
 
 build: setup
-	$(CARGO) build --release --workspace --bins
+	$(CARGO) build --release --locked $(addprefix -p ,$(PROGRAMS)) --bins
 
 demo: setup
 	$(CARGO) run --release -p churnstream -- demo
