@@ -8,7 +8,7 @@ use super::{Backend, Batch, Tree};
 use crate::store::BackendError;
 
 /// sled keeps up to sixteen values in a leaf and puts what exceeds a quarter of a segment into a file of its own, which it
-/// does not sync. With segments of 2 MiB, leaves of 16 KiB blocks stay in its log, whose order its recovery keeps.
+/// does not sync. With segments of 2 MiB, leaves of 8 KiB blocks stay in its log, whose order its recovery keeps.
 const SEGMENT_BYTES: usize = 2 << 20;
 
 /// A sled database in a folder.
