@@ -98,6 +98,32 @@ fn a_removed_user_is_gone_from_memory_blocks_and_replay() {
 }
 
 #[test]
+fn quiet_users_are_found_in_blocks_split_a_moment_ago() {
+    let backend = MemoryBackend::default();
+    let store = filled(&backend);
+    let mut users = open(&store);
+    let mut at = 400;
+    for user in (0..200).step_by(3) {
+        for _ in 0..30 {
+            assert!(apply(&mut users, &format!("user {user}"), at));
+            at += 1;
+        }
+    }
+    let _ = users.maintain(Offset(at)).unwrap();
+    users.commit(commit_at(at)).unwrap();
+    // The writing thread splits the blocks; its answer waits for the next call of maintain.
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!users.replies.is_empty());
+    let slot = users.get("user 2").unwrap().unwrap();
+    assert_eq!(users.state(slot), &Seen(vec![2, 202]));
+    assert_eq!(sweep(&mut users, 9).len(), 200);
+    for user in (0..200).filter(|user| user % 3 > 0) {
+        let slot = users.get(&format!("user {user}")).unwrap().unwrap();
+        assert_eq!(users.state(slot), &Seen(vec![user, 200 + user]));
+    }
+}
+
+#[test]
 fn changes_beyond_the_commit_are_not_in_blocks() {
     let backend = MemoryBackend::default();
     let store = filled(&backend);
