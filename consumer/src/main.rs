@@ -56,8 +56,21 @@ struct Arguments {
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// Memory for users' state, in MiB. The rest stays in the store.
-    #[arg(long, default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u32).range(16..))]
+    #[arg(long, default_value_t = 512, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
     memory: u32,
+    /// How long a change of state may wait before it is written to the store: longer writes less, and replays more after a
+    /// crash.
+    #[arg(long, default_value = "10s", value_name = "SPAN")]
+    snapshot_interval: Millis,
+    /// With `--workers auto`: more workers when more records than this wait, fewer when a twentieth of it does.
+    #[arg(long, default_value_t = Scaling::default().lag_up, value_name = "N")]
+    scale_lag: u64,
+    /// How often lag, registry and workers are looked at.
+    #[arg(long, default_value = "1s", value_name = "SPAN")]
+    scale_every: Millis,
+    /// With `--workers auto`: no change for this long after one, and none to fewer before twice this.
+    #[arg(long, default_value = "10s", value_name = "SPAN")]
+    scale_cooldown: Millis,
     /// Serve /metrics, /healthz, /readyz and the read API here; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     http: SocketAddr,
@@ -79,6 +92,10 @@ fn parse_workers(text: &str) -> Result<Workers, String> {
             _ => Err("give a number from 1 to 1024, or `auto`".to_owned()),
         },
     }
+}
+
+fn span(span: Millis) -> Duration {
+    Duration::from_millis(span.0.unsigned_abs())
 }
 
 fn main() -> ExitCode {
@@ -105,14 +122,21 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         features: arguments.features.clone(),
         workers: arguments.workers,
         until_end: arguments.until_end,
-        commit_interval: Duration::from_millis(arguments.commit_interval.0.unsigned_abs()),
+        commit_interval: span(arguments.commit_interval),
         batch_events: arguments.batch as usize,
         state: feature_store::StoreOptions {
             memory: (arguments.memory as usize) << 20,
+            snapshot_interval: span(arguments.snapshot_interval),
             ..feature_store::StoreOptions::default()
         },
         http: Some(arguments.http),
-        scaling: Scaling::default(),
+        scaling: Scaling {
+            lag_up: arguments.scale_lag,
+            lag_down: arguments.scale_lag / 20,
+            cooldown: span(arguments.scale_cooldown),
+            calm: span(arguments.scale_cooldown) * 2,
+            every: span(arguments.scale_every),
+        },
     };
     let status = consumer::run(&options, &log, &around)?;
     if arguments.json {

@@ -188,6 +188,10 @@ impl Observer {
     /// Takes up what was added to the registry. An entry that holds from a moment that was passed already would make the same
     /// log give other scores than it gave: it is not taken up, and said loudly.
     fn reload_registry(&self, pool: &Pool, schedule: &RwLock<Arc<Schedule>>) -> Result<(), ConsumerError> {
+        // A partition on its way between two workers would be told by neither.
+        if !pool.settled() {
+            return Ok(());
+        }
         let current = Arc::clone(&schedule.read().unwrap_or_else(PoisonError::into_inner));
         let Some(extended) = current.reload()? else { return Ok(()) };
         let newest = self.stats.iter().map(|stats| stats.snapshot().newest_as_of).max().unwrap_or(i64::MIN);
