@@ -123,6 +123,12 @@ fn ids_are_known_within_the_lateness() {
         apply(&mut state, &spec, &with_id("x", NOW + 5)),
         Err("duplicate: an event with the id \"x\" was seen already".into())
     );
+    // Few ids: known to the last millisecond of the lateness.
+    let mut few = state.clone();
+    apply(&mut few, &spec, &event("a", NOW + DAY, vec![])).unwrap();
+    assert!(apply(&mut few.clone(), &spec, &with_id("x", NOW + DAY)).is_err());
+    apply(&mut few, &spec, &event("a", NOW + DAY + 1, vec![])).unwrap();
+    apply(&mut few, &spec, &with_id("x", NOW + DAY)).unwrap();
     // Many ids, kept another way than a few, and through bytes.
     for i in 0..200 {
         apply(&mut state, &spec, &with_id(&format!("i{i}"), NOW + i)).unwrap();
@@ -227,6 +233,57 @@ fn lives_end_and_begin_again() {
     // A late end before the return does not end it.
     apply(&mut state, &spec, &event("cancel", NOW + 49 * DAY, vec![])).unwrap();
     assert!(living(&state, NOW + 50 * DAY));
+}
+
+#[test]
+fn an_end_that_was_dropped_still_holds_before_the_return() {
+    let spec = spec(
+        "[lifecycle]\nend = \"cancel\"\nresume = \"back\"\n\
+         [inputs.all]\n[[features]]\ninput = \"all\"\nops = \"count\"\nwindows = \"24h\"",
+    );
+    let mut state = UserState::new();
+    for (kind, day) in [("cancel", 0), ("play", 1), ("back", 50)] {
+        apply(&mut state, &spec, &event(kind, NOW + day * DAY, vec![])).unwrap();
+    }
+    assert_eq!(state.stored(), 1);
+    let state = UserState::decode(&encoded(&state)).unwrap();
+    assert!(!state.is_living(&spec, EventTime(NOW + 50 * DAY - 1)));
+    assert!(state.is_living(&spec, EventTime(NOW + 50 * DAY)));
+}
+
+/// Short windows and much going on at their edges: what cursors and series come to equals what a walk over all events does.
+#[test]
+fn cursors_equal_a_fresh_walk() {
+    let spec = spec(
+        r#"
+        [inputs.all]
+        value = "v"
+        text = "t"
+        [[features]]
+        input = "all"
+        ops = ["count", "sum", "std", "min", "max", "last", "distinct", "active_days", "sessions", "recency", "change"]
+        windows = ["1h", "2h", "3h"]
+        gap = "10m"
+        "#,
+    );
+    let mut state = UserState::new();
+    let mut row_of_cursors = vec![0.0; spec.feature_names().len()];
+    let mut random = 3_u64;
+    let mut draw = |n: i64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as i64 % n
+    };
+    let mut now = NOW;
+    for i in 0..5_000 {
+        now += draw(12) * 60_000;
+        let ts = now - if draw(3) == 0 { draw(180) * 60_000 } else { 0 };
+        let fields = vec![("v", Value::Int(draw(50))), ("t", Value::Int(draw(9)))];
+        let as_of = apply(&mut state, &spec, &event("a", ts, fields)).unwrap();
+        state.features(&spec, EventTime(as_of), &mut row_of_cursors);
+        let fresh = UserState::decode(&encoded(&state)).unwrap();
+        let bits = |row: &[f32]| row.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&row(&fresh, &spec, as_of)), bits(&row_of_cursors), "event {i}");
+    }
 }
 
 #[test]

@@ -93,7 +93,7 @@
 //!
 //! # Panes
 //!
-//! A user with more than `event_cap` stored events is compacted: events of the same kind (type, conditions met, values present) in
+//! A user with more than `event_cap` stored records, more than half of them events since the last time, is compacted: events of the same kind (type, conditions met, values present) in
 //! the same aligned pane become one record. Panes are of 1 minute up to an hour behind the user's newest event, 15 minutes up to
 //! a day, 1 hour above. A pane's events count as if all had happened at the time of the last of them. So:
 //!

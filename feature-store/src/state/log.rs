@@ -171,32 +171,28 @@ impl EventLog {
     }
 
     fn insert_before_last(&mut self, plan: &Plan, record: &Record) -> Option<(Place, Moved)> {
-        let mut body = Vec::new();
-        record.write(plan, &mut body);
-        // What replaces the next record's delta: our delta and body, and its new delta.
         let (cut, old_delta, before) = if record.ts < self.head.ts {
             (self.head.at, 0, None)
         } else {
             let (before, next, end) = self.neighbours(plan, record.ts)?;
             (end, next.at - end, Some((before, next)))
         };
-        let mut piece = Vec::with_capacity(body.len() + 20);
+        // What replaces the next record's delta is written at the end: our delta and body, and its new delta.
+        self.make_room();
+        let end = self.bytes.len();
         if let Some((before, _)) = before {
-            put(&mut piece, (record.ts - before.ts) as u64);
+            put(&mut self.bytes, (record.ts - before.ts) as u64);
         }
-        let place = Place { ts: record.ts, at: cut + piece.len() as u32 };
-        piece.extend_from_slice(&body);
+        let place = Place { ts: record.ts, at: cut + (self.bytes.len() - end) as u32 };
+        record.write(plan, &mut self.bytes);
         let next_ts = before.map_or(self.head.ts, |(_, next)| next.ts);
-        put(&mut piece, (next_ts - record.ts) as u64);
+        put(&mut self.bytes, (next_ts - record.ts) as u64);
 
-        // Two deltas take at least the bytes of their sum, so the log grows.
-        let by = piece.len() - old_delta as usize;
-        let (from, old_len) = ((cut + old_delta) as usize, self.bytes.len());
-        self.bytes.reserve_exact(if self.bytes.capacity() - old_len < by { by.max(old_len / 8) } else { 0 });
-        self.bytes.resize(old_len + by, 0);
-        self.bytes.copy_within(from..old_len, from + by);
-        self.bytes[cut as usize..cut as usize + piece.len()].copy_from_slice(&piece);
-
+        // Then it is brought to its place. Two deltas take at least the bytes of their sum, so the log grows.
+        let (piece, at) = (self.bytes.len() - end, cut as usize);
+        self.bytes[at..].rotate_right(piece);
+        self.bytes.drain(at + piece..at + piece + old_delta as usize);
+        let (from, by) = (at + old_delta as usize, piece - old_delta as usize);
         let moved = Moved { from: from as u32, by: by as u32 };
         self.shift_marks(moved);
         if before.is_none() {

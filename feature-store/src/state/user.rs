@@ -189,10 +189,11 @@ impl UserState {
             if self.cells.is_built() {
                 self.cells.insert(plan, place, record, moved);
             }
-            self.fresh += 1;
+            self.fresh = self.fresh.saturating_add(1);
         }
         self.drop_old(spec);
-        if self.fresh > spec.event_cap() {
+        // Panes alone can exceed the cap; waiting until half of all is new keeps the work per event bounded.
+        if self.log.records() > spec.event_cap() && self.fresh > self.log.records() / 2 {
             self.log = compact(plan, &self.log, self.newest);
             self.fresh = 0;
             self.approximate = true;

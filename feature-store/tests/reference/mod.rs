@@ -95,7 +95,7 @@ impl Reference {
         while self.groups.first().is_some_and(|g| g.ts <= newest - self.reach) {
             self.dropped.extend(self.groups.remove(0).events);
         }
-        if self.fresh > self.cap {
+        if self.groups.len() > self.cap && self.fresh > self.groups.len() / 2 {
             self.compact(newest);
             self.fresh = 0;
             self.compacted = true;
