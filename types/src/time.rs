@@ -14,6 +14,13 @@ impl EventTime {
     /// Before every event.
     pub const MIN: Self = Self(i64::MIN);
 
+    /// Whether something can have happened then: from 1971, because seconds taken for milliseconds and zero fall into 1970, to
+    /// 2199.
+    #[must_use]
+    pub const fn is_possible(self) -> bool {
+        self.0 >= 31_536_000_000 && self.0 < 7_258_118_400_000
+    }
+
     /// This moment moved by a span; stops at the ends of the range.
     #[must_use]
     pub const fn plus(self, span: Millis) -> Self {

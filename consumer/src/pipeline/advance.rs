@@ -142,10 +142,16 @@ impl Pipeline {
         }
         match event.system() {
             Ok(None) => self.user_event(record, event, work),
+            Ok(Some(SystemEvent::Tick)) if !event.ts.is_possible() => Ok(Judged::Rejected(
+                RejectReason::TimeOutOfRange,
+                format!("ts {} is not between 1971 and 2199", event.ts),
+            )),
             Ok(Some(SystemEvent::Tick)) => self.tick(event.ts, record.offset, place, emit_from, work),
             Ok(Some(SystemEvent::Erase)) if event.entity.is_empty() => {
                 Ok(Judged::Rejected(RejectReason::MissingField, "`entity` is missing".to_owned()))
             }
+            // In another partition lies another user's state, or none.
+            Ok(Some(SystemEvent::Erase)) if record.key != event.entity.as_bytes() => Ok(key_mismatch(event)),
             // Rows that wait for their score may be the user's: their state must be there until then.
             Ok(Some(SystemEvent::Erase)) if !work.rows.is_empty() => Ok(Judged::ScoreFirst),
             Ok(Some(SystemEvent::Erase)) => {
@@ -168,8 +174,7 @@ impl Pipeline {
             return Ok(Judged::Rejected(RejectReason::WrongEntityType, detail));
         }
         if record.key != event.entity.as_bytes() {
-            let detail = format!("the record's key is not the entity `{}`", event.entity);
-            return Ok(Judged::Rejected(RejectReason::KeyMismatch, detail));
+            return Ok(key_mismatch(event));
         }
         let Some(slot) = work.users.entry(&event.entity, record.offset, UserState::new)? else {
             // Replaying: the user's block holds this event already.
@@ -223,6 +228,11 @@ fn rejected_by_producer(record: &Record<'_>) -> Option<(RejectReason, String)> {
     let reason = record.header(headers::REASON).and_then(RejectReason::named)?;
     let detail = record.header(headers::DETAIL).unwrap_or_default();
     Some((reason, String::from_utf8_lossy(detail).into_owned()))
+}
+
+fn key_mismatch(event: &Event<'_>) -> Judged {
+    let detail = format!("the record's key is not the entity `{}`", event.entity);
+    Judged::Rejected(RejectReason::KeyMismatch, detail)
 }
 
 enum Judged {

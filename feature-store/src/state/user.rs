@@ -14,10 +14,6 @@ use super::log::EventLog;
 use super::prefetch::prefetch;
 use super::record::Record;
 
-/// 1971: seconds taken for milliseconds, and zero, fall into 1970.
-const EARLIEST: i64 = 31_536_000_000;
-/// 2200.
-const LATEST: i64 = 7_258_118_400_000;
 /// As-of times are taken to lie within this, so that spans can be added without a thought.
 pub(super) const FAR: i64 = 1 << 60;
 /// Users with up to so many stored events are computed anew each time: that takes no longer, and spares them the memory of cursors.
@@ -139,7 +135,7 @@ impl UserState {
         record: &mut Record,
     ) -> Result<Admitted, Refused<'s>> {
         let ts = event.ts.0;
-        if !(EARLIEST..LATEST).contains(&ts) {
+        if !event.ts.is_possible() {
             return Err(Refused::Time);
         }
         if ts > arrival.plus(spec.max_ahead()).0 {
