@@ -116,8 +116,6 @@ macro_rules! catalogue {
 catalogue! {
     BUILD_INFO = "churn_build_info", Gauge { lasts: None }, Count, ["version"],
         "Always 1; which version runs stands in the label.";
-    EVENTS_PRODUCED = "churn_events_produced_total", Counter, Count, [],
-        "Events appended to the log by this process.";
     EVENTS_PROCESSED = "churn_events_processed_total", Counter, Count, [],
         "Events taken from the log and applied to their users' state; rejected ones are not among them.";
     EVENTS_REJECTED = "churn_events_rejected_total", Counter, Count, ["reason"],
@@ -144,8 +142,6 @@ catalogue! {
         "Age of the oldest change of state that is not in the store's blocks yet; what a restart has to replay.";
     STORE_BYTES = "churn_store_bytes", Gauge { lasts: LIVE }, Bytes, [],
         "Size of the state store on disk.";
-    USERS_APPROXIMATE = "churn_users_approximate", Gauge { lasts: LIVE }, Count, [],
-        "Users with so many events that their older ones are kept in panes, as far as they are in memory.";
     AUTOSCALER_WORKERS = "churn_autoscaler_workers", Gauge { lasts: LIVE }, Count, ["state"],
         "Workers: how many the policy wants (desired) and how many there are (actual).";
     AUTOSCALER_DECISIONS = "churn_autoscaler_decisions_total", Counter, Count, ["action", "reason"],

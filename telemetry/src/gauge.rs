@@ -1,12 +1,15 @@
 //! Gauges whose values grow old: what was not measured lately is not shown.
+//!
+//! The exporter keeps a gauge's last value for ever. So values and the moments at which they were set lie in cells here, and
+//! are handed to the exporter each time before it renders: as what they are, or as [`UNKNOWN`], whose lines are left out.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto;
+use crate::catalogue::Metric;
+use crate::exporter::Exporter;
 
 /// A number that goes up and down. Clones are the same gauge.
 #[derive(Debug, Clone)]
@@ -41,14 +44,17 @@ impl Gauge {
 }
 
 /// All gauges of one name.
-#[derive(Clone)]
-pub(crate) struct GaugeFamily(Arc<Inner>);
-
-struct Inner {
-    desc: Desc,
+pub(crate) struct GaugeFamily {
+    metric: &'static Metric,
     lasts: Option<Duration>,
     clock: Clock,
-    cells: Mutex<BTreeMap<Vec<String>, Arc<Cell>>>,
+    series: Mutex<BTreeMap<Vec<String>, Series>>,
+}
+
+struct Series {
+    cell: Arc<Cell>,
+    /// The exporter's gauge, from the first time on that there was a value to show.
+    shown: Option<::metrics::Gauge>,
 }
 
 #[derive(Debug)]
@@ -61,18 +67,37 @@ struct Cell {
 
 const NEVER: u64 = u64::MAX;
 
+/// Stands in the exporter for a value that is not known; [`Gauge::set`] lets it in nowhere else.
+const UNKNOWN: f64 = f64::NAN;
+
 impl GaugeFamily {
-    pub(crate) fn new(desc: Desc, lasts: Option<Duration>) -> Self {
-        Self(Arc::new(Inner { desc, lasts, clock: Clock::new(), cells: Mutex::default() }))
+    pub(crate) fn new(metric: &'static Metric, lasts: Option<Duration>) -> Self {
+        Self { metric, lasts, clock: Clock::new(), series: Mutex::default() }
     }
 
     pub(crate) fn get(&self, labels: &[&str]) -> Gauge {
         let key = labels.iter().map(|l| (*l).to_owned()).collect();
-        let mut cells = self.0.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let cell = cells
-            .entry(key)
-            .or_insert_with(|| Arc::new(Cell { value: AtomicU64::new(0), set_at: AtomicU64::new(NEVER) }));
-        Gauge { cell: Arc::clone(cell), clock: self.0.clock.clone() }
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let Series { cell, .. } = series.entry(key).or_insert_with(|| Series {
+            cell: Arc::new(Cell { value: AtomicU64::new(0), set_at: AtomicU64::new(NEVER) }),
+            shown: None,
+        });
+        Gauge { cell: Arc::clone(cell), clock: self.clock.clone() }
+    }
+
+    /// Hands the values that are known to the exporter, and takes back those that are not any more. The exporter must not
+    /// render meanwhile: a gauge that it is only just told of is 0 there.
+    pub(crate) fn show(&self, exporter: &Exporter) {
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        for (labels, series) in all.iter_mut() {
+            match (self.fresh(&series.cell), &mut series.shown) {
+                (Some(value), shown) => {
+                    shown.get_or_insert_with(|| exporter.gauge(self.metric, labels)).set(value);
+                }
+                (None, Some(shown)) => shown.set(UNKNOWN),
+                (None, None) => {}
+            }
+        }
     }
 
     /// The cell's value if it is known and not older than the family allows.
@@ -81,49 +106,15 @@ impl GaugeFamily {
         if set_at == NEVER {
             return None;
         }
-        let age = Duration::from_millis(self.0.clock.now().saturating_sub(set_at));
-        let too_old = self.0.lasts.is_some_and(|lasts| age > lasts);
+        let age = Duration::from_millis(self.clock.now().saturating_sub(set_at));
+        let too_old = self.lasts.is_some_and(|lasts| age > lasts);
         (!too_old).then(|| f64::from_bits(cell.value.load(Ordering::Relaxed)))
     }
 
     #[cfg(test)]
     pub(crate) fn advance(&self, by: Duration) {
-        self.0.clock.advance(by);
+        self.clock.advance(by);
     }
-}
-
-impl Collector for GaugeFamily {
-    fn desc(&self) -> Vec<&Desc> {
-        vec![&self.0.desc]
-    }
-
-    fn collect(&self) -> Vec<proto::MetricFamily> {
-        let cells = self.0.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = &self.0.desc.variable_labels;
-        let metrics: Vec<_> = cells
-            .iter()
-            .filter_map(|(values, cell)| {
-                let mut gauge = proto::Gauge::default();
-                gauge.set_value(self.fresh(cell)?);
-                let mut metric = proto::Metric::from_gauge(gauge);
-                metric.set_label(names.iter().zip(values).map(|(n, v)| label(n, v)).collect());
-                Some(metric)
-            })
-            .collect();
-        let mut family = proto::MetricFamily::default();
-        family.set_name(self.0.desc.fq_name.clone());
-        family.set_help(self.0.desc.help.clone());
-        family.set_field_type(proto::MetricType::GAUGE);
-        family.set_metric(metrics);
-        vec![family]
-    }
-}
-
-fn label(name: &str, value: &str) -> proto::LabelPair {
-    let mut pair = proto::LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value.to_owned());
-    pair
 }
 
 /// Milliseconds since the family was made, by the monotonic clock.

@@ -13,6 +13,9 @@ use tokio::net::TcpListener;
 
 use crate::{Health, Metrics, Report, Shutdown};
 
+/// What Prometheus calls its text format.
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
+
 /// How long open requests may take once the process shuts down. Less than the five seconds in which it drains.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -22,10 +25,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub fn router(metrics: Metrics, health: Health) -> Router {
     let for_ready = health.clone();
     Router::new()
-        .route(
-            "/metrics",
-            get(async move || ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], metrics.render())),
-        )
+        .route("/metrics", get(async move || ([(header::CONTENT_TYPE, TEXT_FORMAT)], metrics.render())))
         .route("/healthz", get(async move || probe(health.live())))
         .route("/readyz", get(async move || probe(for_ready.ready())))
 }

@@ -14,16 +14,19 @@
 //! ```
 
 pub mod catalogue;
+mod exporter;
 mod gauge;
 mod health;
+mod histogram;
 mod http;
 mod logs;
 mod metrics;
 mod shutdown;
 
+pub use self::metrics::{Counter, LocalCounter, Metrics};
 pub use gauge::Gauge;
 pub use health::{Check, Health, Report};
+pub use histogram::{Histogram, LocalHistogram};
 pub use http::{bind, router, serve};
 pub use logs::{LogFormat, LogTo, LogsError, init_tracing};
-pub use metrics::{Counter, Histogram, LocalCounter, LocalHistogram, Metrics};
 pub use shutdown::Shutdown;

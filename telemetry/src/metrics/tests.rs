@@ -67,23 +67,33 @@ fn histograms_count_each_value_once() {
 #[test]
 fn local_counts_show_when_flushed_and_are_not_lost_when_dropped() {
     let metrics = Metrics::new("0");
-    let shared = metrics.counter(EVENTS_PROCESSED, []);
-    let latency = metrics.histogram(EVENT_TO_SCORE, []);
-    let mut local = shared.local();
-    let mut local_latency = latency.local();
+    let mut local = metrics.counter(EVENTS_PROCESSED, []).local();
+    let mut local_latency = metrics.histogram(EVENT_TO_SCORE, []).local();
+    let shows = |events: &str, values: &str, sum: &str| {
+        check_lines(&metrics, "churn_events_processed_total ", &[events]);
+        check_lines(&metrics, "churn_event_to_score_seconds_count ", &[values]);
+        check_lines(&metrics, "churn_event_to_score_seconds_sum ", &[sum]);
+    };
     for _ in 0..1000 {
         local.add(1);
         local_latency.observe(0.5);
     }
-    assert_eq!((shared.get(), latency.count_and_sum().0), (0, 0));
+    let (events, count, sum) = (
+        "churn_events_processed_total",
+        "churn_event_to_score_seconds_count",
+        "churn_event_to_score_seconds_sum",
+    );
+    shows(&format!("{events} 0"), &format!("{count} 0"), &format!("{sum} 0"));
     local.flush();
     local.flush();
     local_latency.flush();
-    assert_eq!((shared.get(), latency.count_and_sum()), (1000, (1000, 500.0)));
+    shows(&format!("{events} 1000"), &format!("{count} 1000"), &format!("{sum} 500"));
+    for _ in 0..2000 {
+        local_latency.observe(1.0); // more than it holds
+    }
     local.add(5);
-    local_latency.observe(1.0);
     drop((local, local_latency));
-    assert_eq!((shared.get(), latency.count_and_sum()), (1005, (1001, 501.0)));
+    shows(&format!("{events} 1005"), &format!("{count} 3000"), &format!("{sum} 2500"));
 }
 
 #[test]
@@ -93,16 +103,24 @@ fn threads_lose_nothing() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut local = metrics.counter(SCORES, ["high"]).local();
+                let mut probabilities = metrics.histogram(SCORE_PROBABILITY, []).local();
                 for i in 0..10_000 {
                     local.add(1);
+                    probabilities.observe(0.25);
                     if i % 64 == 0 {
                         local.flush();
+                        probabilities.flush();
+                    }
+                    if i % 1000 == 0 {
+                        drop(metrics.render());
                     }
                 }
             });
         }
     });
     check_lines(&metrics, "churn_scores_total", &[r#"churn_scores_total{band="high"} 40000"#]);
+    let name = "churn_score_probability_ratio_count";
+    check_lines(&metrics, name, &[&format!("{name} 40000")]);
 }
 
 #[test]
@@ -133,6 +151,7 @@ fn the_same_values_give_the_same_text() {
         for partition in order {
             metrics.gauge(CONSUMER_LAG_EVENTS, ["events", partition]).set(2.0);
             metrics.counter(AUTOSCALER_DECISIONS, ["hold", partition]).add(1);
+            metrics.histogram(STAGE_DURATION, [partition]).observe(0.5);
         }
         metrics.render()
     };
