@@ -98,7 +98,11 @@ fn main() -> Result<()> {
         for n in 0..arguments.users {
             run.visit(shuffled(n, visit, arguments.users), START + visit as i64 * DAY, events)?;
         }
-        eprintln!("visit {visit}: {:.0} s, {} MiB resident", started.elapsed().as_secs_f64(), rss("VmRSS:")? >> 20);
+        eprintln!(
+            "visit {visit}: {:.0} s, {} MiB resident",
+            started.elapsed().as_secs_f64(),
+            rss("VmRSS:")? >> 20
+        );
     }
     let filled = arguments.users * arguments.events;
     note("users", json!(arguments.users));
@@ -287,6 +291,7 @@ fn cpu_seconds() -> Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     // The command's name, in parentheses, may hold anything; utime and stime are the 12th and 13th fields after it.
     let fields = stat.rsplit_once(')').context("no name in stat")?.1;
-    let ticks: Vec<u64> = fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    let ticks: Vec<u64> =
+        fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
     Ok(ticks.iter().sum::<u64>() as f64 / 100.0)
 }
