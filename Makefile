@@ -34,7 +34,7 @@ soak: setup
 	@scripts/fuzz
 
 bench: setup
-	$(CARGO) bench -p benches
+	@scripts/bench
 
 fuzz: setup
 	@scripts/fuzz
