@@ -4,14 +4,25 @@ use types::Reason;
 
 /// The `k` features with the largest effects, strongest first: their numbers and effects. Features without effect are left out.
 ///
-/// Equal effects come in the features' order. O(features * log features).
+/// Equal effects come in the features' order. O(features * k).
 #[must_use]
 pub fn top_reasons(effects: &[f32], k: usize) -> Vec<(usize, f32)> {
-    let mut order: Vec<_> =
-        effects.iter().copied().enumerate().filter(|(_, effect)| *effect != 0.0).collect();
-    order.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
-    order.truncate(k);
-    order
+    let mut strongest = Vec::new();
+    top_reasons_into(effects, k, &mut strongest);
+    strongest
+}
+
+/// As [`top_reasons`], in place of what `strongest` holds: allocates nothing once it has held `k`.
+pub fn top_reasons_into(effects: &[f32], k: usize, strongest: &mut Vec<(usize, f32)>) {
+    strongest.clear();
+    for (feature, &effect) in effects.iter().enumerate().filter(|(_, effect)| **effect != 0.0) {
+        let stronger = |(_, other): &(usize, f32)| other.abs().total_cmp(&effect.abs()).is_ge();
+        let at = strongest.partition_point(stronger);
+        if at < k {
+            strongest.truncate(k - 1);
+            strongest.insert(at, (feature, effect));
+        }
+    }
 }
 
 /// The reasons for a row's score, strongest first, as they stand in a score.
@@ -51,7 +62,9 @@ mod tests {
     fn the_strongest_come_first_and_ties_in_order() {
         assert_eq!(top_reasons(&[0.1, -0.5, 0.0, 0.5], 9), [(1, -0.5), (3, 0.5), (0, 0.1)]);
         assert_eq!(top_reasons(&[0.1, -0.5, 0.0, 0.5], 1), [(1, -0.5)]);
+        assert_eq!(top_reasons(&[0.5, -0.5, 1.0, 2.0, -0.5], 3), [(3, 2.0), (2, 1.0), (0, 0.5)]);
         assert_eq!(top_reasons(&[], 3), []);
+        assert_eq!(top_reasons(&[1.0], 0), []);
     }
 
     #[test]

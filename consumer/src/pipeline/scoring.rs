@@ -48,6 +48,7 @@ pub struct Scoring {
     prepared: Vec<Prepared>,
     margins: Vec<f32>,
     shap: Vec<f32>,
+    reasons: Vec<(usize, f32)>,
     json: Vec<u8>,
 }
 
@@ -74,6 +75,7 @@ impl Scoring {
             prepared: Vec::new(),
             margins: Vec::new(),
             shap: Vec::new(),
+            reasons: Vec::new(),
             json: Vec::new(),
         }
     }
@@ -152,8 +154,13 @@ impl Scoring {
                 self.shap.clear();
                 self.shap.resize(rows.width(), 0.0);
                 prepared.shap.explain(row.features, &mut self.shap);
-                let reasons = scorer::top_reasons(&self.shap, REASONS);
-                prepared.template.reasons(&mut self.json, bundle.feature_names(), row.features, &reasons);
+                scorer::top_reasons_into(&self.shap, REASONS, &mut self.reasons);
+                prepared.template.reasons(
+                    &mut self.json,
+                    bundle.feature_names(),
+                    row.features,
+                    &self.reasons,
+                );
             }
             prepared.template.end(&mut self.json);
             emit(ScoreRecord {

@@ -54,9 +54,19 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
+        Self::with_spec(seed, SPEC)
+    }
+
+    /// The same with the usual cap on a user's events, and no window beyond a week: what is stored of a user stops growing.
+    pub(crate) fn with_short_windows(seed: u64) -> Self {
+        let spec = SPEC.replace("event_cap", "# event_cap").replace("90d", "5d").replace("30d", "2d");
+        Self::with_spec(seed, &spec)
+    }
+
+    fn with_spec(seed: u64, spec: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("spec.toml");
-        std::fs::write(&path, SPEC).unwrap();
+        std::fs::write(&path, spec).unwrap();
         let spec = Arc::new(Spec::load(&path).unwrap());
         let mut random = Random::new(seed ^ 0x00b0_0573);
         let mut bundle = |name: &str| model::write(&dir.path().join(name), &spec, &mut random);
