@@ -1,0 +1,3 @@
+//! One module for each command: its arguments, and the calls that it consists of.
+
+pub mod init;

@@ -1,0 +1,39 @@
+//! Every map, spec and labels file under examples/ can be used: they are what people begin with.
+
+use std::path::{Path, PathBuf};
+
+fn toml_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            toml_files(&path, found);
+        } else if path.extension().is_some_and(|e| e == "toml") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_example_loads() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut files = Vec::new();
+    toml_files(&root, &mut files);
+    assert!(files.len() >= 30, "only {} files", files.len());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        match file.file_name().unwrap().to_str().unwrap() {
+            "spec.toml" => {
+                drop(feature_store::Spec::from_toml(&text, &file).unwrap_or_else(|e| panic!("{e}")))
+            }
+            "labels.toml" => drop(backtest::Labels::load(&file).unwrap_or_else(|e| panic!("{e}"))),
+            _ => drop(producer::map::Mapping::from_toml(&text, &file).unwrap_or_else(|e| panic!("{e}"))),
+        }
+        // What the map calls the entity is what the spec is about.
+        let beside = |name: &str| std::fs::read_to_string(file.with_file_name(name)).ok();
+        if let (Some(map), Some(spec)) = (beside("map.toml"), beside("spec.toml")) {
+            let map = producer::map::Mapping::from_toml(&map, &file).unwrap();
+            let spec = feature_store::Spec::from_toml(&spec, &file).unwrap();
+            assert_eq!(map.entity_type(), spec.entity(), "{}", file.display());
+        }
+    }
+}

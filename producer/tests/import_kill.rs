@@ -1,0 +1,140 @@
+//! An import that is killed again and again leaves the log of an import that was not: the built program, kill -9, files.
+//!
+//! `CHURNSTREAM_SOAK=full` kills 200 times. The seed is printed; `CHURNSTREAM_SEED` sets it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use partition_log::{LogOptions, RecordBuf, open};
+use types::{Offset, PartitionId};
+
+const PARTITIONS: u32 = 3;
+const MAP: &str = r#"
+    [entity]
+    type = "user"
+    id = "user"
+    [time]
+    column = "at"
+    format = "ms"
+    [type]
+    column = "what"
+    [fields]
+    n = { column = "n", kind = "number" }
+"#;
+
+/// A small generator of its own: the same numbers everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        // SplitMix64, Steele, Lea and Flood 2014.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+}
+
+/// Two files that overlap in time, with bad rows between the good ones; out of order beyond the lateness if `shuffled`.
+fn write_files(folder: &Path, shuffled: bool, random: &mut Random) -> Vec<PathBuf> {
+    const ROWS: u64 = 15_000;
+    (0..2)
+        .map(|number| {
+            let mut text = "user,at,what,n\n".to_owned();
+            for i in 0..ROWS {
+                let place = if shuffled { random.below(ROWS) } else { i };
+                let at = 1_700_000_000_000 + place * 200_000 + random.below(100_000);
+                let user = random.below(500);
+                // Writing to a String cannot fail.
+                let _ = match i % 211 {
+                    0 => writeln!(text, "u{user},{at},play,many"),
+                    1 => writeln!(text, "u{user},{at}"),
+                    _ => writeln!(text, "u{user},{at},play,{i}"),
+                };
+            }
+            let path = folder.join(format!("{number}.csv"));
+            std::fs::write(&path, text).unwrap();
+            path
+        })
+        .collect()
+}
+
+fn command(folder: &Path, files: &[PathBuf], log: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
+    command.arg("import").args(files).arg("--map").arg(folder.join("map.toml"));
+    command.args(["--partitions", &PARTITIONS.to_string(), "--not-after", "2025-01-01", "--json"]);
+    command.arg("--to").arg(format!("file:{}", log.display()));
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+type Stored = (Offset, i64, Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
+
+fn records(log: &Path) -> Vec<Vec<Stored>> {
+    let log = open(&format!("file:{}", log.display()), &LogOptions::default()).unwrap();
+    (0..PARTITIONS)
+        .map(|partition| {
+            let mut reader = log.reader("events", PartitionId(partition), Offset::ZERO).unwrap();
+            let mut records = RecordBuf::default();
+            while reader.read(&mut records, 1 << 20).unwrap() > 0 {}
+            let stored = |r: partition_log::Record<'_>| {
+                let headers = r.headers().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+                (r.offset, r.timestamp.0, r.key.to_vec(), r.value.to_vec(), headers)
+            };
+            records.iter().map(stored).collect()
+        })
+        .collect()
+}
+
+fn check(shuffled: bool, kills: u32, random: &mut Random) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("map.toml"), MAP).unwrap();
+    let files = write_files(folder.path(), shuffled, random);
+    let whole = folder.path().join("whole");
+    let begun = Instant::now();
+    assert!(command(folder.path(), &files, &whole).status().unwrap().success());
+    let span = begun.elapsed().as_micros() as u64;
+    let expected = records(&whole);
+    assert!(expected.iter().map(Vec::len).sum::<usize>() > 30_000);
+
+    let (mut killed, mut round) = (0, 0);
+    while killed < kills {
+        let log = folder.path().join(format!("log-{round}"));
+        round += 1;
+        // A log is killed at until an import of it comes to its end; then the next is begun.
+        loop {
+            let mut child = command(folder.path(), &files, &log).spawn().unwrap();
+            std::thread::sleep(Duration::from_micros(random.below(span)));
+            let ended = child.try_wait().unwrap();
+            child.kill().unwrap();
+            let status = child.wait().unwrap();
+            killed += u32::from(ended.is_none());
+            if ended.is_some() || killed >= kills {
+                assert!(ended.is_none() || status.success());
+                break;
+            }
+        }
+        assert!(command(folder.path(), &files, &log).status().unwrap().success());
+        let found = records(&log);
+        for (partition, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!(found.len(), expected.len(), "partition {partition}");
+            let differs = found.iter().zip(expected).position(|(a, b)| a != b);
+            assert_eq!(differs, None, "partition {partition}: the first record that differs");
+        }
+        std::fs::remove_dir_all(&log).unwrap();
+    }
+}
+
+#[test]
+fn kill_9_at_random_moments_changes_no_record() {
+    let seed = std::env::var("CHURNSTREAM_SEED").ok().and_then(|s| s.parse().ok());
+    let seed = seed.unwrap_or(u64::from(std::process::id()));
+    let kills = if std::env::var("CHURNSTREAM_SOAK").is_ok_and(|s| s == "full") { 100 } else { 6 };
+    eprintln!("CHURNSTREAM_SEED={seed}");
+    let mut random = Random(seed);
+    check(false, kills, &mut random);
+    check(true, kills, &mut random);
+}
