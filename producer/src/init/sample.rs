@@ -52,7 +52,7 @@ impl Column {
 
     /// Different values for each value: 1 for a column of ids that never repeat.
     pub(crate) fn variety(&self) -> f64 {
-        self.distinct.len() as f64 / self.values.len().min(Self::MOST_DISTINCT).max(1) as f64
+        self.distinct.len() as f64 / self.values.len().clamp(1, Self::MOST_DISTINCT) as f64
     }
 
     /// The texts by how often they occur, the most frequent first.
