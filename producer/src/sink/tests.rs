@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use partition_log::{
-    Bounds, MemoryLog, PartitionReader, PartitionWriter, RecordBuf, Recovery, Retention, Watch,
+    Bounds, MemoryLog, PartitionCheck, PartitionReader, PartitionWriter, RecordBuf, Recovery, Retention,
+    Usage, Watch,
 };
 use proptest::prelude::*;
 use types::{Offset, SystemEvent};
@@ -58,6 +59,12 @@ impl Log for Mortal {
         keep: Offset,
     ) -> Result<Bounds, LogError> {
         self.log.retain(topic, p, what, keep)
+    }
+    fn usage(&self, topic: &str, p: PartitionId) -> Result<Usage, LogError> {
+        self.log.usage(topic, p)
+    }
+    fn verify(&self, topic: &str, p: PartitionId) -> Result<PartitionCheck, LogError> {
+        self.log.verify(topic, p)
     }
     fn watch(&self, topic: &str) -> Result<Box<dyn Watch>, LogError> {
         self.log.watch(topic)
