@@ -249,7 +249,8 @@ impl EventLog {
     pub(crate) fn pop(&mut self, plan: &Plan, record: &mut Record) -> bool {
         let Some(next) = self.read(plan, self.head, record) else { return false };
         self.head = next;
-        self.records -= 1;
+        // A tampered log may hold more than it says.
+        self.records = self.records.saturating_sub(1);
         if next == Place::END {
             self.records = 0;
             self.bytes.clear();
