@@ -7,6 +7,7 @@ mod intake;
 pub(crate) mod log;
 pub(crate) mod prefetch;
 pub(crate) mod record;
+mod refused;
 mod user;
 mod value;
 mod varint;

@@ -9,10 +9,10 @@ use crate::window::{Cells, absorb_life, read_row};
 
 use super::compact::compact;
 use super::ids::RecentIds;
-use super::intake::Unfit;
 use super::log::EventLog;
 use super::prefetch::prefetch;
 use super::record::Record;
+use super::refused::Refused;
 
 /// As-of times are taken to lie within this, so that spans can be added without a thought.
 pub(super) const FAR: i64 = 1 << 60;
@@ -345,57 +345,4 @@ struct Admitted {
     id: Option<u64>,
     /// Whether its record is wanted.
     stored: bool,
-}
-
-enum Refused<'s> {
-    Time,
-    Future,
-    Late,
-    OutOfReach,
-    Duplicate,
-    Unfit(Unfit<'s>),
-}
-
-impl Refused<'_> {
-    #[cold]
-    fn into_applied(self, state: &UserState, spec: &Spec, event: &Event<'_>, arrival: EventTime) -> Applied {
-        let behind = |newest: i64| types::Millis(newest - event.ts.0);
-        let (reason, detail) = match self {
-            Self::Time => {
-                (RejectReason::TimeOutOfRange, format!("ts {} is not between 1971 and 2199", event.ts))
-            }
-            Self::Future => {
-                let ahead = event.ts.since(arrival);
-                let detail = format!(
-                    "ts is {ahead} ahead of its arrival at {arrival}, allowed are {}",
-                    spec.max_ahead()
-                );
-                (RejectReason::Future, detail)
-            }
-            Self::Late => {
-                let (behind, allowed) = (behind(state.newest), spec.allowed_lateness());
-                (RejectReason::Late, format!("ts is {behind} behind the newest event, allowed are {allowed}"))
-            }
-            Self::OutOfReach => {
-                let (behind, reach) = (behind(state.newest), spec.reach());
-                (
-                    RejectReason::Late,
-                    format!("redriven, but {behind} behind the newest event; state reaches {reach}"),
-                )
-            }
-            Self::Duplicate => {
-                let id = event.id.as_deref().unwrap_or_default();
-                (RejectReason::Duplicate, format!("an event with the id {id:?} was seen already"))
-            }
-            Self::Unfit(Unfit { reason, field }) => {
-                let what = if reason == RejectReason::NumberOutOfRange {
-                    "beyond range: with the spec's decimals, at most 2^50 either way"
-                } else {
-                    "of a type that the spec cannot use"
-                };
-                (reason, format!("the field {field:?} is {what}"))
-            }
-        };
-        Applied::Rejected { reason, detail }
-    }
 }
