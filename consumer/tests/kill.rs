@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use consumer::{DEAD_LETTERS, SCORES, SHADOW_SCORES};
 use feature_store::{Store, StoreOptions, UserState};
 use partition_log::{LogOptions, SharedLog};
@@ -232,4 +233,79 @@ fn kill_again_and_again(
     assert!(is_promoted, "the promotion is part of it");
     slices.for_each(|slice| appender.append(slice));
     hits
+}
+
+/// The importer's arguments, one a line, for the process that is the importer.
+const IMPORT: &str = "KILL_TEST_IMPORT";
+
+/// Not a test of its own: the importer, when this program is started again as one.
+#[test]
+fn the_importer() {
+    let Ok(arguments) = std::env::var(IMPORT) else { return };
+    let cli = producer::cli::Cli::try_parse_from(arguments.lines()).unwrap();
+    let producer::cli::Command::Import(import) = cli.command else { panic!("no import: {arguments}") };
+    producer::import::run(&import, &telemetry::Shutdown::new()).unwrap();
+}
+
+fn start_import(world: &World, place: &str, rate: &str) -> Child {
+    let path = |name: &str| world.dir().join(name).display().to_string();
+    let (file, map, partitions) = (path("events.jsonl"), path("map.toml"), PARTITIONS.to_string());
+    let arguments = ["producer", "import", &file, "--map", &map, "--to", place, "--partitions", &partitions];
+    // As it comes, not sorted: disorder is part of it.
+    let how = ["--rate", rate, "--sort", "never", "--not-after", "2024-06-01"];
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_importer", "--nocapture", "--test-threads=1"])
+        .env(IMPORT, [&arguments[..], &how[..]].concat().join("\n"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn importer_and_consumer_killed_side_by_side_leave_what_uninterrupted_ones_leave() {
+    let seed = support::seed() ^ 1;
+    let kills = if support::soak() { 60 } else { 8 };
+    let world = World::new(seed);
+    let mut lines = Vec::new();
+    for record in stream::make(seed, Shape { users: 700, days: 12, empty: (2, PARTITIONS) }) {
+        if !record.everywhere {
+            lines.extend_from_slice(&record.value);
+            lines.push(b'\n');
+        }
+    }
+    std::fs::write(world.dir().join("events.jsonl"), lines).unwrap();
+    std::fs::write(world.dir().join("map.toml"), include_str!("../../examples/simulator/map.toml")).unwrap();
+    let file = |name: &str| format!("file:{}", world.dir().join(name).display());
+    drop((world.registry("reference"), world.registry("killed")));
+
+    let mut reference = Place::new(&world, "reference", file("reference-log"));
+    assert!(start_import(&world, &reference.place, "max").wait().unwrap().success());
+    reference.finish();
+
+    let mut killed = Place::new(&world, "killed", file("killed-log"));
+    let mut random = Random::new(seed);
+    let (mut hits, mut imports_killed) = (Hits::default(), 0);
+    for _ in 0..kills {
+        let mut import = start_import(&world, &killed.place, if support::soak() { "500" } else { "3000" });
+        for _ in 0..random.between(1, 3) {
+            let running = killed.start(&["--workers", *random.pick(&["1", "2", "4"]), "--batch", "50"]);
+            sleep(Duration::from_millis(random.below(400)));
+            running.kill(&mut hits);
+        }
+        imports_killed += u32::from(import.try_wait().unwrap().is_none());
+        import.kill().unwrap();
+        import.wait().unwrap();
+    }
+    assert!(start_import(&world, &killed.place, "max").wait().unwrap().success());
+    killed.finish();
+    println!("{imports_killed} imports killed: {hits:?}");
+    assert!(imports_killed >= 3, "the import was killed at work");
+
+    for topic in [support::EVENTS, SCORES, SHADOW_SCORES, DEAD_LETTERS] {
+        let expected = records_of(&reference, topic);
+        assert!(expected.iter().flatten().count() > 20, "{topic}");
+        compare::same_records(topic, &expected, &records_of(&killed, topic));
+    }
+    compare::same_users("state", &compare::states(&reference.store), &compare::states(&killed.store));
 }
