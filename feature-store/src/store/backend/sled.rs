@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::{Backend, Batch, Tree};
 use crate::store::BackendError;
@@ -16,6 +18,7 @@ pub struct SledBackend {
     db: sled::Db,
     dir: PathBuf,
     log: File,
+    cache: Arc<CacheKeeper>,
 }
 
 impl SledBackend {
@@ -26,21 +29,89 @@ impl SledBackend {
     /// # Errors
     /// If sled cannot read what is there, or the system refuses.
     pub fn open(dir: &Path, cache: u64) -> Result<Self, BackendError> {
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(dir)
             .cache_capacity(cache)
             .segment_size(SEGMENT_BYTES)
-            .flush_every_ms(None)
-            .open()
-            .map_err(BackendError::new)?;
+            .flush_every_ms(None);
+        let db = open_when_free(&config).map_err(BackendError::new)?;
         let log = File::open(dir.join("db")).map_err(BackendError::new)?;
-        Ok(Self { db, dir: dir.to_owned(), log })
+        let cache = Arc::new(CacheKeeper::open(&db).map_err(BackendError::new)?);
+        Ok(Self { db, dir: dir.to_owned(), log, cache })
+    }
+}
+
+/// A database that was dropped a moment ago is still held by sled's threads, which end on their own: waits for them. Other
+/// processes are kept out by the store's own lock.
+fn open_when_free(config: &sled::Config) -> sled::Result<sled::Db> {
+    let mut patience = 500;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if patience > 0 && error.to_string().contains("could not acquire lock") =>
+            {
+                patience -= 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Holds sled's cache to its capacity.
+///
+/// sled's cache has 256 shards by page number, and each only looks whether it is too large after 64 accesses to its pages.
+/// By then every page of a database of some gigabytes may be in memory. So after some accesses this reads small pages of every
+/// shard until all have looked: the pages lie in a tree of their own, made first, so that their numbers follow each other.
+struct CacheKeeper {
+    db: sled::Db,
+    small: sled::Tree,
+    accesses: AtomicUsize,
+}
+
+impl CacheKeeper {
+    /// Accesses to blocks, each of which brings a leaf of some hundred kilobytes into memory at most.
+    const EVERY: usize = 2048;
+    /// A smaller database may lie in memory whole.
+    const SMALL: u64 = 256 << 20;
+    /// Leaves made in order are half full, eight keys: so many keys make two leaves a shard.
+    const KEYS: u32 = 4096;
+    const KEYS_PER_LEAF: usize = 8;
+    const ROUNDS: usize = 32;
+
+    fn open(db: &sled::Db) -> sled::Result<Self> {
+        let small = db.open_tree("cache-keeper")?;
+        if small.get((Self::KEYS - 1).to_be_bytes())?.is_none() {
+            for key in 0..Self::KEYS {
+                small.insert(key.to_be_bytes(), &[])?;
+            }
+        }
+        Ok(Self { db: db.clone(), small, accesses: AtomicUsize::new(0) })
+    }
+
+    fn accessed(&self, blocks: usize) -> sled::Result<()> {
+        let before = self.accesses.fetch_add(blocks, Ordering::Relaxed);
+        if before + blocks < Self::EVERY || self.accesses.swap(0, Ordering::Relaxed) < Self::EVERY {
+            return Ok(());
+        }
+        if self.db.size_on_disk()? < Self::SMALL { Ok(()) } else { self.keep() }
+    }
+
+    /// Lets every shard look. Some milliseconds.
+    fn keep(&self) -> sled::Result<()> {
+        for _ in 0..Self::ROUNDS {
+            for key in (0..Self::KEYS).step_by(Self::KEYS_PER_LEAF) {
+                self.small.get(key.to_be_bytes())?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Backend for SledBackend {
     fn tree(&self, name: &str) -> Result<Arc<dyn Tree>, BackendError> {
-        Ok(Arc::new(SledTree(self.db.open_tree(name).map_err(BackendError::new)?)))
+        let tree = self.db.open_tree(name).map_err(BackendError::new)?;
+        Ok(Arc::new(SledTree { tree, cache: Arc::clone(&self.cache) }))
     }
 
     fn flush(&self) -> Result<(), BackendError> {
@@ -69,21 +140,62 @@ impl Backend for SledBackend {
     }
 }
 
-struct SledTree(sled::Tree);
+struct SledTree {
+    tree: sled::Tree,
+    cache: Arc<CacheKeeper>,
+}
 
 impl Tree for SledTree {
     fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, BackendError> {
         into.clear();
-        let value = self.0.get(key).map_err(BackendError::new)?;
+        let value = self.tree.get(key).map_err(BackendError::new)?;
         into.extend_from_slice(value.as_deref().unwrap_or_default());
+        self.cache.accessed(1).map_err(BackendError::new)?;
         Ok(value.is_some())
     }
 
     fn apply(&self, batch: Batch) -> Result<(), BackendError> {
+        let blocks = batch.0.len();
         let mut writes = sled::Batch::default();
         for (key, value) in batch.0 {
             writes.insert(key, value);
         }
-        self.0.apply_batch(writes).map_err(BackendError::new)
+        self.tree.apply_batch(writes).and_then(|()| self.cache.accessed(blocks)).map_err(BackendError::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory of this process in bytes.
+    fn resident() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+        status.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_the_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = SledBackend::open(dir.path(), 1 << 20).unwrap();
+        let tree = database.tree("t").unwrap();
+        let blocks = 12_000u64;
+        for first in (0..blocks).step_by(100) {
+            let mut batch = Batch::default();
+            (first..first + 100).for_each(|n| batch.put(n.to_be_bytes(), vec![n as u8; 8 << 10]));
+            tree.apply(batch).unwrap();
+        }
+        database.flush().unwrap();
+        let (before, mut value) = (resident(), Vec::new());
+        for n in 0..blocks {
+            let n = n * 7_919 % blocks;
+            assert!(tree.get(&n.to_be_bytes(), &mut value).unwrap());
+            assert_eq!(value, [n as u8; 8 << 10]);
+            if n.is_multiple_of(512) {
+                database.cache.keep().unwrap();
+            }
+        }
+        let grown = resident().saturating_sub(before);
+        assert!(grown < 50 << 20, "{} MiB more for reading {} MiB", grown >> 20, (blocks * 8) >> 10);
     }
 }
