@@ -163,39 +163,3 @@ impl Tree for SledTree {
         self.tree.apply_batch(writes).and_then(|()| self.cache.accessed(blocks)).map_err(BackendError::new)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The memory of this process in bytes.
-    fn resident() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/statm").unwrap();
-        status.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-    }
-
-    #[test]
-    fn memory_does_not_grow_with_the_database() {
-        let dir = tempfile::tempdir().unwrap();
-        let database = SledBackend::open(dir.path(), 1 << 20).unwrap();
-        let tree = database.tree("t").unwrap();
-        let blocks = 12_000u64;
-        for first in (0..blocks).step_by(100) {
-            let mut batch = Batch::default();
-            (first..first + 100).for_each(|n| batch.put(n.to_be_bytes(), vec![n as u8; 8 << 10]));
-            tree.apply(batch).unwrap();
-        }
-        database.flush().unwrap();
-        let (before, mut value) = (resident(), Vec::new());
-        for n in 0..blocks {
-            let n = n * 7_919 % blocks;
-            assert!(tree.get(&n.to_be_bytes(), &mut value).unwrap());
-            assert_eq!(value, [n as u8; 8 << 10]);
-            if n.is_multiple_of(512) {
-                database.cache.keep().unwrap();
-            }
-        }
-        let grown = resident().saturating_sub(before);
-        assert!(grown < 50 << 20, "{} MiB more for reading {} MiB", grown >> 20, (blocks * 8) >> 10);
-    }
-}
