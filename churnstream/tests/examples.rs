@@ -1,5 +1,7 @@
 //! Every map, spec and labels file under examples/ can be used: they are what people begin with.
 
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
 use std::path::{Path, PathBuf};
 
 fn toml_files(folder: &Path, found: &mut Vec<PathBuf>) {

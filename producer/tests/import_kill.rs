@@ -2,6 +2,8 @@
 //!
 //! `CHURNSTREAM_SOAK=full` kills 200 times. The seed is printed; `CHURNSTREAM_SEED` sets it.
 
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -76,14 +76,16 @@ mod error;
 mod field;
 mod file;
 mod iso;
+mod layout;
 mod number;
 mod table;
 mod time;
 
 pub use apply::{Fate, Mapped, MappedRow, Reject, RowMapper};
 pub use cell::Cell;
-pub use compile::{Format, Layout, Mapping};
+pub use compile::Mapping;
 pub use error::MapError;
+pub use layout::{Format, Layout};
 pub use time::{TimeError, TimeFormatError, TimeReader};
 
 #[cfg(test)]
