@@ -1,0 +1,98 @@
+use super::*;
+
+/// Gives out a few bytes at a time, so that every search is interrupted everywhere.
+struct Dribble(Vec<u8>, usize, usize);
+
+impl Read for Dribble {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.2.min(self.0.len() - self.1).min(into.len());
+        into[..n].copy_from_slice(&self.0[self.1..self.1 + n]);
+        self.1 += n;
+        Ok(n)
+    }
+}
+
+fn split(text: &[u8], ends: Ends, longest: usize, step: usize) -> Vec<(u64, Vec<u8>, Option<Fault>)> {
+    let mut splitter = Splitter::new(Box::new(Dribble(text.to_vec(), 0, step)), ends, longest);
+    let mut all = Vec::new();
+    while let Some(found) = splitter.next().unwrap() {
+        all.push((found.line, splitter.bytes(&found).to_vec(), found.fault));
+    }
+    all
+}
+
+fn check(text: &str, ends: Ends, expected: &[(u64, &str, Option<Fault>)]) {
+    for step in [1, 2, 3, 7, 1000] {
+        let found = split(text.as_bytes(), ends, 1000, step);
+        let expected: Vec<_> = expected.iter().map(|(l, t, f)| (*l, t.as_bytes().to_vec(), *f)).collect();
+        assert_eq!(found, expected, "in steps of {step}");
+    }
+}
+
+const CSV: Ends = Ends::Quoted { delimiter: b',', quote: b'"' };
+
+#[test]
+fn lines_are_split_at_feeds() {
+    check("a\nb\r\n\nc", Ends::Lines, &[(1, "a", None), (2, "b\r", None), (3, "", None), (4, "c", None)]);
+    check("", Ends::Lines, &[]);
+}
+
+#[test]
+fn quoted_rows_may_have_feeds() {
+    check("a,\"b\nc\"\nd", CSV, &[(1, "a,\"b\nc\"", None), (3, "d", None)]);
+    check("\"x\"\"\n\"\"y\",1\nz", CSV, &[(1, "\"x\"\"\n\"\"y\",1", None), (3, "z", None)]);
+    check("5\" disk,1\nz", CSV, &[(1, "5\" disk,1", None), (2, "z", None)]);
+}
+
+#[test]
+fn an_unclosed_quote_costs_one_line() {
+    let expected = [(1, "a,\"b", Some(Fault::Unclosed)), (2, "c,d", None), (3, "e,f", None)];
+    check("a,\"b\nc,d\ne,f\n", CSV, &expected);
+    let long = format!("a,\"b\n{}", "c,d\n".repeat(400));
+    let found = split(long.as_bytes(), CSV, 1000, 100);
+    assert_eq!(found.len(), 401);
+    assert!(found[1..].iter().all(|(_, bytes, fault)| bytes == b"c,d" && fault.is_none()));
+}
+
+#[test]
+fn objects_are_found_in_arrays_and_one_after_the_other() {
+    let objects = [(1, "{\"a\":[{}]}", None), (2, "{\"b\":\"}\\\"\"}", None)];
+    check("[{\"a\":[{}]},\n{\"b\":\"}\\\"\"}]\n", Ends::Json, &objects);
+    check("{\"a\":[{}]}\n{\"b\":\"}\\\"\"}", Ends::Json, &objects);
+    let found = split(b"[{\"a\":1}, nonsense {\"b\":2}, {\"c\":", Ends::Json, 1000, 1000);
+    let faults: Vec<_> = found.iter().map(|(_, _, fault)| *fault).collect();
+    assert_eq!(faults, [None, Some(Fault::NoObject), None, Some(Fault::NoObject)]);
+}
+
+#[test]
+fn a_line_of_ten_megabytes_is_passed_in_bounded_memory() {
+    let mut text = b"before\n".to_vec();
+    text.extend(std::iter::repeat_n(b'x', 10 << 20));
+    text.extend(b"\nafter\n");
+    let mut splitter = Splitter::new(Box::new(Dribble(text, 0, 100_000)), Ends::Lines, 1 << 20);
+    let before = splitter.next().unwrap().unwrap();
+    assert_eq!(splitter.bytes(&before), b"before");
+    let long = splitter.next().unwrap().unwrap();
+    assert_eq!((long.line, long.fault), (2, Some(Fault::TooLong(10 << 20))));
+    assert_eq!(splitter.bytes(&long).len(), KEPT);
+    let after = splitter.next().unwrap().unwrap();
+    assert_eq!((after.line, splitter.bytes(&after)), (3, &b"after"[..]));
+    assert!(splitter.buffer.capacity() < 4 << 20);
+}
+
+proptest::proptest! {
+    #[test]
+    fn quoted_rows_survive(rows in proptest::collection::vec(proptest::collection::vec("[a-c\",\n ]{0,6}", 1..4), 1..20), step in 1_usize..50) {
+        let mut text = String::new();
+        let mut expected = Vec::new();
+        for row in &rows {
+            let row: Vec<String> = row.iter().map(|c| format!("\"{}\"", c.replace('"', "\"\""))).collect();
+            expected.push(row.join(","));
+            text.push_str(&row.join(","));
+            text.push('\n');
+        }
+        let found: Vec<String> = split(text.as_bytes(), CSV, 100_000, step).into_iter()
+            .map(|(_, bytes, fault)| { assert_eq!(fault, None); String::from_utf8(bytes).unwrap() }).collect();
+        proptest::prop_assert_eq!(found, expected);
+    }
+}
