@@ -140,7 +140,7 @@ fn fill_and_go_on(log: &FileLog, kinds: &[std::io::ErrorKind], make_room: impl F
     let mut writer = log.writer(TOPIC).unwrap().partition(P0).unwrap();
     let refused = loop {
         let appended = append(&mut *writer)
-            .and_then(|()| if writer.end().0 % 100 == 0 { writer.sync() } else { Ok(()) });
+            .and_then(|()| if writer.end().0.is_multiple_of(100) { writer.sync() } else { Ok(()) });
         match appended {
             Ok(()) => assert!(writer.end() < Offset(1_000_000), "the disk was never full"),
             Err(error) => break error,

@@ -1,3 +1,4 @@
 //! One module for each command: its arguments, and the calls that it consists of.
 
 pub mod init;
+pub mod log;

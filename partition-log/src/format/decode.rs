@@ -6,6 +6,15 @@ use super::{BatchError, BatchHeader, Codec, compress, varint};
 use crate::RecordBuf;
 use crate::record::Entry;
 
+/// The CRC-32C that a batch must carry: of everything from its attributes on. O(bytes).
+///
+/// # Panics
+/// If the bytes are fewer than a header has before that.
+#[must_use]
+pub fn checksum(batch: &[u8]) -> u32 {
+    crc32c::crc32c(&batch[BatchHeader::CRC_FROM..])
+}
+
 /// Reads the batch that `bytes` begin with, checks its CRC, and appends those of its records whose offset is at least
 /// `from` to `into`. Control batches are checked and add nothing. Returns the batch's header.
 ///
@@ -18,7 +27,7 @@ pub fn decode_batch(bytes: &[u8], from: Offset, into: &mut RecordBuf) -> Result<
     let Some(batch) = bytes.get(..header.total_len) else {
         return Err(BatchError::Cut { need: header.total_len, have: bytes.len() });
     };
-    let computed = crc32c::crc32c(&batch[BatchHeader::CRC_FROM..]);
+    let computed = checksum(batch);
     if computed != header.crc {
         return Err(BatchError::Crc { stored: header.crc, computed });
     }

@@ -2,6 +2,7 @@
 
 use types::{EventTime, Offset};
 
+use super::decode::checksum;
 use super::{BatchError, BatchHeader, Compression, MAX_RECORD_BYTES, compress, varint};
 
 /// Builds one batch, record by record. The bytes depend on the base offset, the records and the compression alone.
@@ -184,7 +185,7 @@ fn write_header(
     // No producer id, epoch and sequence: neither idempotent nor transactional.
     batch[43..57].fill(0xff);
     batch[57..61].copy_from_slice(&count.to_be_bytes());
-    let crc = crc32c::crc32c(&batch[BatchHeader::CRC_FROM..]);
+    let crc = checksum(batch);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 

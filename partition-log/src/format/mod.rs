@@ -9,7 +9,7 @@ mod murmur2;
 mod varint;
 
 pub use compress::{Codec, Compression};
-pub use decode::decode_batch;
+pub use decode::{checksum, decode_batch};
 pub use encode::BatchBuilder;
 pub use header::BatchHeader;
 pub use murmur2::{murmur2, partition_for};

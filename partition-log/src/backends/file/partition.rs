@@ -236,3 +236,66 @@ impl Drop for OpenPartition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use types::PartitionId;
+
+    use super::super::recover;
+    use super::*;
+
+    fn open(dir: &std::path::Path, durability: Durability) -> OpenPartition {
+        let partition = Partition { topic: "t".into(), id: PartitionId(0), dir: dir.to_owned(), dense: true };
+        recover::open(partition, &LogOptions { durability, ..LogOptions::default() }).unwrap().0
+    }
+
+    fn write(open: &mut OpenPartition) {
+        let mut batch = crate::format::BatchBuilder::new(open.end, crate::Compression::None);
+        batch.push(EventTime(0), b"k", b"v", &[]).unwrap();
+        let info = BatchInfo { end: batch.end(), first: EventTime(0), newest: EventTime(0) };
+        open.write(batch.finish().unwrap(), info).unwrap();
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_more_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut open = open(dir.path(), Durability::Always);
+        write(&mut open);
+        open.publish().unwrap();
+        let visible = open.checkpoint.visible;
+        // A device that takes writes and cannot be synced stands for a disk that fails.
+        open.active.log = OpenOptions::new().write(true).open("/dev/null").unwrap();
+        write(&mut open);
+        assert!(matches!(open.publish(), Err(LogError::Io { action: "sync", .. })));
+        for _ in 0..2 {
+            let error = open.publish().unwrap_err();
+            assert!(matches!(error, LogError::Poisoned { .. }), "{error}");
+        }
+        let info = BatchInfo { end: open.end.next(), first: EventTime(0), newest: EventTime(0) };
+        assert!(matches!(open.write(b"x", info), Err(LogError::Poisoned { .. })));
+        assert_eq!(
+            open.checkpoint_file.read().unwrap().unwrap().visible,
+            visible,
+            "readers saw nothing of it"
+        );
+    }
+
+    #[test]
+    fn the_disk_is_asked_as_often_as_the_durability_says() {
+        for (durability, synced) in [
+            (Durability::Always, true),
+            (Durability::Interval(Duration::ZERO), true),
+            (Durability::Interval(Duration::from_secs(3600)), false),
+            (Durability::System, false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut open = open(dir.path(), durability);
+            write(&mut open);
+            open.publish().unwrap();
+            assert_eq!(open.checkpoint.visible, open.place());
+            assert_eq!(open.checkpoint.durable == open.place(), synced, "{durability:?}");
+        }
+    }
+}

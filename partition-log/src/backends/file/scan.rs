@@ -9,7 +9,7 @@ use types::{Offset, PartitionId};
 
 use super::names::io_error;
 use crate::LogError;
-use crate::format::{BatchError, BatchHeader};
+use crate::format::{BatchError, BatchHeader, checksum};
 
 /// The identity of a partition and how strict its offsets are; for errors and checks.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ impl<'a> Scan<'a> {
         let read = self.read_at(&mut batch, position);
         self.batch = batch;
         read?;
-        let computed = crc32c::crc32c(&self.batch[BatchHeader::CRC_FROM..]);
+        let computed = checksum(&self.batch);
         if computed != header.crc {
             (self.position, self.expected) = (position, expected);
             return Err(ScanError::Bad(BatchError::Crc { stored: header.crc, computed }.to_string()));
@@ -162,8 +162,7 @@ impl<'a> Scan<'a> {
         Ok((1..rest.len()).find_map(|at| {
             let bytes = &rest[at..];
             let header = BatchHeader::parse(bytes).ok().filter(|h| h.base_offset > self.expected)?;
-            let checked = bytes.get(BatchHeader::CRC_FROM..header.total_len)?;
-            let whole = crc32c::crc32c(checked) == header.crc;
+            let whole = checksum(bytes.get(..header.total_len)?) == header.crc;
             whole.then_some((self.position + at as u64, header.base_offset))
         }))
     }
