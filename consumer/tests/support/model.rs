@@ -9,7 +9,7 @@ use types::{EventTime, Millis};
 
 use super::random::Random;
 
-const TREES: usize = 12;
+const TREES: usize = 24;
 /// Splits of a full tree of depth 3; one more leaf.
 const SPLITS: usize = 7;
 
@@ -31,7 +31,7 @@ pub(crate) fn write(folder: &Path, spec: &Spec, random: &mut Random) -> Bundle {
         spec_hash: spec.hash().to_string(),
         feature_names: names.to_vec(),
         horizon: Millis(30 * Millis::DAY.0),
-        bands: Bands { medium: 0.4, high: 0.55 },
+        bands: Bands { medium: 0.45, high: 0.55 },
         training: Training { from: EventTime(0), to: EventTime(1), labels_decided: EventTime(2), rows: 3 },
         calibration: Calibration::Platt { slope: 0.9, intercept: -0.1 },
         metrics: [].into(),
@@ -49,7 +49,7 @@ fn tree(features: usize, random: &mut Random) -> serde_json::Value {
             if i < SPLITS {
                 *random.pick(&[0.0, 0.5, 1.0, 2.0, 3.5, 7.0, 20.0, 60.0, 300.0, 1500.0])
             } else {
-                random.between(-400, 400) as f64 / 1024.0
+                random.between(-800, 800) as f64 / 1024.0
             }
         })
         .collect();

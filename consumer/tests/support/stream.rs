@@ -143,7 +143,7 @@ fn life(user: &str, days: i64, random: &mut Random, out: &mut Vec<Outgoing>) {
             };
             out.push(Outgoing::event(&erase, at + 2 * MINUTE));
         }
-        if random.permille(15) {
+        if random.permille(60) {
             out.push(rubbish(user, at, random));
         }
     }
