@@ -155,9 +155,10 @@ impl Running {
 #[test]
 fn killed_at_any_moment_it_leaves_what_an_uninterrupted_run_leaves() {
     let seed = support::seed();
-    let (kills, days) = if support::soak() { (220, 60) } else { (12, 12) };
+    // Many users make long sweeps, with commits in them.
+    let (kills, users, days) = if support::soak() { (220, 5000, 20) } else { (12, 1300, 12) };
     let world = World::new(seed);
-    let records = stream::make(seed, Shape { users: 1300, days, empty: (2, PARTITIONS) });
+    let records = stream::make(seed, Shape { users, days, empty: (2, PARTITIONS) });
     let file = |name: &str| format!("file:{}", world.dir().join(name).display());
 
     let mut reference = Place::new(&world, "reference", file("reference-log"));
@@ -226,7 +227,7 @@ fn kill_again_and_again(
         }
         running.kill(&mut hits);
         // Not each time: what a kill left is to be repaired by a consumer, too.
-        if kill % 2 == 0 {
+        if kill % 3 > 0 {
             place.look(&mut hits);
         }
     }
