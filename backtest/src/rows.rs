@@ -30,7 +30,7 @@ pub struct LabelledRows {
 }
 
 /// What was counted while rows were made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct RowSummary {
     /// Records read.
     pub records: u64,

@@ -1,4 +1,4 @@
-//! Which rows train, validate and test: apart in time, with every training label decided before the first test moment.
+//! Which rows train and which test: apart in time, with every training label decided before the first test moment.
 
 use types::{EventTime, Millis};
 
@@ -17,18 +17,13 @@ pub struct SplitPlan {
 /// What a row is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// Fitting.
+    /// Fitting, choosing the number of rounds, calibrating.
     Train,
-    /// Choosing rounds and calibration: a slice of users taken out of the training time.
-    Validate,
     /// Judging.
     Test,
     /// Nothing: its label was not decided when the test begins.
     Embargo,
 }
-
-/// One user in so many validates.
-const VALIDATION_SLICE: u64 = 5;
 
 impl SplitPlan {
     /// Takes the line that the labels file names, or puts it so that the last third of the labelled moments tests.
@@ -51,7 +46,7 @@ impl SplitPlan {
             third.max(first.plus(labels.horizon)).min(*last)
         });
         let plan = Self { test_from, horizon: labels.horizon };
-        if plan.of(*first, 1) != Split::Train || plan.of(*last, 1) != Split::Test {
+        if plan.of(*first) != Split::Train || plan.of(*last) != Split::Test {
             return Err(BacktestError::NothingToLearn(format!(
                 "rows lie at {first} to {last} (ms) and labels look {} ahead: with the test beginning at {test_from}, none \
                  is left to train or to test on. Give a longer log, a shorter horizon, or another `split.test_from`",
@@ -61,15 +56,13 @@ impl SplitPlan {
         Ok(plan)
     }
 
-    /// What a row is for, by its moment and a hash of its user.
+    /// What a row is for, by its moment.
     #[must_use]
-    pub fn of(&self, as_of: EventTime, user_hash: u64) -> Split {
+    pub fn of(&self, as_of: EventTime) -> Split {
         if as_of >= self.test_from {
             Split::Test
         } else if as_of.plus(self.horizon) > self.test_from {
             Split::Embargo
-        } else if user_hash.is_multiple_of(VALIDATION_SLICE) {
-            Split::Validate
         } else {
             Split::Train
         }
@@ -84,12 +77,10 @@ mod tests {
     fn every_training_label_is_decided_before_the_first_test_moment() {
         let plan = SplitPlan { test_from: EventTime(100), horizon: Millis(30) };
         for as_of in 0..200 {
-            for hash in 0..10 {
-                match plan.of(EventTime(as_of), hash) {
-                    Split::Train | Split::Validate => assert!(as_of + 30 <= 100),
-                    Split::Test => assert!(as_of >= 100),
-                    Split::Embargo => assert!(as_of + 30 > 100 && as_of < 100),
-                }
+            match plan.of(EventTime(as_of)) {
+                Split::Train => assert!(as_of + 30 <= 100),
+                Split::Test => assert!(as_of >= 100),
+                Split::Embargo => assert!(as_of + 30 > 100 && as_of < 100),
             }
         }
     }

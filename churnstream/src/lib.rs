@@ -1,4 +1,10 @@
-//! The parts of the command `churnstream` that are more than arguments and calls.
+//! The command `churnstream`: demo, init, train, features, scores and the rest.
+//!
+//! Thin: each command parses, calls the crate that does the work, and prints. What two commands share stands here.
 
+mod cli;
 pub mod commands;
 pub mod demo;
+pub mod training;
+
+pub use cli::main;

@@ -1,2 +1,7 @@
-//! The command `churnstream`.
-fn main() {}
+//! The command `churnstream`: hands over to the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    churnstream::main()
+}

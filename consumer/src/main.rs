@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use consumer::pipeline::Reasons;
 use consumer::{ConsumerOptions, Scaling, Surroundings, Workers};
 use partition_log::LogOptions;
 use telemetry::{LogFormat, LogTo, init_tracing};
@@ -71,6 +72,10 @@ struct Arguments {
     /// With `--workers auto`: no change for this long after one, and none to fewer before twice this.
     #[arg(long, default_value = "10s", value_name = "SPAN")]
     scale_cooldown: Millis,
+    /// Write no reasons with scores: faster. The read API explains a score on demand all the same. Change it only after a
+    /// clean end.
+    #[arg(long)]
+    no_reasons: bool,
     /// Serve /metrics, /healthz, /readyz and the read API here; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     http: SocketAddr,
@@ -124,6 +129,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         until_end: arguments.until_end,
         commit_interval: span(arguments.commit_interval),
         batch_events: arguments.batch as usize,
+        reasons: if arguments.no_reasons { Reasons::Off } else { Reasons::Risen },
         state: feature_store::StoreOptions {
             memory: (arguments.memory as usize) << 20,
             snapshot_interval: span(arguments.snapshot_interval),

@@ -130,6 +130,7 @@ fn task(
         reader,
         outputs,
         options.batch_events,
+        options.reasons,
         Arc::clone(&stats),
         Measures::new(metrics),
     );

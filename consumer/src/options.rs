@@ -37,6 +37,8 @@ pub struct ConsumerOptions {
     pub commit_interval: Duration,
     /// How many records are processed between two looks at what else is to be done.
     pub batch_events: usize,
+    /// Which scores say why. Part of what the outputs hold: change it only after a clean end.
+    pub reasons: crate::pipeline::Reasons,
     /// How the store is set up.
     pub state: feature_store::StoreOptions,
     /// Where metrics, health and reads are served; nowhere without one.

@@ -14,7 +14,7 @@ use types::{Offset, PartitionId, headers};
 use crate::ConsumerError;
 use crate::measure::{Measures, Stage};
 use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
-use crate::pipeline::{Pipeline, Place, Reject, Rows, Scoring, Shadow, Stop, UserStore, Work};
+use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Shadow, Stop, UserStore, Work};
 use crate::stats::PartitionStats;
 
 /// How much is read from the log at once.
@@ -71,6 +71,7 @@ impl PartitionTask {
         reader: Box<dyn PartitionReader>,
         outputs: Outputs,
         batch_events: usize,
+        reasons: Reasons,
         stats: Arc<PartitionStats>,
         measures: Measures,
     ) -> Self {
@@ -78,7 +79,7 @@ impl PartitionTask {
         let emit_from = committed.as_ref().map_or(Offset::ZERO, |c| c.next_input);
         let rows = Rows::new(pipeline.spec().feature_names().len());
         Self {
-            scoring: Scoring::new(partition, pipeline.spec().entity(), schedule),
+            scoring: Scoring::new(partition, pipeline.spec().entity(), schedule).with_reasons(reasons),
             place: Place { next_input: reader.position(), sweep: None },
             replaying: true,
             partition,

@@ -1,4 +1,11 @@
 //! One module for each command: its arguments, and the calls that it consists of.
 
+pub(crate) mod demo;
+pub(crate) mod features;
+pub(crate) mod forget;
 pub mod init;
 pub mod log;
+pub(crate) mod models;
+pub(crate) mod rebuild;
+pub(crate) mod scores;
+pub(crate) mod train;

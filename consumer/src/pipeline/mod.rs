@@ -10,7 +10,7 @@ mod scoring;
 
 pub use advance::{Pipeline, PipelineError, Place, Reject, Stop, Work};
 pub use rows::{Row, Rows};
-pub use scoring::{ScoreRecord, Scoring, Shadow};
+pub use scoring::{Reasons, ScoreRecord, Scoring, Shadow};
 
 /// The users of one partition and their state.
 pub type UserStore = feature_store::PartitionStore<feature_store::UserState>;

@@ -43,6 +43,7 @@ pub enum Shadow {
 pub struct Scoring {
     partition: PartitionId,
     entity_type: String,
+    why: Reasons,
     schedule: Arc<Schedule>,
     /// The bundles in use, with what is prepared for each. Few: one, and one more after a promotion.
     prepared: Vec<Prepared>,
@@ -60,6 +61,16 @@ struct Prepared {
     scratch: scorer::Scratch,
 }
 
+/// Which scores say why. Whatever is chosen, the read API explains any user's score on demand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reasons {
+    /// Those of events that raise a user to a higher band, and those of sweeps above the lowest band.
+    #[default]
+    Risen,
+    /// None: the fastest.
+    Off,
+}
+
 /// How many reasons a score gives at most.
 const REASONS: usize = 3;
 
@@ -71,6 +82,7 @@ impl Scoring {
         Self {
             partition,
             entity_type,
+            why: Reasons::default(),
             schedule,
             prepared: Vec::new(),
             margins: Vec::new(),
@@ -78,6 +90,12 @@ impl Scoring {
             reasons: Vec::new(),
             json: Vec::new(),
         }
+    }
+
+    /// The same, with a choice of which scores say why.
+    #[must_use]
+    pub fn with_reasons(self, why: Reasons) -> Self {
+        Self { why, ..self }
     }
 
     /// Goes on with a schedule that was extended.
@@ -138,6 +156,7 @@ impl Scoring {
             let band = bundle.band(probability);
             let explain = match (shadow, row.slot) {
                 (Shadow::Yes, _) => false,
+                (Shadow::No, _) if self.why == Reasons::Off => false,
                 (Shadow::No, None) => band > Band::Low,
                 (Shadow::No, Some(slot)) => {
                     let before = users.state(slot).tag();

@@ -110,6 +110,7 @@ impl World {
             until_end: true,
             commit_interval: Duration::from_millis(50),
             batch_events: 10_000,
+            reasons: consumer::pipeline::Reasons::Risen,
             state: StoreOptions::default(),
             http: None,
             scaling: Scaling::default(),

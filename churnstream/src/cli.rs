@@ -1,0 +1,84 @@
+//! What can be asked for on the command line.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Real-time churn intelligence over partitioned event logs.
+///
+/// Events go in by `producer`, scores come out by `consumer`; this is everything around the two.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  churnstream train --from file:log --features spec.toml --labels labels.toml --to model
+  churnstream scores tail --from file:log
+  churnstream features get u000042 --store state
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Simulate a service, train on it, stream new days through the pool, and watch.
+    Demo(crate::commands::demo::Demo),
+    /// Draft a map, a spec and labels from a sample of your events.
+    Init(crate::commands::init::InitArgs),
+    /// Fit a model bundle from a log.
+    Train(crate::commands::train::Train),
+    /// Look into a log and repair what can be repaired.
+    #[command(subcommand)]
+    Log(crate::commands::log::LogCommand),
+    /// Read a user's features, live or as of a past moment.
+    #[command(subcommand)]
+    Features(crate::commands::features::Features),
+    /// Follow or export scores.
+    #[command(subcommand)]
+    Scores(crate::commands::scores::Scores),
+    /// Promote model bundles in a registry.
+    #[command(subcommand)]
+    Models(crate::commands::models::Models),
+    /// Erase a user from state, reads and scores.
+    Forget(crate::commands::forget::Forget),
+    /// Throw the state away so that it is made anew from the log.
+    Rebuild(crate::commands::rebuild::Rebuild),
+    /// Print completions for a shell: churnstream completions bash > /etc/bash_completion.d/churnstream
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Parses the arguments, runs the command, says what went wrong.
+#[must_use]
+pub fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Log(command) => match crate::commands::log::run(&command, &mut std::io::stdout().lock()) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
+        Command::Demo(command) => command.run(),
+        Command::Init(arguments) => crate::commands::init::run(&arguments),
+        Command::Train(command) => command.run(),
+        Command::Features(command) => command.run(),
+        Command::Scores(command) => command.run(),
+        Command::Models(command) => command.run(),
+        Command::Forget(command) => command.run(),
+        Command::Rebuild(command) => command.run(),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "churnstream", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("churnstream: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! `churnstream features get`: from the consumer that runs, from the store, or by replay.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use backtest::{AsOfRequest, features_as_of};
+use clap::{Args, Subcommand};
+use consumer::{FeatureReading, ReadStatus};
+use feature_store::Spec;
+use partition_log::LogOptions;
+use types::{EventTime, Offset};
+
+/// Reads of features.
+#[derive(Subcommand)]
+pub(crate) enum Features {
+    /// One user's features.
+    Get(Get),
+}
+
+/// Reads one user's features.
+///
+/// With --from, by replaying the user's records of the log; otherwise from the consumer that has the store open, or from
+/// the store itself if none runs. The same moment and position give the same bits either way.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  churnstream features get u000042 --store state
+  churnstream features get u000042 --store state --as-of 2025-03-01T00:00:00Z --from file:log")]
+pub(crate) struct Get {
+    /// Whose.
+    user: String,
+    /// The consumer's store.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// The moment, as RFC 3339 or milliseconds since 1970; the user's newest event unless given.
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    as_of: Option<EventTime>,
+    /// Replay this log instead of reading state.
+    #[arg(long, value_name = "PLACE")]
+    from: Option<String>,
+    /// The topic of events, with --from.
+    #[arg(long, default_value = "events")]
+    topic: String,
+    /// Only records before this offset are known, with --from.
+    #[arg(long, value_name = "OFFSET", requires = "from")]
+    position: Option<u64>,
+    /// The feature spec, with --from; that of the store unless given.
+    #[arg(long, value_name = "SPEC.toml", requires = "from")]
+    features: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A moment as RFC 3339 or in milliseconds.
+pub(crate) fn parse_moment(text: &str) -> Result<EventTime, String> {
+    if let Ok(ms) = text.parse() {
+        return Ok(EventTime(ms));
+    }
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|e| format!("write it as 2025-03-01T00:00:00Z or in milliseconds since 1970: {e}"))?;
+    Ok(EventTime(time.as_millisecond()))
+}
+
+impl Features {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let Self::Get(get) = self;
+        let reading = get.read()?;
+        if get.json {
+            println!("{}", serde_json::to_string(&reading)?);
+        } else {
+            print_reading(&reading);
+        }
+        if reading.status == ReadStatus::NotFound {
+            bail!(
+                "user `{}` is not known in partition {} before offset {}",
+                get.user,
+                reading.partition,
+                reading.position
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Get {
+    fn read(&self) -> anyhow::Result<FeatureReading> {
+        if let Some(place) = &self.from {
+            return self.replay(place);
+        }
+        if let Some(address) = consumer::address_of(&self.store) {
+            if let Some(reading) = ask(&address, &self.user, self.as_of)? {
+                return Ok(reading);
+            }
+        }
+        consumer::read_store(&self.store, &self.user, self.as_of)
+            .with_context(|| format!("read the store {}", self.store.display()))
+    }
+
+    fn replay(&self, place: &str) -> anyhow::Result<FeatureReading> {
+        let log = partition_log::open(place, &LogOptions::default())?;
+        let spec_path = self.features.clone().unwrap_or_else(|| consumer::spec_of(&self.store));
+        let spec = Arc::new(Spec::load(&spec_path)?);
+        let request =
+            AsOfRequest { entity: self.user.clone(), as_of: self.as_of, position: self.position.map(Offset) };
+        Ok(features_as_of(log.as_ref(), &self.topic, &spec, &request)?)
+    }
+}
+
+/// Asks the consumer that runs; `None` if none answers there.
+fn ask(address: &str, user: &str, as_of: Option<EventTime>) -> anyhow::Result<Option<FeatureReading>> {
+    let mut url = format!("{address}/v1/users/{}/features", path_segment(user));
+    if let Some(as_of) = as_of {
+        url.push_str(&format!("?as_of={as_of}"));
+    }
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    match agent.get(&url).call() {
+        Ok(mut answer) if matches!(answer.status().as_u16(), 200 | 404) => {
+            Ok(Some(answer.body_mut().read_json()?))
+        }
+        Ok(mut answer) => bail!("the consumer says: {}", answer.body_mut().read_to_string()?.trim()),
+        // It died without removing its address.
+        Err(ureq::Error::Io(_) | ureq::Error::ConnectionFailed) => Ok(None),
+        Err(error) => Err(error).context("ask the consumer"),
+    }
+}
+
+/// Writes a user's id so that it is one segment of a path, whatever it holds.
+fn path_segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
+fn print_reading(reading: &FeatureReading) {
+    if reading.status == ReadStatus::NotFound {
+        return;
+    }
+    let moment = |time: Option<EventTime>| {
+        time.and_then(|t| jiff::Timestamp::from_millisecond(t.0).ok())
+            .map_or("unknown".to_owned(), |t| t.to_string())
+    };
+    println!(
+        "{}   as of {}   {}",
+        reading.entity,
+        moment(reading.as_of),
+        if reading.living { "living" } else { "ended" }
+    );
+    println!(
+        "newest event {}   partition {} before offset {}{}",
+        moment(reading.newest_event),
+        reading.partition,
+        reading.position,
+        match (reading.status, reading.approximate) {
+            (ReadStatus::Stale, _) => "   stale: not the newest state",
+            (_, true) => "   approximate: old events are kept in panes",
+            _ => "",
+        }
+    );
+    let width = reading.features.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, value) in &reading.features {
+        match value {
+            Some(value) => println!("  {name:width$}  {value}"),
+            None => println!("  {name:width$}  -"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_user_is_one_segment() {
+        assert_eq!(path_segment("a/b?c=ü"), "a%2Fb%3Fc%3D%C3%BC");
+    }
+
+    #[test]
+    fn moments_are_read_both_ways() {
+        assert_eq!(parse_moment("1970-01-02T00:00:00Z"), Ok(EventTime(86_400_000)));
+        assert_eq!(parse_moment("86400000"), Ok(EventTime(86_400_000)));
+        assert!(parse_moment("yesterday").is_err());
+    }
+}

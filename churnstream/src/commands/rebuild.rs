@@ -1,0 +1,58 @@
+//! `churnstream rebuild`: throws state away so that the consumer makes it anew from the log.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use feature_store::{Spec, StoreIdentity};
+use partition_log::LogOptions;
+use types::PartitionId;
+
+/// Throws the state away. The consumer, started again, makes it anew from the log's first record on.
+///
+/// Commits are kept, so nothing that was written is written again. Refused where retention has removed the log's begin.
+#[derive(Args)]
+#[command(after_help = "Example:
+  churnstream rebuild --store state --from file:log")]
+pub(crate) struct Rebuild {
+    /// The consumer's store. No consumer may be running.
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+    /// The log: file:DIR.
+    #[arg(long, value_name = "PLACE")]
+    from: String,
+    /// The topic of events.
+    #[arg(long, default_value = "events")]
+    topic: String,
+    /// The feature spec; that of the store unless given.
+    #[arg(long, value_name = "SPEC.toml")]
+    features: Option<PathBuf>,
+}
+
+impl Rebuild {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let log = partition_log::open(&self.from, &LogOptions::default())?;
+        let spec = Spec::load(&self.features.unwrap_or_else(|| consumer::spec_of(&self.store)))?;
+        let Some(config) = log.topic(&self.topic)? else {
+            anyhow::bail!("there is no topic `{}` in {}", self.topic, log.place());
+        };
+        let starts = (0..config.partitions)
+            .map(|partition| Ok(log.bounds(&self.topic, PartitionId(partition))?.start))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let identity = StoreIdentity {
+            spec_hash: spec.hash().to_string(),
+            topic: self.topic,
+            partitions: config.partitions,
+        };
+        let rebuilt = feature_store::store::rebuild(&self.store, &identity, &starts)?;
+        for partition in rebuilt.without_commit {
+            eprintln!(
+                "partition {partition} has no commit that could be kept: its outputs are checked from their first record"
+            );
+        }
+        eprintln!(
+            "the state in {} is cleared; the next start of the consumer makes it anew",
+            self.store.display()
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! What the demo came to, and where to go from there.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use consumer::Status;
+
+use super::DemoOptions;
+use super::judge::Verdict;
+use super::run::place;
+use crate::training::TrainReport;
+
+/// What the demo came to.
+#[derive(Debug)]
+pub struct Summary {
+    dir: PathBuf,
+    took: Duration,
+    events: u64,
+    rejected: u64,
+    users: u64,
+    living: Option<u64>,
+    scores: u64,
+    test_auc: Option<f64>,
+    verdict: Option<Verdict>,
+    scaled: Vec<Scaled>,
+}
+
+/// A change of the number of workers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Scaled {
+    /// Since the demo began.
+    pub(super) at: Duration,
+    /// Workers before.
+    pub(super) from: usize,
+    /// Workers after.
+    pub(super) to: usize,
+    /// Why.
+    pub(super) reason: String,
+}
+
+impl Summary {
+    pub(super) fn new(
+        options: &DemoOptions,
+        took: Duration,
+        status: &Status,
+        trained: &TrainReport,
+        verdict: Option<Verdict>,
+        scaled: Vec<Scaled>,
+    ) -> Self {
+        Self {
+            dir: options.dir.clone(),
+            took,
+            events: status.processed,
+            rejected: status.rejected.iter().map(|(_, n)| n).sum(),
+            users: trained.replay.users,
+            living: status.customers.map(|customers| customers.iter().sum()),
+            scores: status.scores,
+            test_auc: trained.test.map(|quality| quality.auc),
+            verdict,
+            scaled,
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "The demo took {:.0} s.\n", self.took.as_secs_f64())?;
+        writeln!(
+            f,
+            "  records   {} through the consumer, {} set aside with the reason",
+            self.events, self.rejected
+        )?;
+        match self.living {
+            Some(living) => {
+                writeln!(f, "  users     {} in the history, {living} living at the last sweep", self.users)?
+            }
+            None => writeln!(f, "  users     {} in the history", self.users)?,
+        }
+        writeln!(f, "  scores    {}", self.scores)?;
+        match &self.verdict {
+            Some(v) => {
+                writeln!(
+                    f,
+                    "  AUC       {:.3} on the streamed days; the best possible for an observer of the events is {:.3}\n            ({} scores, {} of users who left within 30 days)",
+                    v.auc, v.best, v.judged, v.left
+                )?;
+            }
+            None => writeln!(f, "  AUC       unknown: too few days were streamed")?,
+        }
+        if let Some(auc) = self.test_auc {
+            writeln!(f, "            {auc:.3} on the later part of the history, when it was trained")?;
+        }
+        if self.scaled.is_empty() {
+            writeln!(f, "  workers   the autoscaler saw no need for a change")?;
+        }
+        for change in &self.scaled {
+            writeln!(
+                f,
+                "  workers   {} to {} after {:.0} s: {}",
+                change.from,
+                change.to,
+                change.at.as_secs_f64(),
+                change.reason
+            )?;
+        }
+        let (dir, place) = (self.dir.display(), place(&self.dir));
+        writeln!(
+            f,
+            "\nEverything is in {dir}: log/, state/, model/ (read model/MODEL_CARD.md), spec.toml, labels.toml."
+        )?;
+        writeln!(f, "\nNext:")?;
+        writeln!(f, "  churnstream scores tail --from {place} --band high --no-follow")?;
+        writeln!(f, "  churnstream features get u0000042 --store {dir}/state")?;
+        writeln!(f, "  churnstream log stat {place}/scores")?;
+        writeln!(
+            f,
+            "  consumer --from {place} --store {dir}/state --features {dir}/spec.toml --model {dir}/model \\"
+        )?;
+        writeln!(f, "           --http 127.0.0.1:9464      then look at http://127.0.0.1:9464/metrics")?;
+        write!(f, "  churnstream init YOUR_EVENTS.csv      to begin with your own")
+    }
+}
