@@ -89,10 +89,10 @@ impl Get {
         if let Some(place) = &self.from {
             return self.replay(place);
         }
-        if let Some(address) = consumer::address_of(&self.store) {
-            if let Some(reading) = ask(&address, &self.user, self.as_of)? {
-                return Ok(reading);
-            }
+        if let Some(address) = consumer::address_of(&self.store)
+            && let Some(reading) = ask(&address, &self.user, self.as_of)?
+        {
+            return Ok(reading);
         }
         consumer::read_store(&self.store, &self.user, self.as_of)
             .with_context(|| format!("read the store {}", self.store.display()))

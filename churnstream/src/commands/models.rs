@@ -49,12 +49,10 @@ impl Models {
                     None if registry.entries()?.is_empty() => EventTime::MIN,
                     None => bail!("say from when it holds with --at, at a tick ahead of the stream"),
                 };
-                if let Some(status) = store.as_deref().and_then(running) {
-                    if let Some(newest) = status.newest_as_of.filter(|newest| at <= *newest) {
-                        bail!(
-                            "the consumer has scored as of {newest} already; choose a later tick than {at}"
-                        );
-                    }
+                if let Some(status) = store.as_deref().and_then(running)
+                    && let Some(newest) = status.newest_as_of.filter(|newest| at <= *newest)
+                {
+                    bail!("the consumer has scored as of {newest} already; choose a later tick than {at}");
                 }
                 let loaded = Bundle::load(&bundle).with_context(|| format!("load {}", bundle.display()))?;
                 if challenger {

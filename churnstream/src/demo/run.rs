@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -67,14 +67,6 @@ struct Demo<'a> {
     log_dir: PathBuf,
 }
 
-/// What the consumer's and the producer's threads share with the one that shows.
-#[derive(Default)]
-struct Shared {
-    produced: AtomicU64,
-    all_produced: AtomicBool,
-    day: AtomicU64,
-}
-
 impl<'a> Demo<'a> {
     fn new(options: &'a DemoOptions) -> anyhow::Result<Self> {
         let dir = &options.dir;
@@ -109,7 +101,7 @@ impl<'a> Demo<'a> {
         stage.state.events = feed::write(self.log.as_ref(), &self.log_dir, self.setting, history, shutdown)?;
         stop_here(shutdown)?;
 
-        let trained = self.train(stage, shutdown)?;
+        let trained = self.train(stage)?;
         stop_here(shutdown)?;
 
         stage.phase(3, "streaming new days")?;
@@ -120,7 +112,7 @@ impl<'a> Demo<'a> {
         Ok(Summary::new(self.options, stage.elapsed(), &status, &trained, verdict, scaled))
     }
 
-    fn train(&self, stage: &mut Stage, shutdown: &Shutdown) -> anyhow::Result<TrainReport> {
+    fn train(&self, stage: &mut Stage) -> anyhow::Result<TrainReport> {
         stage.phase(2, "training on it")?;
         let dir = &self.options.dir;
         let spec = Arc::new(Spec::load(&dir.join("spec.toml"))?);
@@ -144,7 +136,6 @@ impl<'a> Demo<'a> {
                 });
                 // A view that cannot be drawn is no reason to stop training; the next drawing says so.
                 let _ = stage.show();
-                let _ = shutdown;
             },
         )?;
         Ok(report)
@@ -152,17 +143,17 @@ impl<'a> Demo<'a> {
 
     /// Runs producer and consumer side by side until all days are through.
     fn stream(&self, stage: &mut Stage, around: &Surroundings) -> anyhow::Result<(Status, Vec<Scaled>)> {
-        let shared = Shared::default();
+        let all_produced = AtomicBool::new(false);
         let consumer_stop = Surroundings { shutdown: Shutdown::new(), ..around.clone() };
         let (log, options) = (&self.log, self.consumer_options());
         std::thread::scope(|scope| {
             let consumer = scope.spawn(|| consumer::run(&options, log, &consumer_stop));
             let producer = scope.spawn(|| {
-                let produced = self.produce(&shared, &around.shutdown);
-                shared.all_produced.store(true, Ordering::Release);
+                let produced = self.produce(&around.shutdown);
+                all_produced.store(true, Ordering::Release);
                 produced
             });
-            let watched = self.watch(stage, around, &shared, || consumer.is_finished());
+            let watched = self.watch(stage, around, &all_produced, || consumer.is_finished());
             consumer_stop.shutdown.request("the demo's days are through");
             let status = consumer.join().map_err(|_| anyhow::anyhow!("the consumer's thread panicked"))?;
             producer.join().map_err(|_| anyhow::anyhow!("the producer's thread panicked"))??;
@@ -180,7 +171,7 @@ impl<'a> Demo<'a> {
             features: dir.join("spec.toml"),
             workers: Workers::Auto { min: 1, max: u32::try_from(cores).unwrap_or(1) },
             until_end: false,
-            commit_interval: Duration::from_secs(1),
+            commit_interval: Duration::from_millis(500),
             batch_events: 10_000,
             reasons: Reasons::Risen,
             state: feature_store::StoreOptions::default(),
@@ -188,7 +179,7 @@ impl<'a> Demo<'a> {
             // Minutes become seconds: the rule is the same, its patience is not.
             scaling: Scaling {
                 lag_up: 20_000,
-                lag_down: 4_000,
+                lag_down: 6_000,
                 cooldown: Duration::from_secs(4),
                 calm: Duration::from_secs(3),
                 every: Duration::from_millis(500),
@@ -196,16 +187,15 @@ impl<'a> Demo<'a> {
         }
     }
 
-    /// Streams the new days: a calm stretch, a rush, calm again.
-    fn produce(&self, shared: &Shared, shutdown: &Shutdown) -> anyhow::Result<()> {
+    /// Streams the new days: a calm stretch, a rush, calm again. Each stretch is one write: going on where the log ends means
+    /// living through all days before it once more.
+    fn produce(&self, shutdown: &Shutdown) -> anyhow::Result<()> {
         let (first, days) = (self.options.history_days, self.options.stream_days);
-        for day in first + 1..=first + days {
-            let part = f64::from(day - first) / f64::from(days);
-            let rate = if (0.4..0.8).contains(&part) { Rate::Max } else { self.calm() };
-            let wave = Wave { until_day: day, rate };
-            let written = feed::write(self.log.as_ref(), &self.log_dir, self.setting, wave, shutdown)?;
-            shared.produced.fetch_add(written, Ordering::Relaxed);
-            shared.day.store(u64::from(day), Ordering::Relaxed);
+        let day = |share: f64| first + (f64::from(days) * share).round() as u32;
+        // So that a calm day takes about three seconds.
+        let calm = Rate::PerSecond((f64::from(self.options.users) * 1.1).max(500.0));
+        for (until_day, rate) in [(day(0.35), calm), (day(0.75), Rate::Max), (day(1.0), calm)] {
+            feed::write(self.log.as_ref(), &self.log_dir, self.setting, Wave { until_day, rate }, shutdown)?;
             if shutdown.is_requested() {
                 break;
             }
@@ -213,16 +203,11 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    /// So that a calm day takes about a second and a half.
-    fn calm(&self) -> Rate {
-        Rate::PerSecond((f64::from(self.options.users) * 1.5).max(1_000.0))
-    }
-
     fn watch(
         &self,
         stage: &mut Stage,
         around: &Surroundings,
-        shared: &Shared,
+        all_produced: &AtomicBool,
         consumer_ended: impl Fn() -> bool,
     ) -> anyhow::Result<Vec<Scaled>> {
         let mut board = None;
@@ -239,17 +224,22 @@ impl<'a> Demo<'a> {
             }
             note_decision(&status, &mut scaled, stage.elapsed());
             fill(stage, &status, board.as_ref().and_then(RiskBoard::newest));
-            let days =
-                shared.day.load(Ordering::Relaxed).saturating_sub(u64::from(self.options.history_days));
-            stage.progress(days as f64 / f64::from(self.options.stream_days.max(1)));
+            stage.progress(self.share_done(board.as_ref().and_then(RiskBoard::newest)));
             stage.show()?;
             let caught_up =
                 !status.partitions.is_empty() && status.partitions.iter().all(|p| p.lag == Some(0));
-            let through = shared.all_produced.load(Ordering::Acquire) && caught_up;
+            let through = all_produced.load(Ordering::Acquire) && caught_up;
             if stopping || through || consumer_ended() {
                 return Ok(scaled);
             }
         }
+    }
+
+    /// How much of the stream is through, by the newest sweep.
+    fn share_done(&self, newest: Option<EventTime>) -> f64 {
+        let begin = self.setting.midnight(self.options.history_days);
+        let days = newest.map_or(0.0, |newest| newest.since(begin).0 as f64 / types::Millis::DAY.0 as f64);
+        days.max(0.0) / f64::from(self.options.stream_days.max(1))
     }
 
     fn verdict(&self) -> anyhow::Result<Option<Verdict>> {

@@ -10,7 +10,7 @@
 //! than `--max-row` the first 64 KiB are kept; it is never held in memory whole. A Parquet row has no bytes of its own: the
 //! columns that the map reads are kept as text.
 //!
-//! **Order.** The log is in order of arrival as far as the allowed lateness asks for; see [`Order`](self::order).
+//! **Order.** The log is in order of arrival as far as the allowed lateness asks for; see the module `order`.
 //!
 //! **Resuming.** A file is known by its path as given. Every record has the place that it came from, so an import that is
 //! run again writes what is not there yet and nothing twice, whether it was killed or had come to its end; files may be
