@@ -247,7 +247,7 @@ fn a_signal_under_load_ends_it_in_time_with_everything_committed() {
     let place = format!("file:{}", dir.display());
     let log = FileLog::new(&dir, LogOptions::default());
     stream::create(&log, 2);
-    let records = stream::make(3, Shape { users: 1200, days: 15, empty: (2, 3) });
+    let records = stream::make(3, Shape { users: 5000, days: 25, empty: (2, 3) });
     Appender::new(&log).append(&records);
     let store = world.dir().join("store");
 

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -21,6 +22,9 @@ pub(crate) struct Exporter {
     handle: PrometheusHandle,
     /// Samples that were recorded since they were last counted.
     waiting: AtomicUsize,
+    /// Held shared while samples are recorded and alone while they are counted: the exporter loses samples that are recorded
+    /// while it empties its buckets.
+    counting: RwLock<()>,
 }
 
 impl Exporter {
@@ -41,7 +45,7 @@ impl Exporter {
             }
         }
         let handle = recorder.handle();
-        Self { recorder, handle, waiting: AtomicUsize::new(0) }
+        Self { recorder, handle, waiting: AtomicUsize::new(0), counting: RwLock::new(()) }
     }
 
     pub(crate) fn counter(&self, metric: &'static Metric, labels: &[&str]) -> Counter {
@@ -56,11 +60,16 @@ impl Exporter {
         self.recorder.register_histogram(&key(metric, labels), &METADATA)
     }
 
-    /// Says that so many samples were recorded, and has them counted if many wait.
-    pub(crate) fn recorded(&self, samples: usize) {
-        let waiting = self.waiting.fetch_add(samples, Ordering::Relaxed) + samples;
+    /// Records samples, and has them counted if many wait.
+    pub(crate) fn record(&self, histogram: &Histogram, samples: &[f64]) {
+        {
+            let _recording = self.counting.read().unwrap_or_else(PoisonError::into_inner);
+            samples.iter().for_each(|sample| histogram.record(*sample));
+        }
+        let waiting = self.waiting.fetch_add(samples.len(), Ordering::Relaxed) + samples.len();
         // Of several threads that come here at once, the one that takes the number does the work.
         if waiting >= FOLD_AT && self.waiting.swap(0, Ordering::Relaxed) >= FOLD_AT {
+            let _counting = self.counting.write().unwrap_or_else(PoisonError::into_inner);
             self.handle.run_upkeep();
         }
     }
@@ -68,6 +77,7 @@ impl Exporter {
     /// What the exporter holds, sorted and without gauges that are not known. Counts all samples.
     pub(crate) fn render(&self) -> String {
         self.waiting.store(0, Ordering::Relaxed);
+        let _counting = self.counting.write().unwrap_or_else(PoisonError::into_inner);
         tidy(&self.handle.render())
     }
 }
@@ -150,8 +160,7 @@ mod tests {
         let histogram = exporter.histogram(metric, &["score"]);
         let total = 3 * FOLD_AT + 7;
         for _ in 0..total {
-            histogram.record(0.5);
-            exporter.recorded(1);
+            exporter.record(&histogram, &[0.5]);
         }
         // Rendering would count them all; only the exporter's description for debugging shows what is counted already.
         let inside = format!("{:?}", exporter.handle);

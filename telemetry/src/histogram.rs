@@ -23,8 +23,7 @@ impl Histogram {
     /// Counts a value: a look at the clock and a few atomic additions. Values are put into their buckets when `/metrics` is
     /// asked for or many of them wait, by the thread that brings the last of these.
     pub fn observe(&self, value: f64) {
-        self.samples.record(value);
-        self.exporter.recorded(1);
+        self.exporter.record(&self.samples, &[value]);
     }
 
     /// Counts a span in seconds.
@@ -62,10 +61,7 @@ impl LocalHistogram {
         if self.pending.is_empty() {
             return;
         }
-        for value in &self.pending {
-            self.shared.samples.record(*value);
-        }
-        self.shared.exporter.recorded(self.pending.len());
+        self.shared.exporter.record(&self.shared.samples, &self.pending);
         self.pending.clear();
     }
 }

@@ -345,9 +345,8 @@ mod tests {
     #[test]
     fn the_likelihood_of_all_days_sums_to_one() {
         let model = Model::new();
-        let days = [(false, false), (true, true), (false, true)];
         for mood in Mood::ALL {
-            for (falls_due, owes) in days {
+            for (falls_due, owes) in [(false, false), (true, true), (false, true)] {
                 let day = Calendar { weekday: 2, falls_due, owes };
                 let mut sum = 0.0;
                 for payment in [None, Some(Payment::Failed), Some(Payment::Renewed)] {
