@@ -16,10 +16,10 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "DIR", default_value = "data/demo")]
     dir: PathBuf,
     /// Users who ever sign up.
-    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(500..))]
+    #[arg(long, default_value_t = 8_000, value_parser = clap::value_parser!(u32).range(500..))]
     users: u32,
     /// Days of history before the stream begins.
-    #[arg(long, default_value_t = 120, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(100..))]
+    #[arg(long, default_value_t = 150, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(100..))]
     history_days: u32,
     /// Days that are streamed.
     #[arg(long, default_value_t = 24, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..))]

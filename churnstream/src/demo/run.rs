@@ -149,7 +149,7 @@ impl<'a> Demo<'a> {
         std::thread::scope(|scope| {
             let consumer = scope.spawn(|| consumer::run(&options, log, &consumer_stop));
             let producer = scope.spawn(|| {
-                let produced = self.produce(&around.shutdown);
+                let produced = self.produce(around);
                 all_produced.store(true, Ordering::Release);
                 produced
             });
@@ -189,7 +189,10 @@ impl<'a> Demo<'a> {
 
     /// Streams the new days: a calm stretch, a rush, calm again. Each stretch is one write: going on where the log ends means
     /// living through all days before it once more.
-    fn produce(&self, shutdown: &Shutdown) -> anyhow::Result<()> {
+    fn produce(&self, around: &Surroundings) -> anyhow::Result<()> {
+        let shutdown = &around.shutdown;
+        // The pool works off the history first: what it does about the new days is then seen apart.
+        while !caught_up(&around.status.read()) && !shutdown.wait_timeout(Duration::from_millis(100)) {}
         let (first, days) = (self.options.history_days, self.options.stream_days);
         let day = |share: f64| first + (f64::from(days) * share).round() as u32;
         // So that a calm day takes about three seconds.
@@ -226,9 +229,7 @@ impl<'a> Demo<'a> {
             fill(stage, &status, board.as_ref().and_then(RiskBoard::newest));
             stage.progress(self.share_done(board.as_ref().and_then(RiskBoard::newest)));
             stage.show()?;
-            let caught_up =
-                !status.partitions.is_empty() && status.partitions.iter().all(|p| p.lag == Some(0));
-            let through = all_produced.load(Ordering::Acquire) && caught_up;
+            let through = all_produced.load(Ordering::Acquire) && caught_up(&status);
             if stopping || through || consumer_ended() {
                 return Ok(scaled);
             }
@@ -249,6 +250,11 @@ impl<'a> Demo<'a> {
         let known = Setting { days: first + days + HORIZON_DAYS + 1, ..self.setting };
         judge(self.log.as_ref(), known, &moments)
     }
+}
+
+/// Whether everything on the log is committed.
+fn caught_up(status: &Status) -> bool {
+    !status.partitions.is_empty() && status.partitions.iter().all(|p| p.lag == Some(0))
 }
 
 fn stop_here(shutdown: &Shutdown) -> anyhow::Result<()> {
