@@ -117,7 +117,7 @@ catalogue! {
     BUILD_INFO = "churn_build_info", Gauge { lasts: None }, Count, ["version"],
         "Always 1; which version runs stands in the label.";
     EVENTS_PROCESSED = "churn_events_processed_total", Counter, Count, [],
-        "Events taken from the log and applied to their users' state; rejected ones are not among them.";
+        "Records taken from the log: events, ticks, rejected ones, and those replayed to rebuild state.";
     EVENTS_REJECTED = "churn_events_rejected_total", Counter, Count, ["reason"],
         "Records set aside in the dead-letter log, by reason.";
     CONSUMER_LAG_EVENTS = "churn_consumer_lag_events", Gauge { lasts: LIVE }, Count, ["topic", "partition"],

@@ -20,7 +20,7 @@ impl Histogram {
         Self { exporter: Arc::clone(exporter), samples }
     }
 
-    /// Counts a value: a look at the clock and a few atomic additions. Values are put into their buckets when `/metrics` is
+    /// Counts a value: a shared lock, and a few atomic additions. Values are put into their buckets when `/metrics` is
     /// asked for or many of them wait, by the thread that brings the last of these.
     pub fn observe(&self, value: f64) {
         self.exporter.record(&self.samples, &[value]);
