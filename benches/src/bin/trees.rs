@@ -134,12 +134,11 @@ fn measure(model: &Model) {
     for batch in BATCHES {
         timed.push(timed_batches("chosen by itself".into(), Predictor::new(model), rows, width, batch));
     }
-    let (mut shap, mut effects, mut at) = (Shap::new(model), vec![0.0; width], 0);
-    let explain = move || {
-        black_box(shap.explain(&rows[at * width..][..width], &mut effects));
-        at = (at + 1) % ROWS;
-    };
-    timed.push(Timed { name: "SHAP".into(), batch: 1, rows: 1, run: Box::new(explain), times: Vec::new() });
+    for (name, shap) in [("SHAP, portable", Shap::portable(model)), ("SHAP", Shap::new(model))] {
+        for batch in BATCHES {
+            timed.push(timed_reasons(name, shap.clone(), rows, width, batch));
+        }
+    }
 
     for _ in 0..RUNS {
         for timed in &mut timed {
@@ -155,6 +154,16 @@ fn measure(model: &Model) {
         times.sort_by(f64::total_cmp);
         println!("  {name:17} {batch:5} at once {:8.0} / {:.0}", times[0], times[RUNS / 2]);
     }
+}
+
+/// Explains all rows in batches.
+fn timed_reasons<'a>(name: &str, mut shap: Shap, rows: &'a [f32], width: usize, batch: usize) -> Timed<'a> {
+    let (mut effects, mut at) = (vec![0.0; batch * width], 0);
+    let run = move || {
+        black_box(shap.explain_batch(&rows[at * width..][..batch * width], &mut effects));
+        at = (at + batch) % ROWS;
+    };
+    Timed { name: name.to_owned(), batch, rows: batch, run: Box::new(run), times: Vec::new() }
 }
 
 /// Scores all rows in batches, a few batches a run.
