@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use partition_log::partition_for;
-use scorer::{Schedule, Shap};
+use scorer::{Schedule, Shap, Signals};
 use serde::{Deserialize, Serialize};
 use types::{Band, EventTime, Reason};
 
@@ -48,8 +48,18 @@ pub struct ScoreReading {
     pub band: Option<Band>,
     /// The model bundle's hash.
     pub model: Option<String>,
-    /// Every feature's part, strongest first.
-    pub reasons: Vec<Reason>,
+    /// Every signal's part, strongest first.
+    pub reasons: Vec<Told>,
+}
+
+/// A reason in numbers and in words.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Told {
+    /// The numbers.
+    #[serde(flatten)]
+    pub reason: Reason,
+    /// The same as a sentence.
+    pub sentence: String,
 }
 
 pub(crate) fn router(api: Api) -> Router {
@@ -135,13 +145,10 @@ impl ScoreReading {
         let probability = bundle.probability(margin[0]);
         let mut effects = vec![0.0; row.len()];
         Shap::new(bundle.model()).explain(&row, &mut effects);
-        let reasons = scorer::top_reasons(&effects, row.len()).into_iter().map(|(index, effect)| Reason {
-            feature: bundle.feature_names()[index].clone(),
-            value: features.features[index].1,
-            effect,
-        });
+        let reasons = Signals::of(bundle).reasons(&row, &effects, row.len());
+        let told = |reason: Reason| Told { sentence: scorer::sentence(&reason), reason };
         Self {
-            reasons: reasons.collect(),
+            reasons: reasons.into_iter().map(told).collect(),
             margin: Some(margin[0]),
             probability: Some(probability),
             band: Some(bundle.band(probability)),

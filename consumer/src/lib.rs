@@ -20,7 +20,7 @@ mod store_read;
 mod task;
 mod worker;
 
-pub use api::{ADDRESS_FILE, ScoreReading, address_of};
+pub use api::{ADDRESS_FILE, ScoreReading, Told, address_of};
 pub use error::ConsumerError;
 pub use options::{ConsumerOptions, Scaling, Workers};
 pub use output::{DEAD_LETTERS, SCORES, SHADOW_SCORES};

@@ -20,6 +20,6 @@ pub use bundle::{Bands, Baseline, Bundle, BundleError, BundleParts, Manifest, Tr
 pub use calibration::{Calibration, FitError, Isotonic, IsotonicError, fit_beta, fit_isotonic, fit_platt};
 pub use model::{MAX_FEATURES, Model, ModelError, Node, Objective, Tree, probability};
 pub use predict::{Evaluator, Predictor, Scratch};
-pub use reasons::{reasons, sentence, top_reasons, top_reasons_into};
+pub use reasons::{Bar, EffectSummary, SignalScratch, Signals, Strongest, Swarm, sentence, words};
 pub use registry::{Entry, Registry, RegistryError, Role, Schedule};
 pub use shap::Shap;

@@ -30,6 +30,7 @@ pub(crate) fn baselines(rows: &Rows) -> Vec<Baseline> {
             borders,
             counts,
             missing: (rows.len() - column.len()) as u64,
+            median: column.get(column.len() / 2).copied(),
         }
     };
     (0..features).map(&mut of).collect()
@@ -57,6 +58,7 @@ mod tests {
         assert!(all[0].counts.iter().all(|count| *count == 75), "{:?}", all[0].counts);
         assert_eq!((&all[1].borders[..], &all[1].counts[..]), (&[1.0][..], &[500, 500][..]));
         assert_eq!((&all[2].borders[..], &all[2].counts[..]), (&[][..], &[1_000][..]));
+        assert_eq!([0, 1, 2, 3].map(|at| all[at].median), [Some(501.0), Some(1.0), Some(3.0), None]);
         assert_eq!((&all[3].counts[..], all[3].missing), (&[0][..], 1_000));
     }
 }

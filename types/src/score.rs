@@ -38,15 +38,18 @@ pub struct Score {
     pub reasons: Vec<Reason>,
 }
 
-/// A feature's part in a score.
+/// A signal's part in a score: the windows and operations of one input are one signal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reason {
-    /// The feature.
+    /// The feature that stands for the signal.
     pub feature: String,
     /// Its value; `None` where the user has none.
     pub value: Option<f32>,
-    /// How much it moved the margin, in log-odds; positive raises the risk.
+    /// How much the whole signal moved the margin, in log-odds; positive raises the risk.
     pub effect: f32,
+    /// What the value usually is: the middle of the training rows that have one; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<f32>,
 }
 
 /// What caused a score.

@@ -153,7 +153,7 @@ impl Tail {
 fn line(score: &Score) -> String {
     let moment = jiff::Timestamp::from_millisecond(score.as_of.0)
         .map_or_else(|_| score.as_of.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string());
-    let reasons: Vec<String> = score.reasons.iter().map(crate::demo::view::reason_words).collect();
+    let reasons: Vec<String> = score.reasons.iter().map(scorer::words).collect();
     let why = if reasons.is_empty() { String::new() } else { format!("   {}", reasons.join("; ")) };
     format!(
         "{moment}  {:<16} {:>5.1} %  {:<6} {}{why}",

@@ -6,7 +6,7 @@ use consumer::SCORES;
 use partition_log::{Log, PartitionReader, RecordBuf};
 use types::{Band, EventTime, Offset, PartitionId, Score, Trigger};
 
-use super::view::{AtRisk, reason_words};
+use super::view::AtRisk;
 
 /// How much is read of each partition at once; the rest comes at the next look.
 const READ_BYTES: usize = 1 << 20;
@@ -64,7 +64,7 @@ impl RiskBoard {
                 user: score.entity.clone(),
                 probability: score.probability,
                 band: score.band,
-                reasons: score.reasons.iter().map(reason_words).collect(),
+                reasons: score.reasons.iter().map(scorer::words).collect(),
             })
             .collect()
     }

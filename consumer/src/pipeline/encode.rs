@@ -2,7 +2,7 @@
 //!
 //! The bytes are those that `serde_json` writes for [`types::Score`]; a test compares the two.
 
-use scorer::Bundle;
+use scorer::{Bundle, Signals, Strongest};
 use types::{Band, PartitionId, Trigger, push_int, push_json_str};
 
 use super::Row;
@@ -73,19 +73,20 @@ impl ScoreTemplate {
         out.push(b'"');
     }
 
-    /// Writes the reasons: pairs of a feature's index and its effect on the margin.
+    /// Writes the reasons.
     pub(crate) fn reasons(
         &self,
         out: &mut Vec<u8>,
         names: &[String],
         features: &[f32],
-        reasons: &[(usize, f32)],
+        signals: &Signals,
+        reasons: &[Strongest],
     ) {
         if reasons.is_empty() {
             return;
         }
         out.extend_from_slice(b",\"reasons\":[");
-        for (i, &(feature, effect)) in reasons.iter().enumerate() {
+        for (i, &Strongest { feature, effect }) in reasons.iter().enumerate() {
             if i > 0 {
                 out.push(b',');
             }
@@ -95,6 +96,10 @@ impl ScoreTemplate {
             push_float(out, features[feature]);
             out.extend_from_slice(b",\"effect\":");
             push_float(out, effect);
+            if let Some(usual) = signals.usual(feature) {
+                out.extend_from_slice(b",\"usual\":");
+                push_float(out, usual);
+            }
             out.push(b'}');
         }
         out.push(b']');

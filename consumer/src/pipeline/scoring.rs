@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use scorer::{Bundle, Schedule, Shap};
+use scorer::{Bundle, Schedule, Shap, SignalScratch, Signals};
 use types::{Band, EventTime, Offset, PartitionId, Trigger};
 
 use super::{Row, Rows, UserStore};
@@ -48,9 +48,21 @@ pub struct Scoring {
     /// The bundles in use, with what is prepared for each. Few: one, and one more after a promotion.
     prepared: Vec<Prepared>,
     margins: Vec<f32>,
-    shap: Vec<f32>,
-    reasons: Vec<(usize, f32)>,
+    judged: Vec<Judged>,
+    /// The rows that are to say why, one after the other, and the effects of their features.
+    explained: Vec<f32>,
+    effects: Vec<f32>,
+    strongest: SignalScratch,
     json: Vec<u8>,
+}
+
+/// What a margin means.
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    probability: f32,
+    band: Band,
+    /// Whether the score is to say why.
+    explain: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +70,7 @@ struct Prepared {
     bundle: Arc<Bundle>,
     template: ScoreTemplate,
     shap: Shap,
+    signals: Signals,
     scratch: scorer::Scratch,
 }
 
@@ -71,7 +84,7 @@ pub enum Reasons {
     Off,
 }
 
-/// How many reasons a score gives at most.
+/// How many reasons a score gives at most: signals, however many windows each has.
 const REASONS: usize = 3;
 
 impl Scoring {
@@ -86,8 +99,10 @@ impl Scoring {
             schedule,
             prepared: Vec::new(),
             margins: Vec::new(),
-            shap: Vec::new(),
-            reasons: Vec::new(),
+            judged: Vec::new(),
+            explained: Vec::new(),
+            effects: Vec::new(),
+            strongest: SignalScratch::default(),
             json: Vec::new(),
         }
     }
@@ -150,6 +165,50 @@ impl Scoring {
         self.margins.resize(range.len(), 0.0);
         bundle.predictor().margins(values, &mut self.margins, &mut prepared.scratch);
 
+        self.judge(bundle, shadow, rows, range.clone(), users);
+        let prepared = &mut self.prepared[at];
+        self.effects.resize(self.explained.len(), 0.0);
+        prepared.shap.explain_batch(&self.explained, &mut self.effects);
+
+        let mut effects = self.effects.chunks_exact(rows.width().max(1));
+        for (index, (&margin, judged)) in range.zip(self.margins.iter().zip(&self.judged)) {
+            let row = rows.row(index);
+            let Judged { probability, band, .. } = *judged;
+            self.json.clear();
+            prepared.template.begin(&mut self.json, self.partition, &row, margin, probability, band);
+            if let Some(effects) = judged.explain.then(|| effects.next()).flatten() {
+                let signals = &prepared.signals;
+                let strongest = signals.strongest(effects, REASONS, &mut self.strongest);
+                let names = bundle.feature_names();
+                prepared.template.reasons(&mut self.json, names, row.features, signals, strongest);
+            }
+            prepared.template.end(&mut self.json);
+            emit(ScoreRecord {
+                shadow,
+                offset: row.offset,
+                as_of: row.as_of,
+                entity: row.entity,
+                band,
+                probability,
+                trigger: row.trigger,
+                json: &self.json,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Calibrates the margins of a range of rows, notes the bands in the users' states, and gathers the rows to explain, so
+    /// that they are explained together.
+    fn judge(
+        &mut self,
+        bundle: &Bundle,
+        shadow: Shadow,
+        rows: &Rows,
+        range: std::ops::Range<usize>,
+        users: &mut UserStore,
+    ) {
+        self.judged.clear();
+        self.explained.clear();
         for (index, &margin) in range.zip(&self.margins) {
             let row = rows.row(index);
             let probability = bundle.probability(margin);
@@ -167,33 +226,11 @@ impl Scoring {
                     now > before
                 }
             };
-            self.json.clear();
-            prepared.template.begin(&mut self.json, self.partition, &row, margin, probability, band);
             if explain {
-                self.shap.clear();
-                self.shap.resize(rows.width(), 0.0);
-                prepared.shap.explain(row.features, &mut self.shap);
-                scorer::top_reasons_into(&self.shap, REASONS, &mut self.reasons);
-                prepared.template.reasons(
-                    &mut self.json,
-                    bundle.feature_names(),
-                    row.features,
-                    &self.reasons,
-                );
+                self.explained.extend_from_slice(row.features);
             }
-            prepared.template.end(&mut self.json);
-            emit(ScoreRecord {
-                shadow,
-                offset: row.offset,
-                as_of: row.as_of,
-                entity: row.entity,
-                band,
-                probability,
-                trigger: row.trigger,
-                json: &self.json,
-            })?;
+            self.judged.push(Judged { probability, band, explain });
         }
-        Ok(())
     }
 
     fn prepare(&mut self, bundle: &Arc<Bundle>) -> usize {
@@ -204,6 +241,7 @@ impl Scoring {
             bundle: Arc::clone(bundle),
             template: ScoreTemplate::new(bundle, &self.entity_type),
             shap: Shap::new(bundle.model()),
+            signals: Signals::of(bundle),
             scratch: bundle.predictor().scratch(),
         });
         self.prepared.len() - 1

@@ -70,6 +70,9 @@ pub struct Baseline {
     pub counts: Vec<u64>,
     /// Rows without a value.
     pub missing: u64,
+    /// The middle value of the rows that have one: what is usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub median: Option<f32>,
 }
 
 impl Bands {
@@ -145,6 +148,23 @@ impl ManifestFile {
 }
 
 impl Baseline {
+    /// What a value usually is: the median; in a bundle that does not hold it, the middle of the bin that it lies in, if that
+    /// bin has two ends.
+    #[must_use]
+    pub fn usual(&self) -> Option<f32> {
+        if self.median.is_some() {
+            return self.median;
+        }
+        let half = self.counts.iter().sum::<u64>().div_ceil(2);
+        let mut below = 0;
+        let bin = self.counts.iter().position(|count| {
+            below += count;
+            below >= half
+        })?;
+        let (from, to) = (self.borders.get(bin.checked_sub(1)?)?, self.borders.get(bin)?);
+        Some(from + (to - from) / 2.0)
+    }
+
     fn check(&self, feature_names: &[String]) -> Result<(), String> {
         let Self { feature, borders, counts, .. } = self;
         if !feature_names.contains(feature) {
@@ -152,6 +172,9 @@ impl Baseline {
         }
         let rising =
             borders.iter().all(|b| b.is_finite()) && borders.windows(2).all(|pair| pair[0] < pair[1]);
+        if self.median.is_some_and(|median| !median.is_finite()) {
+            return Err(format!("the median of `{feature}` is no number"));
+        }
         if rising && counts.len() == borders.len() + 1 {
             return Ok(());
         }

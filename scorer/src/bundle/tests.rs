@@ -29,6 +29,7 @@ pub(crate) fn manifest() -> Manifest {
             borders: vec![0.1, 5.0],
             counts: vec![1, 2, 3],
             missing: 4,
+            median: Some(0.2),
         }],
     }
 }
@@ -154,4 +155,15 @@ fn another_spec_is_refused_with_both_named() {
     assert!(error.contains("00112233aabbccdd") && error.contains("ffff"), "{error}");
     let error = bundle.check_spec("00112233aabbccdd", &names[..1]).unwrap_err().to_string();
     assert!(error.contains("feature 1 is `b`") && error.contains("`-`"), "{error}");
+}
+
+#[test]
+fn what_is_usual_is_the_median_or_the_middle_of_its_bin() {
+    let baseline = manifest().baselines.remove(0);
+    assert_eq!(baseline.usual(), Some(0.2));
+    let older = Baseline { median: None, ..baseline };
+    // Three of six lie in the open last bin.
+    assert!(older.usual().is_some_and(|usual| (usual - 2.55).abs() < 1e-6));
+    assert_eq!(Baseline { counts: vec![1, 2, 9], ..older.clone() }.usual(), None);
+    assert_eq!(Baseline { counts: vec![0, 0, 0], ..older }.usual(), None);
 }

@@ -102,10 +102,7 @@ impl Shap {
                 wide: Wide::all(nodes, n_features).into_iter().next(),
             }
         } else {
-            Form::Deep {
-                tables: Arc::new(Tables::new(model, most)),
-                single: Single::new(nodes, n_features),
-            }
+            Form::Deep { tables: Arc::new(Tables::new(model, most)), single: Single::new(nodes, n_features) }
         };
         Self { bias: bias(model) as f32, n_features, form }
     }

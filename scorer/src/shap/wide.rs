@@ -39,11 +39,23 @@ impl Wide {
     /// Writes the effects on the margins of 1 to [`rows`](Self::rows) rows of `width` values.
     pub(super) fn explain(&mut self, tables: &Tables<f32>, width: usize, rows: &[f32], out: &mut [f32]) {
         #[target_feature(enable = "avx512f")]
-        fn avx512(batch: &mut Batch<__m512>, tables: &Tables<f32>, width: usize, rows: &[f32], out: &mut [f32]) {
+        fn avx512(
+            batch: &mut Batch<__m512>,
+            tables: &Tables<f32>,
+            width: usize,
+            rows: &[f32],
+            out: &mut [f32],
+        ) {
             batch.explain(tables, width, rows, out);
         }
         #[target_feature(enable = "avx2")]
-        fn avx2(batch: &mut Batch<__m256>, tables: &Tables<f32>, width: usize, rows: &[f32], out: &mut [f32]) {
+        fn avx2(
+            batch: &mut Batch<__m256>,
+            tables: &Tables<f32>,
+            width: usize,
+            rows: &[f32],
+            out: &mut [f32],
+        ) {
             batch.explain(tables, width, rows, out);
         }
         match self {

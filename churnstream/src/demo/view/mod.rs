@@ -7,14 +7,12 @@
 //! Whatever is `None` in the state is shown as `unknown`.
 
 mod plain;
-mod reason;
 mod screen;
 mod state;
 mod terminal;
 mod text;
 
 pub use plain::PlainView;
-pub use reason::reason_words;
 pub use screen::{Palette, draw};
 pub use state::{AtRisk, DemoState, Lag, LastDecision, Phase};
 pub use terminal::{Key, Screen};

@@ -1,0 +1,202 @@
+//! Why a score is what it is: effects of features, grouped by signal, in numbers and in words.
+//!
+//! A *signal* is an input of the feature spec: all windows and operations of `plays` are one signal, and ten of them that
+//! point the same way are one reason, not ten. A signal's effect is the sum of its features' effects; the feature that adds
+//! most to it stands for the signal.
+//!
+//! An effect is an association that the model found, not a cause, and the words say no more.
+
+mod name;
+mod summary;
+mod words;
+
+use types::Reason;
+
+use crate::{Baseline, Bundle};
+use name::Name;
+pub use summary::{Bar, EffectSummary, Swarm};
+pub use words::{sentence, words};
+
+/// Which features belong together, and what their values usually are: what of a bundle reasons need.
+#[derive(Debug, Clone)]
+pub struct Signals {
+    names: Vec<String>,
+    /// By feature: its signal's number.
+    signal: Vec<usize>,
+    /// By signal, in the order in which they first come.
+    signal_names: Vec<String>,
+    /// By feature: the middle value in training, where it is known.
+    usual: Vec<Option<f32>>,
+}
+
+/// A signal's part in a score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Strongest {
+    /// The number of the feature that stands for it.
+    pub feature: usize,
+    /// How much all of its features together moved the margin, in log-odds; never 0.
+    pub effect: f32,
+}
+
+/// Working memory for [`Signals::strongest`].
+#[derive(Debug, Clone, Default)]
+pub struct SignalScratch {
+    /// By signal.
+    sums: Vec<f32>,
+    strongest: Vec<Strongest>,
+}
+
+impl Signals {
+    /// Those of a bundle.
+    #[must_use]
+    pub fn of(bundle: &Bundle) -> Self {
+        Self::new(bundle.feature_names(), &bundle.manifest().baselines)
+    }
+
+    /// Groups features by their names, `{input}_{op}_{window}`; another name is a signal of its own.
+    #[must_use]
+    pub fn new(names: &[String], baselines: &[Baseline]) -> Self {
+        let mut signal_names: Vec<String> = Vec::new();
+        let mut number = std::collections::BTreeMap::new();
+        let signal = names.iter().map(|name| {
+            let signal = Name::parse(name).map_or(name.as_str(), |parts| parts.input);
+            *number.entry(signal.to_owned()).or_insert_with(|| {
+                signal_names.push(signal.to_owned());
+                signal_names.len() - 1
+            })
+        });
+        let signal = signal.collect();
+        let usual = |name: &String| baselines.iter().find(|b| b.feature == *name).and_then(Baseline::usual);
+        Self { names: names.to_vec(), signal, usual: names.iter().map(usual).collect(), signal_names }
+    }
+
+    /// The name of the signal that a feature belongs to.
+    ///
+    /// # Panics
+    /// If there is no such feature.
+    #[must_use]
+    pub fn signal(&self, feature: usize) -> &str {
+        &self.signal_names[self.signal[feature]]
+    }
+
+    /// What a feature's value usually is: the middle of the training rows that have one, if the bundle says so.
+    ///
+    /// # Panics
+    /// If there is no such feature.
+    #[must_use]
+    pub fn usual(&self, feature: usize) -> Option<f32> {
+        self.usual[feature]
+    }
+
+    /// The `k` signals with the largest effects, strongest first; those without effect are left out, and equal ones come in
+    /// the order of their features. O(features * k), and allocates nothing once `scratch` was used.
+    ///
+    /// # Panics
+    /// If there is not one effect for each feature.
+    pub fn strongest<'s>(
+        &self,
+        effects: &[f32],
+        k: usize,
+        scratch: &'s mut SignalScratch,
+    ) -> &'s [Strongest] {
+        assert_eq!(effects.len(), self.names.len(), "effects");
+        let SignalScratch { sums, strongest } = scratch;
+        sums.clear();
+        sums.resize(self.signal_names.len(), 0.0);
+        for (&signal, effect) in self.signal.iter().zip(effects) {
+            sums[signal] += effect;
+        }
+        strongest.clear();
+        for (signal, &effect) in sums.iter().enumerate().filter(|(_, effect)| **effect != 0.0) {
+            let at = strongest.partition_point(|other| other.effect.abs().total_cmp(&effect.abs()).is_ge());
+            if at < k {
+                strongest.truncate(k - 1);
+                // Which feature stands for it is found below, for those that stay.
+                strongest.insert(at, Strongest { feature: signal, effect });
+            }
+        }
+        for one in strongest.iter_mut() {
+            let signal = one.feature;
+            let toward = |feature: usize| effects[feature] * one.effect.signum();
+            let members = (0..effects.len()).filter(|&feature| self.signal[feature] == signal);
+            // Of equal ones the first. A signal with an effect has a feature.
+            one.feature = members
+                .reduce(|best, next| if toward(next) > toward(best) { next } else { best })
+                .unwrap_or(0);
+        }
+        strongest
+    }
+
+    /// The reasons for a row's score, strongest first, as they stand in a score.
+    ///
+    /// # Panics
+    /// If there is not one value and one effect for each feature.
+    #[must_use]
+    pub fn reasons(&self, row: &[f32], effects: &[f32], k: usize) -> Vec<Reason> {
+        assert_eq!(row.len(), self.names.len(), "values in a row");
+        let mut scratch = SignalScratch::default();
+        let reason = |one: &Strongest| Reason {
+            feature: self.names[one.feature].clone(),
+            // JSON has no number for a missing value.
+            value: Some(row[one.feature]).filter(|value| value.is_finite()),
+            effect: one.effect,
+            usual: self.usual[one.feature],
+        };
+        self.strongest(effects, k, &mut scratch).iter().map(reason).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signals(names: &[&str]) -> Signals {
+        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+        let baseline = Baseline {
+            feature: names[0].clone(),
+            borders: vec![1.0],
+            counts: vec![5, 6],
+            missing: 2,
+            median: Some(41.0),
+        };
+        Signals::new(&names, &[baseline])
+    }
+
+    fn strongest(signals: &Signals, effects: &[f32], k: usize) -> Vec<(usize, f32)> {
+        let mut scratch = SignalScratch::default();
+        signals.strongest(effects, k, &mut scratch).iter().map(|one| (one.feature, one.effect)).collect()
+    }
+
+    #[test]
+    fn the_windows_of_a_signal_are_one_reason() {
+        let signals = signals(&["plays_count_7d", "ads_count_7d", "plays_sum_30d", "plays_mean_90d", "plan"]);
+        assert_eq!((signals.signal(2), signals.signal(4)), ("plays", "plan"));
+        // Together the plays weigh more than the ads, though none of them does alone.
+        let effects = [0.25, -0.5, 0.375, -0.0625, 0.0];
+        assert_eq!(strongest(&signals, &effects, 9), [(2, 0.5625), (1, -0.5)]);
+        assert_eq!(strongest(&signals, &effects, 1), [(2, 0.5625)]);
+        assert_eq!(strongest(&signals, &effects, 0), []);
+        // A signal whose features cancel out says nothing.
+        assert_eq!(strongest(&signals, &[0.5, 0.0, -0.5, 0.0, 0.0], 9), []);
+        // The one that stands for it points its way, even if another one is larger.
+        assert_eq!(strongest(&signals, &[0.75, 0.0, -1.0, 0.5, 0.0], 9), [(0, 0.25)]);
+    }
+
+    #[test]
+    fn the_strongest_come_first_and_ties_in_order() {
+        let signals = signals(&["a", "b", "c", "d"]);
+        assert_eq!(strongest(&signals, &[0.1, -0.5, 0.0, 0.5], 9), [(1, -0.5), (3, 0.5), (0, 0.1)]);
+        assert_eq!(strongest(&signals, &[0.1, -0.5, 0.0, 0.5], 1), [(1, -0.5)]);
+    }
+
+    #[test]
+    fn reasons_hold_values_and_what_is_usual() {
+        let signals = signals(&["plays_count_7d", "ads_count_7d"]);
+        let reasons = signals.reasons(&[3.0, f32::NAN], &[0.5, -1.0], 2);
+        let parts: Vec<_> = reasons.iter().map(|r| (&*r.feature, r.value, r.effect, r.usual)).collect();
+        assert_eq!(
+            parts,
+            [("ads_count_7d", None, -1.0, None), ("plays_count_7d", Some(3.0), 0.5, Some(41.0))]
+        );
+    }
+}
