@@ -9,9 +9,11 @@ pub mod metrics;
 mod replay;
 mod rows;
 mod split;
+mod sweeps;
 
 pub use error::BacktestError;
 pub use labels::{Labels, Lost};
 pub use replay::{AsOfRequest, features_as_of};
 pub use rows::{LabelledRows, RowSummary, collect};
 pub use split::{Split, SplitPlan};
+pub use sweeps::sweeps;

@@ -10,6 +10,7 @@
 
 mod bundle;
 mod calibration;
+pub mod drift;
 mod model;
 mod predict;
 mod reasons;
