@@ -72,6 +72,7 @@ pub struct Shap {
 }
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // there is one for each thread, and its buffers are far larger
 enum Form {
     /// At most 8 features on a way.
     Usual {
