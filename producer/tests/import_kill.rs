@@ -40,22 +40,39 @@ impl Random {
     }
 }
 
-/// Two files that overlap in time, with bad rows between the good ones; out of order beyond the lateness if `shuffled`.
-fn write_files(folder: &Path, shuffled: bool, random: &mut Random) -> Vec<PathBuf> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Csv,
+    /// Out of order beyond the lateness.
+    ShuffledCsv,
+    /// An array of objects that is one line.
+    OneLine,
+}
+
+/// Two files that overlap in time, with bad rows between the good ones.
+fn write_files(folder: &Path, shape: Shape, random: &mut Random) -> Vec<PathBuf> {
     const ROWS: u64 = 15_000;
     (0..2)
         .map(|number| {
-            let mut text = "user,at,what,n\n".to_owned();
+            let mut text = if shape == Shape::OneLine { "[" } else { "user,at,what,n\n" }.to_owned();
             for i in 0..ROWS {
-                let place = if shuffled { random.below(ROWS) } else { i };
+                let place = if shape == Shape::ShuffledCsv { random.below(ROWS) } else { i };
                 let at = 1_700_000_000_000 + place * 200_000 + random.below(100_000);
                 let user = random.below(500);
                 // Writing to a String cannot fail.
                 let _ = match i % 211 {
+                    n if shape == Shape::OneLine => {
+                        let number = if n == 0 { "\"many\"".to_owned() } else { i.to_string() };
+                        let comma = if i == 0 { "" } else { "," };
+                        write!(text, r#"{comma}{{"user":"u{user}","at":{at},"what":"play","n":{number}}}"#)
+                    }
                     0 => writeln!(text, "u{user},{at},play,many"),
                     1 => writeln!(text, "u{user},{at}"),
                     _ => writeln!(text, "u{user},{at},play,{i}"),
                 };
+            }
+            if shape == Shape::OneLine {
+                text.push(']');
             }
             let path = folder.join(format!("{number}.csv"));
             std::fs::write(&path, text).unwrap();
@@ -91,10 +108,10 @@ fn records(log: &Path) -> Vec<Vec<Stored>> {
         .collect()
 }
 
-fn check(shuffled: bool, kills: u32, random: &mut Random) {
+fn check(shape: Shape, kills: u32, random: &mut Random) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("map.toml"), MAP).unwrap();
-    let files = write_files(folder.path(), shuffled, random);
+    let files = write_files(folder.path(), shape, random);
     let whole = folder.path().join("whole");
     let begun = Instant::now();
     assert!(command(folder.path(), &files, &whole).status().unwrap().success());
@@ -137,6 +154,7 @@ fn kill_9_at_random_moments_changes_no_record() {
     let kills = if std::env::var("CHURNSTREAM_SOAK").is_ok_and(|s| s == "full") { 100 } else { 6 };
     eprintln!("CHURNSTREAM_SEED={seed}");
     let mut random = Random(seed);
-    check(false, kills, &mut random);
-    check(true, kills, &mut random);
+    check(Shape::Csv, kills, &mut random);
+    check(Shape::ShuffledCsv, kills, &mut random);
+    check(Shape::OneLine, kills, &mut random);
 }

@@ -5,8 +5,8 @@
 //! consumer, which looks at the record alone, finds it so whenever it reads the log. To import the same bytes at
 //! another time, say `--not-after`.
 //!
-//! **What cannot be read** becomes a record too: the row's original bytes, its place `FILE:LINE`, the reason and what
-//! exactly is wrong, in headers; see [`EventSink::append_reject`](crate::sink::EventSink::append_reject). Of a row longer
+//! **What cannot be read** becomes a record too: the row's original bytes, its place `FILE:LINE` (of a JSON array and of
+//! Parquet the how manieth row it is), the reason and what exactly is wrong, in headers; see [`EventSink::append_reject`](crate::sink::EventSink::append_reject). Of a row longer
 //! than `--max-row` the first 64 KiB are kept; it is never held in memory whole. A Parquet row has no bytes of its own: the
 //! columns that the map reads are kept as text.
 //!

@@ -333,6 +333,25 @@ fn a_file_may_be_added_later_and_a_changed_one_is_refused() {
 }
 
 #[test]
+fn objects_that_share_a_line_are_imported_once() {
+    let object = |i: i64| format!(r#"{{"user":"u{}","at":{},"what":"play","n":1}}"#, i % 5, T0 + i);
+    let objects: Vec<String> = (0..100).map(object).collect();
+    for between in [",", ",\n", " , {} ,"] {
+        let bench = Bench::new();
+        let file = bench.file("a.json", format!("[{}]", objects.join(between)).as_bytes());
+        let first = bench.import(MAP, std::slice::from_ref(&file)).unwrap();
+        assert_eq!(first.events, 100);
+        let again = bench.import(MAP, &[file]).unwrap();
+        assert_eq!(again.held, first.events + first.rejected_rows(), "{between}");
+        let mut places: Vec<_> = bench.records().into_iter().map(|(source, _)| source).collect();
+        places.sort();
+        places.dedup();
+        assert_eq!(places.len() as u64, again.held, "{between}");
+        assert_eq!(bench.records().len() as u64, again.held, "{between}");
+    }
+}
+
+#[test]
 fn a_joined_table_adds_columns_and_what_is_missing_is_as_the_map_says() {
     let bench = Bench::new();
     let file = bench.file("a.csv", b"user,at,what\nann,1700000000000,play\neve,1700000000000,play\n");

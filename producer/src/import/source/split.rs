@@ -31,7 +31,7 @@ pub(crate) enum Fault {
 pub(crate) struct Found {
     pub(crate) from: usize,
     pub(crate) to: usize,
-    /// The line on which it begins, from 1.
+    /// The line on which it begins, from 1. Of [`Ends::Json`], where a line may hold many, the how manieth it is.
     pub(crate) line: u64,
     pub(crate) fault: Option<Fault>,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Splitter {
     filled: usize,
     /// Where the next record begins.
     start: usize,
-    /// The line there.
+    /// The line there, or the number of the object.
     line: u64,
     at_end: bool,
 }
@@ -147,8 +147,15 @@ impl Splitter {
 
     fn found(&mut self, from: usize, to: usize, next: usize, fault: Option<Fault>) -> Found {
         let feeds = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
-        let line = self.line + feeds(&self.buffer[self.start..from]);
-        self.line = line + feeds(&self.buffer[from..next]);
+        let line = match self.ends {
+            // A record is known by its line, and each needs one of its own.
+            Ends::Json => self.line,
+            _ => self.line + feeds(&self.buffer[self.start..from]),
+        };
+        self.line = match self.ends {
+            Ends::Json => line + 1,
+            _ => line + feeds(&self.buffer[from..next]),
+        };
         self.start = next;
         Found { from, to, line, fault }
     }

@@ -59,9 +59,13 @@ fn objects_are_found_in_arrays_and_one_after_the_other() {
     let objects = [(1, "{\"a\":[{}]}", None), (2, "{\"b\":\"}\\\"\"}", None)];
     check("[{\"a\":[{}]},\n{\"b\":\"}\\\"\"}]\n", Ends::Json, &objects);
     check("{\"a\":[{}]}\n{\"b\":\"}\\\"\"}", Ends::Json, &objects);
+    check("[{\"a\":[{}]},{\"b\":\"}\\\"\"}]", Ends::Json, &objects);
+    check("\n\n[{\"a\":[{}]},\n\n {\"b\":\"}\\\"\"}]", Ends::Json, &objects);
     let found = split(b"[{\"a\":1}, nonsense {\"b\":2}, {\"c\":", Ends::Json, 1000, 1000);
     let faults: Vec<_> = found.iter().map(|(_, _, fault)| *fault).collect();
     assert_eq!(faults, [None, Some(Fault::NoObject), None, Some(Fault::NoObject)]);
+    let numbers: Vec<_> = found.iter().map(|(number, ..)| *number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4], "each has a number of its own");
 }
 
 #[test]
