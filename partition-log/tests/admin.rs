@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use partition_log::admin::{RedriveOptions, Selection, dump, redrive, repartition, stat, verify};
-use partition_log::conformance::{Row, drain};
+use partition_log::conformance::{Mortal, Row, drain};
 use partition_log::{FileLog, Log, LogError, LogOptions, MemoryLog, SharedLog, TopicConfig, partition_for};
 use types::{EventTime, Offset, PartitionId, headers};
 
@@ -258,6 +258,69 @@ fn a_redrive_that_was_cut_short_repeats_nothing() {
     let report = redrive(&*log, "dead-letters", &RedriveOptions::default()).unwrap();
     assert_eq!((report.redriven, report.already_redriven), (0, 10));
     assert_eq!(rows(&*log, "events", 0).len(), whole + 10);
+}
+
+/// How often each record that was set aside was redriven.
+fn redriven(log: &dyn Log, topic: &str, partitions: u32) -> BTreeMap<String, u32> {
+    let mut found = BTreeMap::new();
+    for row in (0..partitions).flat_map(|p| rows(log, topic, p)) {
+        let header = |name: &str| row.4.iter().find(|(n, _)| n == name.as_bytes()).map(|(_, value)| value);
+        if let (Some(from), Some(_)) = (header(headers::FROM), header(headers::REDRIVEN)) {
+            *found.entry(String::from_utf8_lossy(from).into_owned()).or_default() += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn killed_anywhere_a_redrive_repeats_nothing_and_forgets_nothing() {
+    // Batches of a few records, so that some are on the log, unsynced, when it is killed.
+    let dir = tempfile::tempdir().unwrap();
+    for first in (0..60).step_by(3) {
+        let dir = dir.path().join(first.to_string());
+        let log = Mortal::new(file_log(&dir));
+        fill(&log, "events", 2, 2);
+        fill(&log, "other", 1, 1);
+        let given: Vec<_> = (1..21).flat_map(|offset| [(0, offset, "late"), (1, offset, "late")]).collect();
+        reject(&log, &given);
+        // A letter of another topic comes last: the run opens a second topic in the middle.
+        let mut letters = log.writer("dead-letters").unwrap().partition(PartitionId(1)).unwrap();
+        let all: [(&str, &[u8]); 2] = [(headers::REASON, b"late"), (headers::FROM, b"other-0@3")];
+        letters.append(EventTime(1), b"user-1", b"x", &all).unwrap();
+        letters.sync().unwrap();
+        drop(letters);
+        // Killed at the first, and again where the next one has hardly begun.
+        for operations in [first, first / 3, 4] {
+            log.live_for(operations);
+            assert!(redrive(&log, "dead-letters", &RedriveOptions::default()).is_err(), "{first}");
+        }
+        log.live_for(u64::MAX);
+        for _ in 0..2 {
+            redrive(&log, "dead-letters", &RedriveOptions::default()).unwrap();
+            let mut found = redriven(&log, "events", 2);
+            found.extend(redriven(&log, "other", 1));
+            assert_eq!(found.len(), 41, "{first}");
+            assert!(found.values().all(|times| *times == 1), "{first}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_redriven_before_an_error_is_not_redriven_again() {
+    let log = MemoryLog::new();
+    fill(&log, "events", 2, 1);
+    fill(&log, "other", 1, 1);
+    reject(&log, &[(0, 1, "late"), (0, 2, "late")]);
+    let mut letters = log.writer("dead-letters").unwrap().partition(PartitionId(1)).unwrap();
+    let all: [(&str, &[u8]); 2] = [(headers::REASON, b"late"), (headers::FROM, b"other-0@3")];
+    letters.append(EventTime(1), b"user-1", b"x", &all).unwrap();
+    letters.sync().unwrap();
+    let held = log.writer("other").unwrap();
+    let error = redrive(&log, "dead-letters", &RedriveOptions::default()).unwrap_err();
+    assert!(matches!(error, LogError::Locked { .. }), "{error}");
+    drop(held);
+    let report = redrive(&log, "dead-letters", &RedriveOptions::default()).unwrap();
+    assert_eq!((report.redriven, report.already_redriven), (1, 2));
 }
 
 #[test]

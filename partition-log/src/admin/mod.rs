@@ -1,12 +1,14 @@
 //! What operators do with logs: look, check, redrive dead letters, change the number of partitions. On any backend.
 
 mod dump;
+mod once;
 mod redrive;
 mod repartition;
 mod stat;
 mod verify;
 
 pub use dump::{DumpedRecord, Selection, dump};
+pub use once::Once;
 pub use redrive::{RedriveOptions, RedriveReport, redrive};
 pub use repartition::{RepartitionReport, repartition};
 pub use stat::{PartitionStat, TopicStat, stat};

@@ -8,10 +8,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+mod mortal;
 mod reading;
 mod writing;
 
 use types::{EventTime, Offset, PartitionId};
+
+pub use self::mortal::Mortal;
 
 use self::reading::{
     a_reader_follows_the_writer, offsets_by_time, reads_take_whole_batches_up_to_the_limit,
