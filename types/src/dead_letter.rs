@@ -8,6 +8,10 @@ use std::fmt;
 pub mod headers {
     /// On events: where the importer or simulator found them, as text (`FILE:LINE` or a counter).
     pub const SOURCE: &str = "cs-source";
+    /// On events: what their source had written to the partition up to and with this record, as 8 hexadecimal digits of a
+    /// hash, behind a letter that says in which order (`f`: the source's own, `s`: sorted by arrival). A source that is
+    /// written again must come to the same.
+    pub const CHAIN: &str = "cs-chain";
     /// On dead letters, and on what an importer could not read: the [`RejectReason`](super::RejectReason)'s name.
     pub const REASON: &str = "cs-reason";
     /// Beside the reason: what exactly was wrong, in words.

@@ -14,7 +14,8 @@
 //!
 //! **Resuming.** A file is known by its path as given. Every record has the place that it came from, so an import that is
 //! run again writes what is not there yet and nothing twice, whether it was killed or had come to its end; files may be
-//! added. A file that changed before the last place that the log holds of it is refused.
+//! added. A file that changed before the last place that the log holds of it is refused, and so is another way to read it:
+//! another map, or another order. A file that was sorted stays sorted; new rows of it belong in a file of their own.
 
 mod args;
 mod feed;

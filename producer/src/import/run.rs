@@ -19,7 +19,7 @@ use super::summary::{Counts, Ending, Entities, Summary};
 use crate::map::{MapError, Mapping};
 use crate::progress::Progress;
 use crate::rate::{Pacer, Rate, Speed};
-use crate::sink::{EventSink, SinkConfig, SinkError};
+use crate::sink::{EventSink, SinkConfig, SinkError, SourceOrder};
 use crate::tick::{TickPlan, TickPlanError};
 
 /// So much of the memory a sorted run takes.
@@ -158,12 +158,6 @@ pub fn import(
     let entity_type = entity_type(files)?;
     let (not_after, longest) = (options.not_after, options.max_row);
     let reading = Reading { not_after, longest, read: Arc::new(AtomicU64::new(0)) };
-    let order = match options.sort {
-        Sort::Never => Order::AsRead,
-        Sort::Always => Order::Sorted,
-        Sort::Auto => order::choose(files, &reading, options.lateness)?,
-    };
-    reading.read.store(0, Ordering::Relaxed);
     let config = SinkConfig {
         topic: options.topic.clone(),
         partitions: options.partitions,
@@ -171,9 +165,19 @@ pub fn import(
         ticks: options.ticks,
         sources,
     };
+    // A topic is made only once the files are known to fit their maps.
+    let opened = log.topic(&config.topic)?.map(|_| EventSink::open(log, &config)).transpose()?;
+    let order = match (options.sort, opened.as_ref().and_then(EventSink::written_order)) {
+        (Sort::Never, _) => Order::AsRead,
+        (Sort::Always, _) | (Sort::Auto, Some(SourceOrder::Sorted)) => Order::Sorted,
+        (Sort::Auto, _) => order::choose(files, &reading, options.lateness)?,
+    };
+    reading.read.store(0, Ordering::Relaxed);
+    let mut sink = opened.map_or_else(|| EventSink::open(log, &config), Ok)?;
+    sink.set_order(if order == Order::Sorted { SourceOrder::Sorted } else { SourceOrder::Own })?;
     let bytes: u64 = files.iter().filter_map(|f| f.path.metadata().ok()).map(|m| m.len()).sum();
     let mut delivery = Delivery {
-        sink: EventSink::open(log, &config)?,
+        sink,
         pacer: Pacer::new(options.rate, options.speed),
         shutdown,
         progress: options.progress.then(|| Progress::new("import", Some(bytes))),

@@ -6,8 +6,12 @@
 //! **Resuming.** Appends to one partition are durable in order, so what a killed run left in each partition is a prefix
 //! of what the whole run would have written there, each of its own length. Opening the sink finds the source's last
 //! position and the last tick in each partition. The source then starts over, and each partition drops what comes up to
-//! its last position. Several sources (the files of an import) are told apart, so that one may be added later. So nothing is lost and nothing repeated, whatever was synced when; a source must only be
-//! repeatable and its positions unique.
+//! its last position. Several sources (the files of an import) are told apart, so that one may be added later. So nothing
+//! is lost and nothing repeated, whatever was synced when; a source must only be repeatable and its positions unique.
+//!
+//! Whether it was the same again is checked: every record carries a hash of all that its source had given to the
+//! partition up to it ([`headers::CHAIN`](types::headers::CHAIN)), and at the last position both must agree. Otherwise a
+//! source that has changed, or comes in another order, would lose records or repeat them.
 //!
 //! **Ticks.** Just before the first event that passes a tick (see [`TickPlan`]), the tick is written to every partition;
 //! several that are passed at once are written in order. Each partition begins with the newest tick that the first
@@ -27,7 +31,7 @@ use partition_log::{Log, LogError, TopicConfig, TopicWriter, partition_for};
 use types::{Event, EventTime, Millis, PartitionId, RejectReason};
 
 use crate::tick::{TickPlan, tick_event};
-use partition::Partition;
+use partition::{Chain, Held, Partition};
 
 /// How a sink writes.
 #[derive(Debug, Clone)]
@@ -45,6 +49,38 @@ pub struct SinkConfig {
     pub sources: Vec<String>,
 }
 
+/// In which order the records of a source come: always the same when it is run again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SourceOrder {
+    /// In the source's own.
+    #[default]
+    Own,
+    /// Sorted by arrival.
+    Sorted,
+}
+
+impl SourceOrder {
+    const fn letter(self) -> u8 {
+        match self {
+            Self::Own => b'f',
+            Self::Sorted => b's',
+        }
+    }
+
+    fn of_letter(letter: u8) -> Option<Self> {
+        [Self::Own, Self::Sorted].into_iter().find(|order| order.letter() == letter)
+    }
+
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Own => {
+                "in its own order: say --sort never; a new file that must be sorted is imported by itself"
+            }
+            Self::Sorted => "sorted: say --sort always",
+        }
+    }
+}
+
 impl SinkConfig {
     /// How many partitions a new topic has unless told otherwise.
     pub const DEFAULT_PARTITIONS: u32 = 4;
@@ -59,14 +95,23 @@ pub enum SinkError {
     Log(#[from] LogError),
     /// A source was run again and did not hold what it held before.
     #[error(
-        "partition {partition} holds `{position}` of this source, and the source no longer does: it has changed since; \
-         write to another topic"
+        "partition {partition} holds `{position}` and what this source had before it, and the source is no longer the same \
+         up to there: it has changed since, or how it is read (the map, --not-after); write to another topic, and rows that \
+         are new to a file of their own. Rows that the map could not read are brought in with --rejected"
     )]
     SourceChanged {
         /// Where.
         partition: PartitionId,
         /// The last source position that it holds.
         position: String,
+    },
+    /// A source was written in one order and is now to be written in another.
+    #[error("`{name}` was written to this topic {}", .was.advice())]
+    OtherOrder {
+        /// The source.
+        name: String,
+        /// How it was written.
+        was: SourceOrder,
     },
 }
 
@@ -92,10 +137,14 @@ pub struct EventSink {
     batch: Batch,
     synced: Instant,
     totals: SinkTotals,
+    order: SourceOrder,
     /// `SOURCE:` of each source.
     names: Vec<Box<[u8]>>,
     /// `SOURCE:`, then the position of the event at hand.
     header: Vec<u8>,
+    /// An event, encoded.
+    encoded: Vec<u8>,
+    /// A tick, encoded.
     value: Vec<u8>,
     foreign: bool,
 }
@@ -156,7 +205,8 @@ impl EventSink {
             writer.sync()?;
             let end = partition::find_end(log, &config.topic, id, &sources)?;
             foreign |= end.foreign && end.positions.iter().all(Option::is_none);
-            opened.push(Partition { writer, held_to: end.positions, last_tick: end.tick });
+            let chains = vec![Chain::default(); config.sources.len()];
+            opened.push(Partition { writer, held_to: end.positions, chains, last_tick: end.tick });
         }
         Ok(Self {
             partitions: opened,
@@ -166,9 +216,11 @@ impl EventSink {
             batch: Batch::default(),
             synced: Instant::now(),
             totals: SinkTotals::default(),
+            order: SourceOrder::Own,
             names: config.sources.iter().map(|name| format!("{name}:").into_bytes().into()).collect(),
             header: Vec::with_capacity(256),
-            value: Vec::with_capacity(1024),
+            encoded: Vec::with_capacity(1024),
+            value: Vec::with_capacity(128),
             foreign,
         })
     }
@@ -177,6 +229,30 @@ impl EventSink {
     #[must_use]
     pub fn is_resuming(&self) -> bool {
         self.partitions.iter().any(|p| p.held_to.iter().any(Option::is_some))
+    }
+
+    /// In which order the sources were written before: sorted if one of them was; `None` if the log does not say.
+    #[must_use]
+    pub fn written_order(&self) -> Option<SourceOrder> {
+        let orders = self.partitions.iter().flat_map(|p| &p.held_to).flatten().filter_map(Held::order);
+        orders.max_by_key(|order| *order == SourceOrder::Sorted)
+    }
+
+    /// Says in which order the sources' records will come, before the first one does. Unless said, in their own.
+    ///
+    /// # Errors
+    /// [`SinkError::OtherOrder`] if the log holds one in another.
+    pub fn set_order(&mut self, order: SourceOrder) -> Result<(), SinkError> {
+        self.order = order;
+        for partition in &self.partitions {
+            for (held, name) in partition.held_to.iter().zip(&self.names) {
+                if let Some(was) = held.as_ref().and_then(Held::order).filter(|was| *was != order) {
+                    let name = String::from_utf8_lossy(name.strip_suffix(b":").unwrap_or(name)).into_owned();
+                    return Err(SinkError::OtherOrder { name, was });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether some partition holds events of other sources and none of these.
@@ -217,13 +293,13 @@ impl EventSink {
         arrival: EventTime,
         position: &[u8],
     ) -> Result<bool, SinkError> {
-        self.arrange(Some(event.ts), arrival, 0, position)?;
-        let Some(partition) = self.partition_of(event.entity.as_bytes(), 0) else { return Ok(false) };
-        self.value.clear();
-        event.encode(&mut self.value);
-        let headers = [(types::headers::SOURCE, &*self.header)];
-        self.partitions[partition].writer.append(arrival, event.entity.as_bytes(), &self.value, &headers)?;
-        Ok(true)
+        let mut value = std::mem::take(&mut self.encoded);
+        value.clear();
+        event.encode(&mut value);
+        let encoded = (event.entity.as_bytes(), &*value);
+        let appended = self.append_encoded(encoded, event.ts, arrival, 0, position);
+        self.encoded = value;
+        appended
     }
 
     /// As [`EventSink::append`] for an event that is encoded already and comes from the source with that place in
@@ -240,9 +316,10 @@ impl EventSink {
         position: &[u8],
     ) -> Result<bool, SinkError> {
         self.arrange(Some(ts), arrival, source, position)?;
-        let Some(partition) = self.partition_of(key, source) else { return Ok(false) };
-        let headers = [(types::headers::SOURCE, &*self.header)];
-        self.partitions[partition].writer.append(arrival, key, value, &headers)?;
+        let place = partition_for(key, self.partitions.len() as u32).0 as usize;
+        let Some(chain) = self.come_to(place, source, [key, value, b""])? else { return Ok(false) };
+        let headers = [(types::headers::SOURCE, &*self.header), (types::headers::CHAIN, &chain[..])];
+        self.partitions[place].writer.append(arrival, key, value, &headers)?;
         Ok(true)
     }
 
@@ -263,12 +340,14 @@ impl EventSink {
         self.arrange(None, arrival, source, position)?;
         // Without a key: its position spreads them evenly and always the same.
         let place = partition_for(&self.header, self.partitions.len() as u32).0 as usize;
-        if self.is_held(place, source) {
+        let reason_name = reason.name().as_bytes();
+        let Some(chain) = self.come_to(place, source, [b"", original, reason_name])? else {
             return Ok(false);
-        }
+        };
         let headers = [
             (types::headers::SOURCE, &*self.header),
-            (types::headers::REASON, reason.name().as_bytes()),
+            (types::headers::CHAIN, &chain[..]),
+            (types::headers::REASON, reason_name),
             (types::headers::DETAIL, detail.as_bytes()),
         ];
         self.partitions[place].writer.append(arrival, b"", original, &headers)?;
@@ -300,24 +379,30 @@ impl EventSink {
         Ok(())
     }
 
-    /// The partition of a key; `None` if it holds the record at hand already.
-    fn partition_of(&mut self, key: &[u8], source: usize) -> Option<usize> {
-        let place = partition_for(key, self.partitions.len() as u32).0 as usize;
-        (!self.is_held(place, source)).then_some(place)
-    }
-
-    /// Whether the partition holds the record at hand already; counts it either way.
-    fn is_held(&mut self, place: usize, source: usize) -> bool {
-        let held_to = &mut self.partitions[place].held_to[source];
-        let Some(last) = held_to else {
+    /// Counts the record at hand, whose key, value and mark are given, as the next of its source in a partition. Returns the
+    /// header that says so; `None` if the partition holds the record already.
+    fn come_to(
+        &mut self,
+        place: usize,
+        source: usize,
+        [key, value, mark]: [&[u8]; 3],
+    ) -> Result<Option<[u8; 9]>, SinkError> {
+        let Partition { held_to, chains, .. } = &mut self.partitions[place];
+        chains[source].push([&self.header, key, value, mark]);
+        let chain = chains[source].text(self.order);
+        let Some(last) = &held_to[source] else {
             self.totals.appended += 1;
-            return false;
+            return Ok(Some(chain));
         };
-        if **last == *self.header {
-            *held_to = None;
-        }
         self.totals.held += 1;
-        true
+        if *last.position == *self.header {
+            if last.chain.as_deref().is_some_and(|before| *before != chain) {
+                let position = String::from_utf8_lossy(&last.position).into_owned();
+                return Err(SinkError::SourceChanged { partition: PartitionId(place as u32), position });
+            }
+            held_to[source] = None;
+        }
+        Ok(None)
     }
 
     /// Writes the ticks that the moment `now` has passed and that are not on the log yet. A source calls it at its end
@@ -375,8 +460,8 @@ impl EventSink {
         }
         if complete {
             for (id, partition) in (0..).map(PartitionId).zip(&self.partitions) {
-                if let Some(position) = partition.held_to.iter().flatten().next() {
-                    let position = String::from_utf8_lossy(position).into_owned();
+                if let Some(held) = partition.held_to.iter().flatten().next() {
+                    let position = String::from_utf8_lossy(&held.position).into_owned();
                     return Err(SinkError::SourceChanged { partition: id, position });
                 }
             }

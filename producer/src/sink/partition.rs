@@ -5,18 +5,60 @@ use std::collections::HashMap;
 use partition_log::{Log, LogError, PartitionWriter, RecordBuf};
 use types::{Event, EventTime, Offset, PartitionId, SystemEvent, headers};
 
+use super::SourceOrder;
+
 pub(super) struct Partition {
     pub(super) writer: Box<dyn PartitionWriter>,
     /// Of each source the last record that is on the log, until the source has come to it again.
-    pub(super) held_to: Vec<Option<Box<[u8]>>>,
+    pub(super) held_to: Vec<Option<Held>>,
+    /// Of each source what it has given to this partition so far, from its beginning on.
+    pub(super) chains: Vec<Chain>,
     pub(super) last_tick: Option<EventTime>,
+}
+
+/// The last record of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    /// Its position, the source's name included.
+    pub(super) position: Box<[u8]>,
+    /// Its [`headers::CHAIN`]; `None` if it has none, as records of earlier versions.
+    pub(super) chain: Option<Box<[u8]>>,
+}
+
+impl Held {
+    /// In which order its source was written, if it says so.
+    pub(super) fn order(&self) -> Option<SourceOrder> {
+        SourceOrder::of_letter(*self.chain.as_deref()?.first()?)
+    }
+}
+
+/// A hash of a sequence of records: position, key and value of each, and how it is marked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Chain(u64);
+
+impl Chain {
+    pub(super) fn push(&mut self, parts: [&[u8]; 4]) {
+        for part in parts {
+            // The hash of each part is the next one's seed, so their borders count too.
+            self.0 = xxhash_rust::xxh3::xxh3_64_with_seed(part, self.0);
+        }
+    }
+
+    /// As it stands in the header, behind the letter of the order.
+    pub(super) fn text(self, order: SourceOrder) -> [u8; 9] {
+        let mut text = [order.letter(); 9];
+        for (digit, shift) in text[1..].iter_mut().zip((0..8).rev()) {
+            *digit = b"0123456789abcdef"[(self.0 >> (4 * shift)) as usize & 15];
+        }
+        text
+    }
 }
 
 /// What the end of a partition holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct End {
-    /// Of each source the last position, its name included.
-    pub(super) positions: Vec<Option<Box<[u8]>>>,
+    /// Of each source its last record.
+    pub(super) positions: Vec<Option<Held>>,
     /// The newest tick.
     pub(super) tick: Option<EventTime>,
     /// Whether records of other sources were seen.
@@ -65,8 +107,10 @@ fn scan(
             return Ok(end);
         }
         for (index, record) in records.iter().enumerate() {
-            // A record with a source is never a tick, whatever its bytes say.
-            let Some(source) = record.header(headers::SOURCE) else {
+            // A record with a source is never a tick, whatever its bytes say. What was mended later is not where its source was.
+            let source =
+                record.header(headers::SOURCE).filter(|_| record.header(headers::REDRIVEN).is_none());
+            let Some(source) = source else {
                 match tick_of(record.key, record.value) {
                     Some(tick) => end.tick = end.tick.max(Some(tick)),
                     None => end.foreign = true,
@@ -81,8 +125,11 @@ fn scan(
         }
         for (last, position) in last.iter_mut().zip(&mut end.positions) {
             let record = last.take().and_then(|index| records.get(index));
-            if let Some(source) = record.and_then(|record| record.header(headers::SOURCE)) {
-                *position = Some(source.into());
+            if let Some(record) = record
+                && let Some(source) = record.header(headers::SOURCE)
+            {
+                let chain = record.header(headers::CHAIN).map(Into::into);
+                *position = Some(Held { position: source.into(), chain });
             }
         }
     }
