@@ -306,6 +306,30 @@ fn killed_anywhere_a_redrive_repeats_nothing_and_forgets_nothing() {
 }
 
 #[test]
+fn rows_that_an_importer_could_not_read_are_no_events_and_no_ticks() {
+    let log = MemoryLog::new();
+    fill(&log, "events", 2, 5);
+    let rejected: [(&str, &[u8]); 3] =
+        [(headers::SOURCE, b"a.csv:9"), (headers::REASON, b"missing_field"), (headers::DETAIL, b"why")];
+    let mut writer = log.writer("events").unwrap().partition(PartitionId(1)).unwrap();
+    writer.append(EventTime(430), b"", &tick(7), &rejected).unwrap();
+    writer.sync().unwrap();
+    drop(writer);
+    let end = rows(&log, "events", 1).len() as u64 - 1;
+    reject(&log, &[(1, end, "missing_field"), (0, 3, "late")]);
+    for reasons in [vec![], vec!["missing_field".to_owned(), "late".to_owned()]] {
+        let options = RedriveOptions { reasons, dry_run: true };
+        let report = redrive(&log, "dead-letters", &options).unwrap();
+        assert_eq!((report.redriven, report.import_lines), (1, 1));
+    }
+    let report = repartition(&log, "events", "three", 3).unwrap();
+    assert_eq!((report.ticks, report.records), (5, 251));
+    let kept: Vec<_> = (0..3).flat_map(|p| rows(&log, "three", p)).filter(|r| r.3 == tick(7)).collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].4.len(), 3);
+}
+
+#[test]
 fn what_was_redriven_before_an_error_is_not_redriven_again() {
     let log = MemoryLog::new();
     fill(&log, "events", 2, 1);

@@ -20,7 +20,7 @@ use crate::{Log, LogError, Record, RecordBuf, TopicConfig, partition_for};
 /// What to redrive.
 #[derive(Debug, Clone, Default)]
 pub struct RedriveOptions {
-    /// Only letters rejected for one of these reasons; empty: for any but `mapping`.
+    /// Only letters rejected for one of these reasons; empty: for any but `mapping`. Rows of files are never redriven.
     pub reasons: Vec<String>,
     /// Count, but append nothing.
     pub dry_run: bool,
@@ -37,7 +37,8 @@ pub struct RedriveReport {
     pub already_redriven: u64,
     /// Left because their reason was not asked for.
     pub other_reasons: u64,
-    /// Left because they are lines that a mapping could not read, which are imported again instead: they are no events.
+    /// Left because they are rows that an importer could not read, whatever the reason: they are no events, and come in by
+    /// another map instead.
     pub import_lines: u64,
     /// Left because they name no record of a topic that is here.
     pub without_origin: u64,
@@ -94,7 +95,7 @@ fn letters(
                 let asked = options.reasons.contains(&reason);
                 if !options.reasons.is_empty() && !asked {
                     report.other_reasons += 1;
-                } else if reason == RejectReason::Mapping.name() && !asked {
+                } else if is_import_line(&letter) || (reason == RejectReason::Mapping.name() && !asked) {
                     report.import_lines += 1;
                 } else if once.is_done(&origin.text) {
                     report.already_redriven += 1;
@@ -114,6 +115,11 @@ fn letters(
         }
     }
     Ok(())
+}
+
+/// Whether a letter is a row of a file as an importer found it, and not an event.
+fn is_import_line(letter: &Record<'_>) -> bool {
+    letter.key.is_empty() && letter.header(headers::SOURCE).is_some()
 }
 
 /// Where a dead letter came from.

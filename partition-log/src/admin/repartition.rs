@@ -10,7 +10,7 @@
 //! where the next one stands, or at its end.
 
 use serde::Serialize;
-use types::{Event, EventTime, Offset, PartitionId, SystemEvent};
+use types::{Event, EventTime, Offset, PartitionId, SystemEvent, headers};
 
 use super::{READ_BYTES, partitions, require};
 use crate::{Log, LogError, PartitionReader, PartitionWriter, Record, RecordBuf, TopicConfig, partition_for};
@@ -164,9 +164,11 @@ impl Source {
     }
 }
 
-/// The moment of the tick that a record is, if it is one. Only records of no key can be.
+/// The moment of the tick that a record is, if it is one. Only records of no key can be, and none that a source gave or
+/// that was rejected, whatever its bytes say.
 fn tick_of(record: &Record<'_>) -> Option<EventTime> {
-    if !record.key.is_empty() {
+    let is_row = record.header(headers::SOURCE).is_some() || record.header(headers::REASON).is_some();
+    if !record.key.is_empty() || is_row {
         return None;
     }
     let mut event = Event::default();
