@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use partition_log::admin::verify;
 use partition_log::conformance::{Row, drain};
-use partition_log::{FileLog, Log, LogError, LogOptions, RecordBuf, Recovery, TopicConfig};
+use partition_log::{Durability, FileLog, Log, LogError, LogOptions, RecordBuf, Recovery, TopicConfig};
 use proptest::prelude::*;
 use types::{EventTime, Offset, PartitionId};
 
@@ -25,9 +26,31 @@ fn value(n: u64) -> Vec<u8> {
     format!("value {n}").repeat(1 + n as usize % 4).into_bytes()
 }
 
-/// Batches of three records; the last `unsynced` of them flushed only.
+/// Batches of three records; the last `unsynced` of them flushed only. An orderly end syncs all of them to the disk.
 fn write(dir: &Path, batches: u64, unsynced: u64) {
-    let log = open(dir);
+    write_to(&open(dir), batches, unsynced, || {});
+}
+
+/// As `write`, but what is left is what a loss of power may leave: nothing of the last segment was synced to the disk.
+fn write_and_crash(dir: &Path, batches: u64, unsynced: u64) {
+    let written = tempfile::tempdir().unwrap();
+    let log = FileLog::new(written.path(), LogOptions { durability: Durability::System, ..options() });
+    write_to(&log, batches, unsynced, || {
+        fs::create_dir_all(dir.join("events-0")).unwrap();
+        for path in ["events.topic", "events-0"].map(|name| written.path().join(name)) {
+            let all = if path.is_dir() {
+                fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()).collect()
+            } else {
+                vec![path]
+            };
+            for file in all {
+                fs::copy(&file, dir.join(file.strip_prefix(written.path()).unwrap())).unwrap();
+            }
+        }
+    });
+}
+
+fn write_to(log: &FileLog, batches: u64, unsynced: u64, before_the_end: impl FnOnce()) {
     let config = TopicConfig { partitions: 1, key: "user".into(), partitioner: "murmur2".into() };
     log.create_topic(TOPIC, &config).unwrap();
     let mut writer = log.writer(TOPIC).unwrap().partition(P0).unwrap();
@@ -38,6 +61,7 @@ fn write(dir: &Path, batches: u64, unsynced: u64) {
         }
         if batch + unsynced < batches { writer.sync().unwrap() } else { writer.flush().unwrap() }
     }
+    before_the_end();
 }
 
 fn expected(numbers: std::ops::Range<u64>) -> Vec<Row> {
@@ -93,7 +117,7 @@ fn an_orderly_end_leaves_nothing_to_put_right() {
 #[test]
 fn a_torn_last_batch_is_cut_off_and_the_log_goes_on() {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), 12, 1);
+    write_and_crash(dir.path(), 12, 1);
     let last = files(dir.path(), "log").pop().unwrap();
     let len = fs::metadata(&last).unwrap().len();
     let torn_from = *batch_starts(&last).last().unwrap();
@@ -117,19 +141,79 @@ fn a_torn_last_batch_is_cut_off_and_the_log_goes_on() {
 }
 
 #[test]
-fn synced_records_that_are_gone_are_counted() {
+fn visible_records_that_a_loss_of_power_took_are_counted() {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), 12, 0);
+    write_and_crash(dir.path(), 12, 0);
     let last = files(dir.path(), "log").pop().unwrap();
     truncate(&last, fs::metadata(&last).unwrap().len() - 1);
     // Before recovery readers see the whole batches, and no more.
     assert_eq!(read(dir.path()), expected(0..33));
+    let checked = verify(&open(dir.path()), TOPIC).unwrap();
+    assert!(
+        !checked.ok && checked.by_partition[0].findings[0].detail.contains("offsets 33 to 35 could be read")
+    );
     let recovery = recover(dir.path()).unwrap();
+    assert!(verify(&open(dir.path()), TOPIC).unwrap().ok);
     assert!(recovery[0].reason.starts_with("3 records that readers could see are gone"), "{recovery:?}");
     assert_eq!(read(dir.path()), expected(0..33));
     // A consumer that had committed further is told.
     let error = open(dir.path()).reader(TOPIC, P0, Offset(36)).err().unwrap();
     assert!(matches!(error, LogError::OutOfRange { offset: Offset(36), end: Offset(33), .. }), "{error}");
+}
+
+#[test]
+fn synced_records_that_are_gone_are_damage_to_whoever_comes() {
+    type Spoil = fn(&[PathBuf]);
+    let shorter: Spoil =
+        |logs| truncate(logs.last().unwrap(), fs::metadata(logs.last().unwrap()).unwrap().len() / 3);
+    let removed: Spoil = |logs| fs::remove_file(logs.last().unwrap()).unwrap();
+    let empty: Spoil = |logs| logs.iter().for_each(|log| fs::remove_file(log).unwrap());
+    for (name, spoil) in [("shorter", shorter), ("removed", removed), ("empty", empty)] {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), 30, 0);
+        spoil(&files(dir.path(), "log"));
+        let log = open(dir.path());
+        assert_eq!(log.bounds(TOPIC, P0).unwrap().end, Offset(90), "{name}: what is promised");
+        // A reader gives what is there and then names the damage, however often it is asked.
+        let mut buf = RecordBuf::default();
+        let left = match log.reader(TOPIC, P0, Offset(0)) {
+            Err(error) => {
+                assert!(name == "empty" && matches!(error, LogError::Damaged { .. }), "{name}: {error}");
+                0
+            }
+            Ok(mut reader) => {
+                let error = loop {
+                    if let Err(error) = reader.read(&mut buf, 1 << 20) {
+                        break error;
+                    }
+                };
+                let again = reader.read(&mut buf, 1 << 20).unwrap_err();
+                assert_eq!(again.to_string(), error.to_string());
+                let left = buf.len() as u64;
+                assert!(
+                    matches!(error, LogError::Damaged { offset, .. } if offset == Offset(left)),
+                    "{name}: {error}"
+                );
+                left
+            }
+        };
+        assert!(left < 90 && left % 3 == 0);
+        // A check finds it, and a writer does not give its offsets to others.
+        let checked = verify(&log, TOPIC).unwrap();
+        let findings = &checked.by_partition[0].findings;
+        let words = format!("offsets {left} to 89 were synced and are gone");
+        assert!(!checked.ok && findings.iter().any(|f| f.detail == words), "{name}: {findings:?}");
+        let error = recover(dir.path()).unwrap_err();
+        assert!(
+            matches!(&error, LogError::Damaged { detail, .. } if detail.contains(&words)),
+            "{name}: {error}"
+        );
+        // As the error says, whoever has no copy goes on with what is left.
+        fs::remove_file(dir.path().join("events-0/checkpoint")).unwrap();
+        recover(dir.path()).unwrap();
+        assert_eq!(read(dir.path()), expected(0..left), "{name}");
+        assert!(verify(&log, TOPIC).unwrap().ok, "{name}");
+    }
 }
 
 #[test]
@@ -301,7 +385,7 @@ proptest! {
     #[test]
     fn any_cut_leaves_the_whole_batches(batches in 1_u64..12, unsynced in 0_u64..4, at in any::<prop::sample::Index>()) {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), batches, unsynced.min(batches));
+        write_and_crash(dir.path(), batches, unsynced.min(batches));
         let last = files(dir.path(), "log").pop().unwrap();
         let base: u64 = last.file_stem().unwrap().to_str().unwrap().parse().unwrap();
         let starts = batch_starts(&last);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use types::Offset;
 
-use super::checkpoint::{CheckpointFile, Place};
+use super::checkpoint::{Checkpoint, CheckpointFile, Place};
 use super::index::{Position, read_all};
 use super::names::{INDEX, LOG, segment_path, segments};
 use super::scan::{Partition, Scan, ScanError};
@@ -52,6 +52,18 @@ pub(super) fn confirm(
 pub(super) struct View {
     pub(super) start: Offset,
     pub(super) visible: Place,
+    /// Set if the files end before what the checkpoint says.
+    pub(super) gone: Option<Gone>,
+}
+
+/// Records that readers could see, and that are in no file any more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gone {
+    /// The offset after the last of them.
+    pub(super) end: Offset,
+    /// Whether some of them had been synced to the disk: then it is damage. Otherwise it is what a loss of power may do where
+    /// the log was told not to sync at each batch.
+    pub(super) synced: bool,
 }
 
 impl View {
@@ -61,18 +73,31 @@ impl View {
 }
 
 /// The visible part by the checkpoint; without one (a folder copied from a broker) or where the files are shorter than it
-/// says (a loss of power, not yet recovered), up to the last whole batch.
+/// says (a loss of power, not yet recovered), up to the last whole batch. If what was synced is gone, still what the
+/// checkpoint says, so that whoever reads on comes upon the damage.
 pub(super) fn view(partition: &Partition, checkpoint: Option<&CheckpointFile>) -> Result<View, LogError> {
     let bases = segments(&partition.dir)?;
-    let (Some(&start), Some(&last)) = (bases.first(), bases.last()) else {
-        return Ok(View { start: Offset::ZERO, visible: Place::default() });
-    };
-    if let Some(checkpoint) = checkpoint.map(CheckpointFile::read).transpose()?.flatten() {
-        let visible = checkpoint.visible;
+    let start = bases.first().copied().unwrap_or_default();
+    let checkpoint = checkpoint.map(CheckpointFile::read).transpose()?.flatten();
+    let mut gone = None;
+    if let Some(Checkpoint { visible, durable }) = checkpoint {
         if is_there(&partition.dir, visible) {
-            return Ok(View { start, visible });
+            return Ok(View { start, visible, gone });
+        }
+        gone = Some(Gone { end: visible.offset, synced: is_gone(&partition.dir, &bases, durable) })
+            .filter(|gone| gone.end > Offset::ZERO);
+        if gone.is_some_and(|gone| gone.synced) {
+            return Ok(View { start, visible, gone });
         }
     }
+    let Some(&last) = bases.last() else {
+        return Ok(View { start, visible: Place::default(), gone });
+    };
+    Ok(View { start, visible: last_whole(partition, last)?, gone })
+}
+
+/// Where the whole batches of the last segment end.
+pub(super) fn last_whole(partition: &Partition, last: Offset) -> Result<Place, LogError> {
     let (position, offset) = scan_start(partition, last, Offset(u64::MAX))?;
     let mut scan = Scan::open(partition, segment_path(&partition.dir, last, LOG), position, offset)?;
     loop {
@@ -82,7 +107,13 @@ pub(super) fn view(partition: &Partition, checkpoint: Option<&CheckpointFile>) -
             Err(ScanError::Io(error)) => return Err(error),
         }
     }
-    Ok(View { start, visible: Place { offset: scan.expected, segment: last, position: scan.position } })
+    Ok(Place { offset: scan.expected, segment: last, position: scan.position })
+}
+
+/// Whether what was synced up to a place is in no file any more. What retention removed is not meant.
+pub(super) fn is_gone(partition_dir: &Path, bases: &[Offset], durable: Place) -> bool {
+    let kept = bases.first().is_none_or(|first| durable.segment >= *first);
+    durable.offset > Offset::ZERO && kept && !is_there(partition_dir, durable)
 }
 
 /// Whether the segment of a place is long enough to hold it.

@@ -120,7 +120,7 @@ impl FileReader {
         }
         self.visible = match self.checkpoint.as_ref().map(CheckpointFile::read).transpose()?.flatten() {
             Some(checkpoint) if is_there(&self.partition.dir, checkpoint.visible) => checkpoint.visible,
-            _ => view(&self.partition, None)?.visible,
+            _ => view(&self.partition, self.checkpoint.as_ref())?.visible,
         };
         Ok(())
     }
@@ -130,8 +130,26 @@ impl FileReader {
         let bases = segments(&self.partition.dir)?;
         let holds = bases.partition_point(|base| *base <= self.next);
         let Some(base) = holds.checked_sub(1).map(|i| bases[i]) else {
+            if bases.is_empty() && self.visible.offset > self.next {
+                let detail = "there is no segment file, and records were synced here".to_owned();
+                return Err(self.partition.damaged(self.next, &self.partition.dir, 0, detail));
+            }
             return Err(self.out_of_range(self.next, bases.first().copied().unwrap_or_default()));
         };
+        match self.locate_in(base) {
+            // Retention was faster.
+            Err(LogError::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::NotFound
+                    && !segments(&self.partition.dir)?.contains(&base) =>
+            {
+                let bases = segments(&self.partition.dir)?;
+                Err(self.out_of_range(self.next, bases.first().copied().unwrap_or_default()))
+            }
+            other => other,
+        }
+    }
+
+    fn locate_in(&self, base: Offset) -> Result<Cursor, LogError> {
         let (position, expected) = scan_start(&self.partition, base, self.next)?;
         let mut cursor = self.open_segment(base)?;
         let mut scan = Scan::open(&self.partition, cursor.path.clone(), position, expected)?;
@@ -210,7 +228,17 @@ impl FileReader {
     }
 
     fn damaged(&self, cursor: &Cursor, error: &BatchError) -> LogError {
-        self.partition.damaged(cursor.expected, &cursor.path, cursor.position, error.to_string())
+        let synced = self.visible;
+        let len = cursor.file.metadata().map_or(u64::MAX, |file| file.len());
+        let detail = if cursor.base == synced.segment && len < synced.position {
+            format!(
+                "the file has {len} bytes and was synced up to byte {} (offset {}): records are gone",
+                synced.position, synced.offset
+            )
+        } else {
+            error.to_string()
+        };
+        self.partition.damaged(cursor.expected, &cursor.path, cursor.position, detail)
     }
 
     /// Has `need` bytes from the cursor's position on at hand, or as many as there are.

@@ -2,8 +2,9 @@
 //!
 //! Behind the durable place of the checkpoint, the first batch that is not whole and everything after it is the torn tail
 //! of a crash: it goes. Before that place nothing is looked at; readers and `verify` find damage there. Where there is no
-//! such place (a folder copied from a broker, or files shorter than the checkpoint says) the last segment is looked
-//! through, and a bad batch that a whole one follows is damage, which stops the opening.
+//! such place (a folder copied from a broker) the last segment is looked
+//! through, and a bad batch that a whole one follows is damage, which stops the opening. So does a file that has lost what was
+//! synced: to write on would give offsets that readers have seen to other records.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
@@ -13,7 +14,7 @@ use types::{EventTime, Offset};
 
 use super::checkpoint::{Checkpoint, CheckpointFile, Place};
 use super::index::{Entry, IndexWriter, Moment, Position, read_all};
-use super::locate::{confirm, is_there};
+use super::locate::{confirm, is_gone, is_there, last_whole};
 use super::names::{INDEX, LOG, TIME_INDEX, io_error, segment_path, segments, sync_dir};
 use super::partition::{Active, BatchInfo, OpenPartition, Progress};
 use super::scan::{Partition, Scan, ScanError};
@@ -26,6 +27,7 @@ pub(super) fn open(
     options: &LogOptions,
 ) -> Result<(OpenPartition, Option<Recovery>), LogError> {
     let mut bases = segments(&partition.dir)?;
+    refuse_if_gone(&partition, &bases)?;
     if bases.is_empty() {
         Active::create(&partition, Offset::ZERO)?;
         sync_dir(&partition.dir)?;
@@ -83,6 +85,24 @@ pub(super) fn open(
         && recovery.recovered_records == 0
         && recovery.rebuilt_indexes == 0;
     Ok((opened, (!in_order).then_some(recovery)))
+}
+
+/// Refuses a partition that has lost what was synced to the disk.
+fn refuse_if_gone(partition: &Partition, bases: &[Offset]) -> Result<(), LogError> {
+    let stored = CheckpointFile::open(&partition.dir)?.map(|file| file.read()).transpose()?.flatten();
+    let Some(Checkpoint { durable, .. }) = stored.filter(|c| is_gone(&partition.dir, bases, c.durable))
+    else {
+        return Ok(());
+    };
+    let end = bases.last().map(|last| last_whole(partition, *last)).transpose()?.unwrap_or_default();
+    let detail = format!(
+        "offsets {} to {} were synced and are gone: bring the file back, or remove {} to go on with what is left",
+        end.offset,
+        durable.offset.0.saturating_sub(1),
+        partition.dir.join(super::checkpoint::NAME).display()
+    );
+    let path = segment_path(&partition.dir, durable.segment, LOG);
+    Err(partition.damaged(end.offset, &path, end.position, detail))
 }
 
 /// Where a partition ends, and what lies behind that.

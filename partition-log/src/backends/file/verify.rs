@@ -64,6 +64,19 @@ pub(super) fn verify(
         }
         expected = Some(scan.expected);
     }
+    let end = expected.unwrap_or(view.start);
+    if let Some(gone) = view.gone.filter(|gone| gone.end > end) {
+        let last = gone.end.0 - 1;
+        let detail = if gone.synced {
+            format!("offsets {end} to {last} were synced and are gone")
+        } else {
+            format!(
+                "offsets {end} to {last} could be read, were not synced, and are gone; the next writer goes on at {end}"
+            )
+        };
+        let path = segment_path(&partition.dir, view.visible.segment, LOG);
+        check.find(end, &path, 0, detail);
+    }
     if let Some((mut finding, count)) = check.misplaced.take() {
         finding.detail = format!("{}; {count} such records", finding.detail);
         check.result.findings.push(finding);
