@@ -67,13 +67,55 @@ struct Search {
     at: usize,
     in_quotes: bool,
     first_feed: Option<usize>,
-    depth: usize,
     object: Option<usize>,
+    depth: Depth,
+}
+
+/// How deep within an object a search is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Depth {
+    open: usize,
+    in_text: bool,
+    /// The byte before was a backslash in a text.
+    escaped: bool,
+}
+
+impl Depth {
+    /// Goes on from `at` to just behind the object's end, or to the end of the bytes. Whether the object ended.
+    fn end(&mut self, bytes: &[u8], at: &mut usize) -> bool {
+        while let Some(byte) = bytes.get(*at) {
+            if std::mem::take(&mut self.escaped) {
+                *at += 1;
+                continue;
+            }
+            if self.in_text {
+                let Some(skip) = memchr2(b'"', b'\\', &bytes[*at..]) else { break };
+                self.in_text = bytes[*at + skip] != b'"';
+                self.escaped = self.in_text;
+                *at += skip + 1;
+                continue;
+            }
+            *at += 1;
+            match byte {
+                b'"' => self.in_text = true,
+                b'{' | b'[' => self.open += 1,
+                b'}' | b']' => {
+                    self.open -= 1;
+                    if self.open == 0 {
+                        return true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        *at = bytes.len();
+        false
+    }
 }
 
 enum Step {
     End { from: usize, to: usize, next: usize },
-    Bad { to: usize },
+    Bad { from: usize, to: usize },
     More,
 }
 
@@ -111,16 +153,26 @@ impl Splitter {
                 Ends::Json => self.object_end(&mut search),
             };
             match step {
-                Step::End { from, to, next } => return Ok(Some(self.found(from, to, next, None))),
-                Step::Bad { to } => return Ok(Some(self.found(self.start, to, to, Some(Fault::NoObject)))),
+                Step::End { from, to, next } => {
+                    // It depends on where the reads ended whether this is found here or by `pass_too_long`.
+                    let length = to - from;
+                    let fault = (length > self.longest).then_some(Fault::TooLong(length as u64));
+                    let to = if fault.is_some() { from + length.min(KEPT) } else { to };
+                    return Ok(Some(self.found(from, to, next, fault)));
+                }
+                Step::Bad { from, to } => return Ok(Some(self.found(from, to, to, Some(Fault::NoObject)))),
                 Step::More => {}
+            }
+            if self.ends == Ends::Json {
+                // What stands between objects is nothing to keep.
+                self.start = search.object.unwrap_or(search.at);
             }
             let length = self.filled - self.start;
             if length > self.longest {
                 if let Some(feed) = search.first_feed.filter(|_| search.in_quotes) {
                     return Ok(Some(self.found(self.start, feed, feed + 1, Some(Fault::Unclosed))));
                 }
-                return self.pass_too_long().map(Some);
+                return self.pass_too_long(search.depth).map(Some);
             }
             let moved = self.start;
             let more = self.fill()?;
@@ -220,53 +272,38 @@ impl Splitter {
     fn object_end(&self, search: &mut Search) -> Step {
         let bytes = &self.buffer[..self.filled];
         while search.at < bytes.len() {
-            let at = search.at;
-            let byte = bytes[at];
-            if search.in_quotes {
-                let Some(skip) = memchr2(b'"', b'\\', &bytes[at..]) else { break };
-                let at = at + skip;
-                if bytes[at] == b'"' {
-                    search.in_quotes = false;
-                    search.at = at + 1;
-                } else if at + 1 < bytes.len() {
-                    search.at = at + 2;
-                } else {
-                    search.at = at;
-                    return Step::More;
-                }
-                continue;
+            if search.object.is_some() {
+                return match search.depth.end(bytes, &mut search.at) {
+                    true => {
+                        let from = search.object.unwrap_or(self.start);
+                        Step::End { from, to: search.at, next: search.at }
+                    }
+                    false => Step::More,
+                };
             }
+            let at = search.at;
             search.at += 1;
-            match (search.object, byte) {
-                (None, b'{') => {
+            match bytes[at] {
+                b'{' => {
                     search.object = Some(at);
-                    search.depth = 1;
+                    search.depth = Depth { open: 1, ..Depth::default() };
                 }
-                (None, b'[' | b']' | b',') => {}
-                (None, _) if byte.is_ascii_whitespace() => {}
-                (None, _) => {
+                b'[' | b']' | b',' => {}
+                byte if byte.is_ascii_whitespace() => {}
+                _ => {
                     // Something else between objects: it is bad up to the next object, which must not be lost.
                     let rest = &bytes[at..];
                     let to = memchr2(b'{', b'\n', rest).map_or(rest.len(), |skip| skip.max(1));
-                    return Step::Bad { to: at + to };
+                    return Step::Bad { from: at, to: at + to };
                 }
-                (Some(_), b'"') => search.in_quotes = true,
-                (Some(_), b'{' | b'[') => search.depth += 1,
-                (Some(from), b'}' | b']') => {
-                    search.depth -= 1;
-                    if search.depth == 0 {
-                        return Step::End { from, to: search.at, next: search.at };
-                    }
-                }
-                (Some(_), _) => {}
             }
         }
-        search.at = bytes.len();
         Step::More
     }
 
-    /// Passes over the rest of a line that is too long, keeping its beginning.
-    fn pass_too_long(&mut self) -> io::Result<Found> {
+    /// Passes over the rest of a line that is too long, or of an object within which a search has come to `depth`, keeping its
+    /// beginning.
+    fn pass_too_long(&mut self, mut depth: Depth) -> io::Result<Found> {
         let line = self.line;
         let kept = self.start..self.start + KEPT.min(self.filled - self.start);
         self.buffer.copy_within(kept.clone(), 0);
@@ -276,15 +313,22 @@ impl Splitter {
         self.buffer.resize(kept + READ, 0);
         loop {
             let n = read_some(&mut *self.input, &mut self.buffer[kept..])?;
-            let rest = kept..kept + n;
-            let feed = memchr(b'\n', &self.buffer[rest.clone()]);
+            let rest = &self.buffer[kept..kept + n];
+            // Where the record ends, and where the next one begins.
+            let end = match self.ends {
+                Ends::Json => {
+                    let mut at = 0;
+                    depth.end(rest, &mut at).then_some((at, at))
+                }
+                _ => memchr(b'\n', rest).map(|feed| (feed, feed + 1)),
+            };
             self.at_end = n == 0;
-            if self.at_end || feed.is_some() {
-                let feed = feed.unwrap_or(0);
-                length += feed as u64;
-                self.filled = rest.end;
-                self.start = if self.at_end { rest.end } else { rest.start + feed + 1 };
-                self.line += u64::from(!self.at_end);
+            if self.at_end || end.is_some() {
+                let (end, next) = end.unwrap_or((0, 0));
+                length += end as u64;
+                self.filled = kept + n;
+                self.start = kept + next;
+                self.line += 1;
                 return Ok(Found { from: 0, to: kept, line, fault: Some(Fault::TooLong(length)) });
             }
             length += n as u64;

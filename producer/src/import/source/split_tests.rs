@@ -84,6 +84,34 @@ fn a_line_of_ten_megabytes_is_passed_in_bounded_memory() {
     assert!(splitter.buffer.capacity() < 4 << 20);
 }
 
+#[test]
+fn an_object_that_is_too_long_costs_itself_only() {
+    let nested = format!("{{\"x\":[{{\"y\":\"}}\\\"{{\n\"}},\n{}]}}", "{\"z\":\"\\\\\"},".repeat(400));
+    for step in [1, 7, 1000, 100_000] {
+        for between in [",", ",\n", "\n"] {
+            let text = ["{\"a\":1}", &nested, "{\"b\":2}", &nested, "{\"c\":3}"].join(between);
+            let found = split(format!("[{text}]").as_bytes(), Ends::Json, 1000, step);
+            let faults: Vec<_> = found.iter().map(|(number, _, fault)| (*number, *fault)).collect();
+            let too_long = Some(Fault::TooLong(nested.len() as u64));
+            assert_eq!(faults, [(1, None), (2, too_long), (3, None), (4, too_long), (5, None)], "{step}");
+            assert_eq!(found[4].1, b"{\"c\":3}");
+            assert!(nested.as_bytes().starts_with(&found[1].1));
+        }
+    }
+    let mut text = vec![b' '; 3 << 20];
+    text.extend(b"{\"a\":1}");
+    assert_eq!(split(&text, Ends::Json, 1000, 100_000), [(1, b"{\"a\":1}".to_vec(), None)]);
+    let mut text = b"[{\"a\":\"".to_vec();
+    text.extend(std::iter::repeat_n(b'\n', 10 << 20));
+    text.extend(b"\"},{\"b\":2}]");
+    let mut splitter = Splitter::new(Box::new(Dribble(text, 0, 100_000)), Ends::Json, 1 << 20);
+    let long = splitter.next().unwrap().unwrap();
+    assert_eq!(long.fault, Some(Fault::TooLong((10 << 20) + 8)));
+    let after = splitter.next().unwrap().unwrap();
+    assert_eq!(splitter.bytes(&after), b"{\"b\":2}");
+    assert!(splitter.buffer.capacity() < 4 << 20);
+}
+
 proptest::proptest! {
     #[test]
     fn quoted_rows_survive(rows in proptest::collection::vec(proptest::collection::vec("[a-c\",\n ]{0,6}", 1..4), 1..20), step in 1_usize..50) {
