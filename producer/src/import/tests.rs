@@ -251,6 +251,19 @@ fn rows_of_another_width_and_stray_quotes_cost_themselves_only() {
 }
 
 #[test]
+fn a_stray_quote_does_not_make_one_event_of_two_rows() {
+    let bench = Bench::new();
+    // Both lines together have the four columns that are due.
+    let text = format!("user,at,what,n\nann,{T0},\"play,1\nbob,{},stop\"y,2\neve,{T0},play,3\n", T0 + 1);
+    let file = bench.file("q.csv", text.as_bytes());
+    bench.import(MAP, &[file]).unwrap();
+    let found = sorted(bench.records());
+    assert_eq!(found[0], ("q.csv:2".to_owned(), "mapping".to_owned()));
+    assert_eq!(found[1], ("q.csv:3".to_owned(), format!("bob stop\"y {}", T0 + 1)));
+    assert_eq!(found[2], ("q.csv:4".to_owned(), format!("eve play {T0}")));
+}
+
+#[test]
 fn a_file_that_does_not_fit_the_map_is_refused_with_its_columns() {
     let bench = Bench::new();
     let file = bench.file("x.csv", b"user,at,n\nann,1,1\n");

@@ -69,11 +69,40 @@ impl TextParser {
         Err(Reject::new(RejectReason::Mapping, detail))
     }
 
-    /// Whether the row has as many columns as are due.
+    /// Whether a row of several lines can be meant as one: it has as many columns as are due, and each quote that closes a
+    /// column stands at its end. Where one does not, a stray quote has joined rows.
     pub(crate) fn fits(&self, row: &[u8]) -> bool {
         let mut count = 0;
         columns(self.separator, &String::from_utf8_lossy(row), |_| count += 1);
-        count == self.places.len()
+        count == self.places.len() && self.quotes_end_columns(row)
+    }
+
+    fn quotes_end_columns(&self, row: &[u8]) -> bool {
+        let Separator::Byte { delimiter, quote } = self.separator else { return true };
+        let row = row.strip_suffix(b"\r").unwrap_or(row);
+        let mut at = 0;
+        loop {
+            if row.get(at) == Some(&quote) {
+                at += 1;
+                loop {
+                    let Some(skip) = memchr(quote, &row[at..]) else { return false };
+                    at += skip + 1;
+                    if row.get(at) != Some(&quote) {
+                        break;
+                    }
+                    at += 1;
+                }
+                if at < row.len() && row[at] != delimiter {
+                    return false;
+                }
+            } else {
+                at += memchr(delimiter, &row[at..]).unwrap_or(row.len() - at);
+            }
+            if at >= row.len() {
+                return true;
+            }
+            at += 1;
+        }
     }
 }
 
@@ -185,6 +214,16 @@ mod tests {
         for row in ["1,2", "1,2,3,4", ""] {
             let error = parser.parse(row.as_bytes(), &mut Vec::new()).unwrap_err();
             assert_eq!(error.reason, RejectReason::Mapping, "{row}");
+        }
+        for (row, fits) in [
+            ("a,\"b\nc\",d\r", true),
+            ("a,b,\"c\"\"\n\"\"\"", true),
+            ("\"a\n\",,", true),
+            ("a,\"b,c\nd,e\"f,g", false),
+            ("a,\"b\nc\" ,d", false),
+            ("a,b,\"c\n", false),
+        ] {
+            assert_eq!(parser.fits(row.as_bytes()), fits, "{row}");
         }
         assert_eq!(parser.parse(b"1,\xff,3", &mut Vec::new()).unwrap_err().reason, RejectReason::InvalidUtf8);
         assert_eq!(TextParser::new(COMMA, &names, &["d".to_owned()]).unwrap_err(), "d");
