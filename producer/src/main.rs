@@ -31,6 +31,14 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 eprintln!("stopped at the end of a batch; the same command goes on from there");
             }
         }
+        Command::Import(args) if args.rejected => {
+            let summary = producer::import::run_mend(&args, &shutdown)?;
+            if args.output.json {
+                println!("{}", serde_json::to_string(&summary)?);
+            } else {
+                eprintln!("{summary}");
+            }
+        }
         Command::Import(args) => {
             let summary = producer::import::run(&args, &shutdown)?;
             if args.output.json {

@@ -35,6 +35,7 @@ pub enum LogCommand {
     Verify(TopicArgs),
     /// Send dead letters back to the topic that they came from, each once however often this is run.
     ///
+    /// Rows of files that an import could not read stay: mend the map, and `producer import --rejected` brings them in.
     /// Redriven records are exempt from lateness as far as state reaches back. The topic they go to must not be open for
     /// writing: stop its producer first. Consumers may run.
     ///
@@ -283,7 +284,10 @@ fn print_redrive(out: &mut dyn Write, report: &RedriveReport, dry_run: bool) -> 
     for (count, why) in [
         (report.already_redriven, "were redriven before"),
         (report.other_reasons, "have other reasons"),
-        (report.import_lines, "are lines that a mapping could not read: import them again"),
+        (
+            report.import_lines,
+            "are rows that an import could not read: mend the map and say `producer import FILE --map MAP.toml --rejected`",
+        ),
         (report.without_origin, "name no record of a topic here"),
     ] {
         if count > 0 {

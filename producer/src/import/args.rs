@@ -8,7 +8,15 @@ use types::{EventTime, Millis};
 use crate::cli::OutputArgs;
 
 /// Writes the events of files, read by a mapping, to a log.
+///
+/// Run again, it goes on where it was. Rows that the map cannot read are set aside with the reason; mend the map and bring
+/// them in with --rejected.
+///
+/// Examples:
+///   producer import events.csv --map map.toml --to file:data
+///   producer import events.csv --map mended.toml --to file:data --rejected
 #[derive(Debug, Clone, Args)]
+#[command(verbatim_doc_comment)]
 pub struct ImportArgs {
     /// The files: JSON lines, JSON, CSV, TSV, columns between blanks, or Parquet; plain, gzip or zstd.
     #[arg(value_name = "FILE", required = true)]
@@ -22,6 +30,10 @@ pub struct ImportArgs {
     /// Where the events go.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// Only the rows of the files that an earlier import could not read, by a map that can. Each comes in once, exempt from
+    /// lateness, however often this is run.
+    #[arg(long)]
+    pub rejected: bool,
     /// Whether to bring rows in order of time: auto does if they are further from it than --lateness.
     #[arg(long, value_enum, default_value_t)]
     pub sort: Sort,

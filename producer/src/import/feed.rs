@@ -1,12 +1,13 @@
 //! One file as a sequence of items: events of the log to be, and rows that are none.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use types::{EventTime, RejectReason};
 
-use super::source::{Rows, SourceError};
+use super::source::{Row, Rows, SourceError};
 use super::summary::Counts;
 use crate::map::{Cell, MappedRow, Mapping, RowMapper};
 
@@ -42,6 +43,17 @@ pub(crate) struct Item<'a> {
     /// The record's timestamp, by which imports are ordered.
     pub(crate) arrival: EventTime,
     pub(crate) body: Body<'a>,
+}
+
+impl Item<'_> {
+    /// Writes its place in its file: the row, and from the second event of a row on which of them it is.
+    pub(crate) fn write_position(&self, out: &mut Vec<u8>) {
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{}", self.line);
+        if self.part > 0 {
+            let _ = write!(out, "#{}", u64::from(self.part) + 1);
+        }
+    }
 }
 
 /// An event, or what the map could not make one of.
@@ -101,9 +113,21 @@ impl<'m> Feed<'m> {
 
     /// Goes to the next item; `false` at the end of the file.
     pub(crate) fn advance(&mut self, counts: &mut Counts) -> Result<bool, SourceError> {
+        self.advance_to(counts, |_| true)
+    }
+
+    /// As [`Feed::advance`], passing over rows that are not wanted as if they were not there.
+    pub(crate) fn advance_to(
+        &mut self,
+        counts: &mut Counts,
+        mut is_wanted: impl FnMut(&Row<'_>) -> bool,
+    ) -> Result<bool, SourceError> {
         self.part += 1;
         while self.rejected.take().is_some() || self.part >= self.row.len() {
             let Some(row) = self.rows.next()? else { return Ok(false) };
+            if !is_wanted(&row) {
+                continue;
+            }
             counts.rows += 1;
             self.line = row.line;
             self.part = 0;

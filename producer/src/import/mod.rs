@@ -16,9 +16,12 @@
 //! run again writes what is not there yet and nothing twice, whether it was killed or had come to its end; files may be
 //! added. A file that changed before the last place that the log holds of it is refused, and so is another way to read it:
 //! another map, or another order. A file that was sorted stays sorted; new rows of it belong in a file of their own.
+//!
+//! **Mending.** Rows that the map could not read come in with `--rejected` and a map that can; see the module `mend`.
 
 mod args;
 mod feed;
+mod mend;
 mod order;
 mod run;
 mod sort;
@@ -27,7 +30,8 @@ mod summary;
 
 pub use args::{Also, ImportArgs, Sort};
 pub use feed::Input;
-pub use run::{ImportError, ImportOptions, import, run};
+pub use mend::{MendSummary, mend};
+pub use run::{ImportError, ImportOptions, import, run, run_mend};
 pub use source::SourceError;
 pub(crate) use source::text_table;
 pub use summary::Summary;

@@ -1,6 +1,5 @@
 //! From files to the log.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +11,7 @@ use types::{EventTime, Millis};
 
 use super::args::{Also, ImportArgs, Sort};
 use super::feed::{Body, Feed, Input, Item, Reading};
+use super::mend::{MendSummary, mend};
 use super::order::{self, Order};
 use super::sort::Sorter;
 use super::source::SourceError;
@@ -103,6 +103,16 @@ pub enum ImportError {
     /// The maps are about different things, and a topic has one key.
     #[error("one map is about `{0}`, another about `{1}`; import them into topics of their own")]
     EntityTypes(String, String),
+    /// Nothing of a file was rejected, but of others something was.
+    #[error(
+        "the log holds no rejected row of `{file}`, but of `{others}`: a file is known by its path as it was given first"
+    )]
+    NothingRejected {
+        /// The file.
+        file: String,
+        /// Some of the others.
+        others: String,
+    },
     /// The ticks' options have no meaning.
     #[error(transparent)]
     Ticks(#[from] TickPlanError),
@@ -113,6 +123,21 @@ pub enum ImportError {
 /// # Errors
 /// See [`ImportError`]; bad rows are none.
 pub fn run(args: &ImportArgs, shutdown: &Shutdown) -> Result<Summary, ImportError> {
+    with_inputs(args, |log, files, options| import(log, files, options, shutdown))
+}
+
+/// Runs `producer import --rejected`.
+///
+/// # Errors
+/// See [`ImportError`].
+pub fn run_mend(args: &ImportArgs, shutdown: &Shutdown) -> Result<MendSummary, ImportError> {
+    with_inputs(args, |log, files, options| mend(log, files, options, shutdown))
+}
+
+fn with_inputs<T>(
+    args: &ImportArgs,
+    work: impl FnOnce(&dyn Log, &[Input<'_>], &ImportOptions) -> Result<T, ImportError>,
+) -> Result<T, ImportError> {
     let output = &args.output;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64);
     let options = ImportOptions {
@@ -140,7 +165,7 @@ pub fn run(args: &ImportArgs, shutdown: &Shutdown) -> Result<Summary, ImportErro
         args.files.iter().map(|path| Input { path: path.clone(), mapping: &mapping }).collect();
     files.extend(others.iter().map(|(path, mapping)| Input { path: path.clone(), mapping }));
     let log = partition_log::open(&output.to, &LogOptions::default())?;
-    import(&*log, &files, &options, shutdown)
+    work(&*log, &files, &options)
 }
 
 /// Imports files into a log. All of them are ordered together, so what they say of an entity comes in order.
@@ -209,7 +234,7 @@ pub fn import(
     })
 }
 
-fn names(files: &[Input<'_>]) -> Result<Vec<String>, ImportError> {
+pub(super) fn names(files: &[Input<'_>]) -> Result<Vec<String>, ImportError> {
     let mut names: Vec<String> = Vec::with_capacity(files.len());
     for Input { path, .. } in files {
         let name = path.to_str().ok_or_else(|| ImportError::Name(path.clone()))?;
@@ -222,7 +247,7 @@ fn names(files: &[Input<'_>]) -> Result<Vec<String>, ImportError> {
 }
 
 /// What all the maps are about.
-fn entity_type(files: &[Input<'_>]) -> Result<String, ImportError> {
+pub(super) fn entity_type(files: &[Input<'_>]) -> Result<String, ImportError> {
     let mut types = files.iter().map(|file| file.mapping.entity_type());
     let first = types.next().ok_or(ImportError::NoFiles)?;
     match types.find(|other| *other != first) {
@@ -343,11 +368,7 @@ impl Delivery<'_> {
             }
         }
         self.position.clear();
-        // Writing to a Vec cannot fail.
-        let _ = write!(self.position, "{}", item.line);
-        if item.part > 0 {
-            let _ = write!(self.position, "#{}", u64::from(item.part) + 1);
-        }
+        item.write_position(&mut self.position);
         let (arrival, file) = (item.arrival, item.file);
         match item.body {
             Body::Event { ts, key, value } => {

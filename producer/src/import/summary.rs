@@ -30,6 +30,14 @@ impl Counts {
     pub(crate) fn reject(&mut self, reason: RejectReason) {
         *self.rejected.entry(reason).or_default() += 1;
     }
+
+    pub(crate) fn rejected_by_name(&self) -> BTreeMap<&'static str, u64> {
+        self.rejected.iter().map(|(reason, n)| (reason.name(), *n)).collect()
+    }
+
+    pub(crate) fn passed_over(&self) -> u64 {
+        self.filtered + self.empty_entity + self.not_joined
+    }
 }
 
 /// Tells entities apart by a hash of 64 bits, up to a number that fits in memory.
@@ -109,7 +117,7 @@ impl Summary {
             filtered: counts.filtered,
             empty_entity: counts.empty_entity,
             not_joined: counts.not_joined,
-            rejected: counts.rejected.iter().map(|(reason, n)| (reason.name(), *n)).collect(),
+            rejected: counts.rejected_by_name(),
             entities: (!entities.too_many).then_some(entities.seen.len()),
             first_ts: ending.span.map(|(first, _)| first.0),
             last_ts: ending.span.map(|(_, last)| last.0),

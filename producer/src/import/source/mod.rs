@@ -19,7 +19,8 @@ pub(crate) use discover::{Discovered, discover};
 use json::JsonParser;
 use parquet::ParquetRows;
 use sniff::{SAMPLE, guess_delimiter, guess_format};
-use split::{Ends, Fault, Found, KEPT, Splitter};
+pub(crate) use split::KEPT;
+use split::{Ends, Fault, Found, Splitter};
 use text::{Separator, TextParser};
 
 /// Why a file cannot be read on.
