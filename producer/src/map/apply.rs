@@ -14,6 +14,9 @@ use super::time::TimeError;
 /// More events than a row can mean: a count beyond it is a mistake.
 const MOST_EVENTS_OF_A_ROW: i64 = 100_000;
 
+/// Nor more bytes of events: a row of a long text and a great count would take all memory there is.
+const MOST_BYTES_OF_A_ROW: usize = 64 << 20;
+
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -291,6 +294,12 @@ impl<'m> RowMapper<'m> {
             let from = out.bytes.len();
             event.encode(&mut out.bytes);
             let value = (from, out.bytes.len());
+            let length = value.1 - value.0;
+            let all = length.saturating_mul(usize::try_from(count).unwrap_or(usize::MAX));
+            if i == 0 && all.saturating_add(from) > MOST_BYTES_OF_A_ROW {
+                let detail = format!("{count} events of {length} bytes from one row are too much");
+                return Err(Reject::new(RejectReason::TooLarge, detail));
+            }
             out.events.push(Mapped { key: shared.key, value, ts: event.ts, arrival: shared.arrival });
             if let Some(Cow::Owned(id)) = event.id.take() {
                 self.id = id;

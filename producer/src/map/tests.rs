@@ -239,3 +239,17 @@ proptest::proptest! {
         let _ = Mapping::from_toml(&format!("{BASE}{text}"), Path::new("map.toml"));
     }
 }
+
+#[test]
+fn a_row_does_not_take_all_memory() {
+    let map = format!("{BASE}[fields]\nt = \"t\"\n[[event]]\ncount = \"c\"\n[[event]]\ncount = \"c\"");
+    let of = |length: usize, count: &'static str| {
+        let long = Cell::Text("x".repeat(length).into());
+        apply(&map, &row(&[("t", long), ("c", text(count))]))
+    };
+    let (reason, detail) = of(1 << 20, "100000").unwrap_err();
+    assert!(reason == RejectReason::TooLarge && detail.starts_with("100000 events of 1048"), "{detail}");
+    // Both sections count.
+    assert_eq!(of(1 << 20, "40").unwrap_err().0, RejectReason::TooLarge);
+    assert_eq!(of(1 << 20, "20").unwrap().len(), 40);
+}
