@@ -66,8 +66,8 @@ pub(crate) fn choose(files: &[Input<'_>], reading: &Reading, lateness: Millis) -
     })
 }
 
-/// Reads nothing of a file but the times that order it. Rows without one do not matter, nor those of the future, which
-/// are mistakes. `None` if no row has one.
+/// Reads nothing of a file but the times that order it. Rows without one do not matter, nor those of the future or
+/// long before there were such files, which are mistakes. `None` if no row has one.
 fn look_through(input: &Input<'_>, reading: &Reading) -> Result<Option<Extent>, SourceError> {
     let Input { path, mapping } = input;
     let (slots, columns) = mapping.order_columns();
@@ -85,7 +85,7 @@ fn look_through(input: &Input<'_>, reading: &Reading) -> Result<Option<Extent>, 
                 placed[*slot] = std::mem::take(cell);
             }
             mapping.order_times(&placed, &mut text, |time| {
-                if time > reading.not_after {
+                if time > reading.not_after || !time.is_possible() {
                     return;
                 }
                 let extent = extent.get_or_insert(Extent { first: time, last: time, disorder: Millis(0) });

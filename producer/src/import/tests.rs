@@ -574,3 +574,16 @@ fn rows_that_are_not_what_was_rejected_are_left_alone() {
     let error = mended(&bench.log, &bench, &map, &other).unwrap_err().to_string();
     assert!(error.contains("b.csv`, but of `") && error.contains("a.csv`"), "{error}");
 }
+
+#[test]
+fn a_time_of_seconds_among_milliseconds_costs_no_ticks_and_no_order() {
+    let bench = Bench::new();
+    let text = format!(
+        "user,at,what,n\nu1,1700000000,play,1\nu1,{T0},play,1\nu2,1700000000,play,1\nu2,{},play,1\n",
+        T0 + 1
+    );
+    let file = bench.file("a.csv", text.as_bytes());
+    let summary = bench.import(MAP, &[file]).unwrap();
+    assert_eq!((summary.events, summary.order), (4, "as_read"));
+    assert!(summary.tick_records <= 4, "{summary:?}");
+}

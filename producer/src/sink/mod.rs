@@ -16,7 +16,7 @@
 //! **Ticks.** Just before the first event that passes a tick (see [`TickPlan`]), the tick is written to every partition;
 //! several that are passed at once are written in order. Each partition begins with the newest tick that the first
 //! event has passed, so what is on a partition always tells which tick comes next, in a second import too. An event whose
-//! time cannot be right (more than a day ahead of its arrival, or outside the years 1970 to 9999) passes no tick; it is
+//! time cannot be right (more than a day ahead of its arrival, or no possible one at all) passes no tick; it is
 //! the consumer that rejects it.
 //!
 //! **The same bytes.** A batch ends where the sequence of events says so, never where a clock does. Rate, syncing, kill
@@ -170,9 +170,6 @@ impl Batch {
 fn hour_of(time: EventTime) -> i64 {
     time.0.div_euclid(Millis::HOUR.0)
 }
-
-/// Events outside the years 1970 to 9999 pass no tick.
-const TICKING_TIMES: std::ops::Range<EventTime> = EventTime(0)..EventTime(253_402_300_800_000);
 
 impl EventSink {
     /// How long what is written may stay unsynced while more is coming.
@@ -366,7 +363,7 @@ impl EventSink {
             self.end_batch()?;
         }
         if let Some(ts) = ts
-            && TICKING_TIMES.contains(&ts)
+            && ts.is_possible()
             && ts <= arrival.plus(Millis::DAY)
         {
             self.pass_ticks(ts, arrival)?;

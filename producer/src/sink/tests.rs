@@ -74,7 +74,7 @@ fn events() -> impl Strategy<Value = Vec<Made>> {
     let step =
         (0..12_u8, prop_oneof![8 => 0..2 * Millis::HOUR.0, 1 => 0..3 * DAY], 0..10 * Millis::HOUR.0, 0..5_u8);
     prop::collection::vec(step, 1..300).prop_map(|steps| {
-        let mut now = 40 * DAY;
+        let mut now = 1040 * DAY;
         steps
             .into_iter()
             .map(|(user, step, late, is_late)| {
@@ -152,10 +152,10 @@ fn ticks(log: &dyn Log, partition: u32) -> Vec<i64> {
 fn a_second_source_goes_on_with_the_ticks_of_the_first() {
     let log = MemoryLog::new();
     let at = |day: i64, hour: i64| (1, day * DAY + hour * Millis::HOUR.0, 0);
-    run(&log, &config("a", 2), &[at(100, 12), at(101, 12)], None).unwrap();
-    run(&log, &config("b", 2), &[at(101, 13), at(104, 2)], None).unwrap();
+    run(&log, &config("a", 2), &[at(1100, 12), at(1101, 12)], None).unwrap();
+    run(&log, &config("b", 2), &[at(1101, 13), at(1104, 2)], None).unwrap();
     for partition in 0..2 {
-        assert_eq!(ticks(&log, partition), [100, 101, 102, 103, 104]);
+        assert_eq!(ticks(&log, partition), [1100, 1101, 1102, 1103, 1104]);
     }
     let sink = EventSink::open(&log, &config("c", 2)).unwrap();
     assert!(sink.has_other_sources() && !sink.is_resuming());
@@ -167,12 +167,20 @@ fn a_second_source_goes_on_with_the_ticks_of_the_first() {
 #[test]
 fn a_time_that_cannot_be_right_passes_no_tick() {
     let log = MemoryLog::new();
-    let sane = 100 * DAY + Millis::HOUR.0;
-    let far = (2, 5_000 * DAY, -4_900 * DAY + Millis::HOUR.0);
-    let events = [(1, sane, 0), far, (1, i64::MAX, 0), (1, i64::MIN, 0), (1, sane + 10, 0)];
+    let sane = 1100 * DAY + Millis::HOUR.0;
+    let far = (2, 6_000 * DAY, -4_900 * DAY + Millis::HOUR.0);
+    let events = [
+        (1, 20 * DAY, 0),
+        (1, sane, 0),
+        far,
+        (1, i64::MAX, 0),
+        (1, i64::MIN, 0),
+        (1, 1_700_000_000, 0),
+        (1, sane + 10, 0),
+    ];
     run(&log, &config("a", 1), &events, None).unwrap();
-    assert_eq!(ticks(&log, 0), [100]);
-    assert_eq!(stored(&log, 0).len(), 6);
+    assert_eq!(ticks(&log, 0), [1100]);
+    assert_eq!(stored(&log, 0).len(), 8);
 }
 
 #[test]
