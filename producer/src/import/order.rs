@@ -44,6 +44,9 @@ struct Extent {
 
 /// Looks through the files and chooses. O(size of the files).
 pub(crate) fn choose(files: &[Input<'_>], reading: &Reading, lateness: Millis) -> Result<Order, SourceError> {
+    if files.iter().any(|file| file.mapping.is_ordered_by_join()) {
+        return Ok(Order::Sorted);
+    }
     let mut extents = Vec::with_capacity(files.len());
     for file in files {
         extents.extend(look_through(file, reading)?);

@@ -587,3 +587,40 @@ fn a_time_of_seconds_among_milliseconds_costs_no_ticks_and_no_order() {
     assert_eq!((summary.events, summary.order), (4, "as_read"));
     assert!(summary.tick_records <= 4, "{summary:?}");
 }
+
+#[test]
+fn the_choice_of_an_order_sees_times_that_are_spread_or_joined() {
+    let hour = DAY / 24;
+    let bench = Bench::new();
+    let map = r#"
+        [entity]
+        type = "user"
+        id = "user"
+        [time]
+        column = "at"
+        format = "ms"
+        [type]
+        constant = "play"
+        [[event]]
+        count = "n"
+        spread = "day"
+    "#;
+    // The first row's events go on for 24 hours, beyond the lateness from the second row on.
+    let text = format!("user,at,n\nu1,{},5\nu1,{T0},5\n", T0 + 6 * hour);
+    let file = bench.file("spread.csv", text.as_bytes());
+    let summary = bench.import(map, &[file]).unwrap();
+    assert_eq!((summary.order, summary.events), ("sorted", 10));
+    assert!(is_in_order(&bench));
+    let day_by_day: Vec<_> = (0..20).map(|i| format!("u{i},{},5", T0 + i / 4 * DAY)).collect();
+    let bench = Bench::new();
+    let file = bench.file("days.csv", format!("user,at,n\n{}\n", day_by_day.join("\n")).as_bytes());
+    assert_eq!(bench.import(map, &[file]).unwrap().order, "as_read", "a day of them is within the lateness");
+
+    let bench = Bench::new();
+    let file = bench.file("joined.csv", b"user,what\nu2,play\nu1,play\n");
+    bench.file("times.csv", format!("id,at\nu1,{T0}\nu2,{}\n", T0 + 9 * DAY).as_bytes());
+    let map = bench.file("map.toml", b"[entity]\ntype=\"user\"\nid=\"user\"\n[time]\ncolumn=\"times.at\"\nformat=\"ms\"\n[type]\ncolumn=\"what\"\n[[join]]\nname=\"times\"\nfile=\"times.csv\"\nkey=\"id\"\non=\"user\"\ncolumns=[\"at\"]\n");
+    let mapping = Mapping::load(&map, &[]).unwrap();
+    let summary = import(&bench.log, &inputs(&mapping, &[file]), &bench.options, &Shutdown::new()).unwrap();
+    assert_eq!((summary.order, summary.events), ("sorted", 2));
+}

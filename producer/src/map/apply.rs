@@ -327,9 +327,19 @@ impl Mapping {
         text: &mut String,
         mut visit: impl FnMut(EventTime),
     ) {
-        for plan in self.order_plans() {
+        if let Some(plan) = &self.arrival {
             if let Ok(time) = plan.read(cells, text) {
                 visit(time);
+            }
+            return;
+        }
+        for event in &self.events {
+            if let Ok(time) = event.time.read(cells, text) {
+                visit(time);
+                if event.spread == Spread::Day {
+                    // The last of them may lie anywhere up to there; how many there are is not read.
+                    visit(EventTime(time.0.saturating_add(86_400_000 - 1)));
+                }
             }
         }
     }

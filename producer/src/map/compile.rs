@@ -170,6 +170,11 @@ impl Mapping {
         })
     }
 
+    /// Whether a time by which the log is ordered comes from a joined table, which [`Mapping::order_times`] does not see.
+    pub(crate) fn is_ordered_by_join(&self) -> bool {
+        self.order_plans().any(|plan| plan.slots.iter().any(|slot| *slot < self.joined))
+    }
+
     /// The plans by whose times the log is ordered: arrival where the file has it.
     pub(crate) fn order_plans(&self) -> impl Iterator<Item = &TimePlan> {
         let events = self.events.iter().map(|event| &event.time).filter(|_| self.arrival.is_none());
