@@ -173,7 +173,7 @@ impl<'m> RowMapper<'m> {
             }
         }
         let cells = &*cells;
-        if !all_hold(&mapping.conditions, cells, &mapping.numbers, &mut self.text) {
+        if !all_hold(&mapping.conditions, cells, &mapping.numbers, &mut self.text)? {
             return Ok(Fate::Filtered);
         }
         if !self.read_entity(cells)? {
@@ -250,7 +250,7 @@ impl<'m> RowMapper<'m> {
         out: &mut MappedRow,
     ) -> Result<(), Reject> {
         let mapping = self.mapping;
-        if !all_hold(&plan.conditions, cells, &mapping.numbers, &mut self.text) {
+        if !all_hold(&plan.conditions, cells, &mapping.numbers, &mut self.text)? {
             return Ok(());
         }
         let count = match &plan.count {
@@ -398,8 +398,18 @@ impl KindPlan {
     }
 }
 
-fn all_hold(conditions: &[Condition], cells: &[Cell<'_>], numbers: &NumberStyle, text: &mut String) -> bool {
-    conditions.iter().all(|condition| condition.holds(cells, numbers, text))
+fn all_hold(
+    conditions: &[Condition],
+    cells: &[Cell<'_>],
+    numbers: &NumberStyle,
+    text: &mut String,
+) -> Result<bool, Reject> {
+    for condition in conditions {
+        if !condition.holds(cells, numbers, text)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn read_count(cell: &Cell<'_>, column: &str, numbers: &NumberStyle) -> Result<i64, Reject> {

@@ -1,5 +1,6 @@
 //! Conditions on rows: `[[where]]`.
 
+use super::apply::Reject;
 use super::cell::Cell;
 use super::compile::Slots;
 use super::error::KeyError;
@@ -10,6 +11,7 @@ use super::number::{Number, NumberStyle};
 #[derive(Debug)]
 pub(crate) struct Condition {
     slot: usize,
+    column: String,
     is: Option<Vec<String>>,
     is_not: Option<Vec<String>>,
     present: Option<bool>,
@@ -32,16 +34,24 @@ impl Condition {
             }
             let list = |names: Option<super::file::Names>| names.map(|n| n.as_slice().to_vec());
             let (is, is_not) = (list(is), list(is_not));
-            compiled.push(Self { slot: slots.of(&column), is, is_not, present, min, max });
+            compiled.push(Self { slot: slots.of(&column), column, is, is_not, present, min, max });
         }
         Ok(compiled)
     }
 
     /// Whether the row fulfils it. A missing value is no value: `is`, `min` and `max` fail, `is_not` holds.
-    pub(crate) fn holds(&self, cells: &[Cell<'_>], numbers: &NumberStyle, text: &mut String) -> bool {
+    ///
+    /// # Errors
+    /// If `min` or `max` asks for a number and there is something else: whether the row is meant cannot be said.
+    pub(crate) fn holds(
+        &self,
+        cells: &[Cell<'_>],
+        numbers: &NumberStyle,
+        text: &mut String,
+    ) -> Result<bool, Reject> {
         let cell = &cells[self.slot];
         if self.present.is_some_and(|present| present == matches!(cell, Cell::Missing)) {
-            return false;
+            return Ok(false);
         }
         if self.is.is_some() || self.is_not.is_some() {
             text.clear();
@@ -50,17 +60,22 @@ impl Condition {
             if self.is.as_ref().is_some_and(|list| missing || !list.contains(text))
                 || self.is_not.as_ref().is_some_and(|list| !missing && list.contains(text))
             {
-                return false;
+                return Ok(false);
             }
         }
         if self.min.is_none() && self.max.is_none() {
-            return true;
+            return Ok(true);
         }
         let n = match numbers.read(cell) {
             Ok(Some(Number::Int(n))) => n as f64,
             Ok(Some(Number::Float(n))) => n,
-            Ok(None) | Err(_) => return false,
+            Ok(None) => return Ok(false),
+            Err(error) => {
+                let (reason, wrong) = error.told();
+                let detail = format!("where, column `{}`: {} {wrong}", self.column, cell.show());
+                return Err(Reject::new(reason, detail));
+            }
         };
-        self.min.is_none_or(|min| n >= min) && self.max.is_none_or(|max| n <= max)
+        Ok(self.min.is_none_or(|min| n >= min) && self.max.is_none_or(|max| n <= max))
     }
 }

@@ -141,10 +141,7 @@ impl To {
         cells: &'r [Cell<'_>],
         numbers: &NumberStyle,
     ) -> Result<Option<Value<'r>>, (RejectReason, &'static str)> {
-        let number = |error: NumberError| match error {
-            NumberError::NotANumber => (RejectReason::WrongType, "is not a number"),
-            NumberError::OutOfRange => (RejectReason::NumberOutOfRange, "is beyond what numbers can be"),
-        };
+        let number = NumberError::told;
         Ok(Some(match self {
             Self::Auto => match cell {
                 Cell::Text(text) if looks_numeric(text) => match numbers.read(cell) {

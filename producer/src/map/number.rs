@@ -1,5 +1,7 @@
 //! Numbers and money: from text in the customs of its country, scaled, always finite.
 
+use types::RejectReason;
+
 use super::cell::Cell;
 
 /// How numbers are written in text.
@@ -33,6 +35,16 @@ pub(crate) enum NumberError {
     NotANumber,
     /// It is not finite, or too large.
     OutOfRange,
+}
+
+impl NumberError {
+    /// Under which reason a row is rejected for it, and what is wrong with the value.
+    pub(crate) const fn told(self) -> (RejectReason, &'static str) {
+        match self {
+            Self::NotANumber => (RejectReason::WrongType, "is not a number"),
+            Self::OutOfRange => (RejectReason::NumberOutOfRange, "is beyond what numbers can be"),
+        }
+    }
 }
 
 impl NumberStyle {

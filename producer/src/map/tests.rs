@@ -253,3 +253,15 @@ fn a_row_does_not_take_all_memory() {
     assert_eq!(of(1 << 20, "40").unwrap_err().0, RejectReason::TooLarge);
     assert_eq!(of(1 << 20, "20").unwrap().len(), 40);
 }
+
+#[test]
+fn a_condition_on_a_number_that_is_none_rejects_the_row() {
+    let map = format!("{BASE}[[where]]\ncolumn = \"n\"\nmin = 5");
+    let of = |cell| apply(&map, &row(&[("n", cell)]));
+    assert_eq!(of(text("7")).unwrap().len(), 1);
+    assert_eq!(of(text("3")).unwrap(), ["Filtered"]);
+    assert_eq!(of(Cell::Missing).unwrap(), ["Filtered"]);
+    let (reason, detail) = of(text("1O")).unwrap_err();
+    assert_eq!((reason, &*detail), (RejectReason::WrongType, "where, column `n`: `1O` is not a number"));
+    assert_eq!(of(text("1e999")).unwrap_err().0, RejectReason::NumberOutOfRange);
+}
