@@ -139,7 +139,7 @@ fn decimal_to_minor(text: &str, digits: u32) -> Result<i64, NumberError> {
     let rest = &fraction[kept.len()..];
     let above_half = rest.starts_with(['6', '7', '8', '9'])
         || (rest.starts_with('5') && (rest[1..].bytes().any(|b| b != b'0') || minor % 2 == 1));
-    minor += i64::from(above_half);
+    minor = minor.checked_add(i64::from(above_half)).ok_or(NumberError::OutOfRange)?;
     Ok(if negative { -minor } else { minor })
 }
 
@@ -208,6 +208,7 @@ mod tests {
         assert_eq!(minor("0.12500001", 2), Ok(Some(13)));
         assert_eq!(minor("500", 0), Ok(Some(500)));
         assert_eq!(minor("92233720368547758.08", 2), Err(NumberError::OutOfRange));
+        assert_eq!(minor("92233720368547758.079", 2), Err(NumberError::OutOfRange), "rounded up");
         assert_eq!(minor("1e3", 2), Err(NumberError::NotANumber));
         assert_eq!(plain.minor(&Cell::Float(0.29), 2), Ok(Some(29)));
         assert_eq!(plain.minor(&Cell::Missing, 2), Ok(None));
