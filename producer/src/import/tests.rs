@@ -444,6 +444,16 @@ fn a_joined_table_adds_columns_and_what_is_missing_is_as_the_map_says() {
             (events, rejected, skipped)
         );
     }
+    let map = bench.file("map.toml", format!("null = [\"A\"]\n{}", join("empty")).as_bytes());
+    let mapping = Mapping::load(&map, &[]).unwrap();
+    let log = MemoryLog::new();
+    import(&log, &inputs(&mapping, std::slice::from_ref(&file)), &bench.options, &Shutdown::new()).unwrap();
+    for partition in 0..2 {
+        let mut reader = log.reader("events", PartitionId(partition), Offset::ZERO).unwrap();
+        let mut records = RecordBuf::default();
+        while reader.read(&mut records, 1 << 20).unwrap() > 0 {}
+        assert!(records.iter().all(|r| !String::from_utf8_lossy(r.value).contains("age")), "A means nothing");
+    }
     bench.file("users.csv", b"id,age\nann,A\nann,B\n");
     let error = Mapping::load(&bench.folder.path().join("map.toml"), &[]).unwrap_err().to_string();
     assert!(error.contains("users.csv:3: the key `ann`"), "{error}");

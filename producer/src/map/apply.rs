@@ -151,13 +151,16 @@ impl<'m> RowMapper<'m> {
         'm: 'r,
     {
         let mapping = self.mapping;
-        for cell in &mut *cells {
-            if let Cell::Text(text) = cell
-                && (text.is_empty() || mapping.null.iter().any(|null| null == text))
-            {
-                *cell = Cell::Missing;
+        let clear_nulls = |cells: &mut [Cell<'r>]| {
+            for cell in cells {
+                if let Cell::Text(text) = cell
+                    && (text.is_empty() || mapping.null.iter().any(|null| null == text))
+                {
+                    *cell = Cell::Missing;
+                }
             }
-        }
+        };
+        clear_nulls(cells);
         for join in &mapping.joins {
             self.text.clear();
             let key = &cells[join.on];
@@ -172,6 +175,7 @@ impl<'m> RowMapper<'m> {
                 }
             }
         }
+        clear_nulls(&mut cells[..mapping.joined]);
         let cells = &*cells;
         if !all_hold(&mapping.conditions, cells, &mapping.numbers, &mut self.text)? {
             return Ok(Fate::Filtered);
