@@ -44,7 +44,7 @@ pub struct ImportArgs {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub not_after: Option<EventTime>,
     /// Longer rows, in bytes, are set aside.
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1_024..=1 << 28))]
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1_024..=1 << 26))]
     pub max_row: u64,
     /// Where sorting puts its temporary files [default: the system's folder for them]
     #[arg(long, value_name = "DIR")]

@@ -63,7 +63,8 @@
 //! spread = "day"                   # evenly over the 24 hours from the row's time, else all at that time
 //! ```
 //!
-//! In JSON a column is a path: `a.b.0.c`. A key with a dot in it is written with a backslash: `a\.b`.
+//! In JSON a column is a path: `a.b.0.c`. A key that has a dot in it is written as it stands,
+//! and comes before the path of that name.
 //! A missing or empty value leaves its field out; `required = true` makes it a dead letter instead.
 //! `kind` is `auto`, `number`, `text`, `bool` or `money`; `auto` takes JSON as typed, and of text what reads as a plain number
 //! as one (but not `007`).
