@@ -1,4 +1,5 @@
-//! External merge sort: items go through sorted runs in temporary files, so memory does not grow with the input.
+//! External merge sort: items go through sorted runs in temporary files, so neither memory nor
+//! the number of open files grows with the input.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,18 +18,24 @@ pub(crate) struct Sorter {
     memory: usize,
     bytes: Vec<u8>,
     index: Vec<(EventTime, usize)>,
-    runs: Vec<File>,
+    /// Sorted runs on disk, by how many times they were merged. Those of a higher level, and within a level those before
+    /// others, hold what was added earlier.
+    runs: Vec<Vec<File>>,
+    /// So many of a level are merged into one of the next.
+    most: usize,
 }
 
 /// Bytes of the fixed part of an encoded item: arrival, file, line, part, kind, ts, and the lengths of its two byte strings.
 const FIXED: usize = 8 + 4 + 8 + 4 + 1 + 8 + 4 + 4;
 const READ: usize = 64 << 10;
+/// With three levels this is far more than any disk holds, and some 200 files are open.
+const MOST_RUNS: usize = 64;
 
 impl Sorter {
     /// A sorter with temporary files in `folder` (unlinked, so that they vanish with the process) whose runs take about
     /// `memory` bytes.
     pub(crate) fn new(folder: PathBuf, memory: usize) -> Self {
-        Self { folder, memory, bytes: Vec::new(), index: Vec::new(), runs: Vec::new() }
+        Self { folder, memory, bytes: Vec::new(), index: Vec::new(), runs: Vec::new(), most: MOST_RUNS }
     }
 
     /// Adds an item. O(size), and now and then O(run) for a run that is full.
@@ -49,10 +56,25 @@ impl Sorter {
         }
         let mut file = run.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.seek(SeekFrom::Start(0))?;
-        self.runs.push(file);
         self.bytes.clear();
         self.index.clear();
-        Ok(())
+        self.add_run(file, 0)
+    }
+
+    /// Adds a run, and merges those of its level if they are many: the number of open files is bounded too.
+    fn add_run(&mut self, file: File, level: usize) -> io::Result<()> {
+        if self.runs.len() == level {
+            self.runs.push(Vec::new());
+        }
+        self.runs[level].push(file);
+        if self.runs[level].len() < self.most {
+            return Ok(());
+        }
+        let mut run = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(&self.folder)?);
+        merge(std::mem::take(&mut self.runs[level]), |item| run.write_all(item).map(|()| true))?;
+        let mut file = run.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.seek(SeekFrom::Start(0))?;
+        self.add_run(file, level + 1)
     }
 
     /// Calls `visit` with every item in order until it says to stop by `false`. Memory: a buffer for each run.
@@ -71,25 +93,33 @@ impl Sorter {
         }
         self.spill()?;
         (self.bytes, self.index) = (Vec::new(), Vec::new());
-        let mut runs: Vec<Run> = self.runs.into_iter().map(Run::new).collect();
-        let mut heap = BinaryHeap::with_capacity(runs.len());
-        for (number, run) in runs.iter_mut().enumerate() {
-            if run.advance()? {
-                heap.push(Reverse((run.arrival(), number)));
-            }
-        }
-        // Earlier runs hold what was added earlier, so the run's number decides between equals.
-        while let Some(Reverse((_, number))) = heap.pop() {
-            let run = &mut runs[number];
-            if !visit(&decode(&run.item)?)? {
-                break;
-            }
-            if run.advance()? {
-                heap.push(Reverse((run.arrival(), number)));
-            }
-        }
-        Ok(())
+        merge(self.runs.into_iter().rev().flatten().collect(), |item| visit(&decode(item)?))
     }
+}
+
+/// Calls `visit` with the bytes of every item of sorted runs, in order, until it says to stop. Of equal ones that of the
+/// earlier run comes first.
+fn merge<E: From<io::Error>>(
+    runs: Vec<File>,
+    mut visit: impl FnMut(&[u8]) -> Result<bool, E>,
+) -> Result<(), E> {
+    let mut runs: Vec<Run> = runs.into_iter().map(Run::new).collect();
+    let mut heap = BinaryHeap::with_capacity(runs.len());
+    for (number, run) in runs.iter_mut().enumerate() {
+        if run.advance()? {
+            heap.push(Reverse((run.arrival(), number)));
+        }
+    }
+    while let Some(Reverse((_, number))) = heap.pop() {
+        let run = &mut runs[number];
+        if !visit(&run.item)? {
+            break;
+        }
+        if run.advance()? {
+            heap.push(Reverse((run.arrival(), number)));
+        }
+    }
+    Ok(())
 }
 
 struct Run {
@@ -191,13 +221,15 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn runs_or_not_the_order_is_that_of_a_stable_sort(times in proptest::collection::vec(-50_i64..50, 0..400), memory in 100_usize..20_000) {
+        fn runs_or_not_the_order_is_that_of_a_stable_sort(times in proptest::collection::vec(-50_i64..50, 0..400), memory in 100_usize..20_000, most in 2_usize..5) {
             let values: Vec<Vec<u8>> = times.iter().map(|t| vec![b'x'; (t + 50) as usize]).collect();
             let items: Vec<Item<'_>> = (1..).zip(times.iter().zip(&values)).map(|(i, (t, v))| item(*t, i, v)).collect();
             let mut sorter = Sorter::new(std::env::temp_dir(), memory);
+            sorter.most = most;
             for item in &items {
                 sorter.add(item).unwrap();
             }
+            assert!(sorter.runs.iter().all(|level| level.len() < most), "few files are open");
             let mut expected = items.clone();
             expected.sort_by_key(|item| item.arrival);
             let mut at = 0;
