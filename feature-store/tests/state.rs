@@ -297,6 +297,27 @@ fn an_empty_state_is_a_state() {
     assert_eq!((state.newest(), state.first_seen()), (None, None));
 }
 
+/// A tick's record stands behind events up to a grace later, whatever lateness is allowed.
+#[test]
+fn a_sweep_sees_the_whole_window_behind_events_of_the_grace() {
+    let spec = spec(
+        r#"
+        allowed_lateness = "0h"
+        [inputs.all]
+        [[features]]
+        input = "all"
+        ops = ["count"]
+        windows = ["7d"]
+        "#,
+    );
+    let tick = NOW / DAY * DAY;
+    let mut state = UserState::new();
+    for ts in [tick - 7 * DAY + 1_800_000, tick - DAY, tick + 3_000_000] {
+        apply(&mut state, &spec, &event("pay", ts, vec![])).unwrap();
+    }
+    assert_eq!(row(&state, &spec, tick), [2.0]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

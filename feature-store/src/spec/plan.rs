@@ -283,7 +283,9 @@ impl Plan {
             Window::Span(w) => Some(w),
             Window::All => None,
         });
-        plan.reach = longest.max().unwrap_or(0) + spec.allowed_lateness.0;
+        // A sweep looks back from its tick, whose record may stand behind events up to a grace later.
+        let behind = spec.allowed_lateness.0.max(spec.tick.grace.0);
+        plan.reach = longest.max().unwrap_or(0) + behind;
         let mut compiler = super::compile::Compiler::new(spec, &mut plan);
         compiler.run();
         plan.check()?;

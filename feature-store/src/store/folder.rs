@@ -30,7 +30,7 @@ struct IdentityFile {
 /// What a rebuild found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rebuilt {
-    /// Partitions that have no commit any more, because they had none, it could not be read, or it was another identity's:
+    /// Partitions that have no commit any more, because they had none, it could not be read, or it was another topic's:
     /// they begin anew. The others emit nothing again that lies before their commit.
     pub without_commit: Vec<PartitionId>,
 }
@@ -60,7 +60,10 @@ pub(super) fn database(dir: &Path, cache: u64) -> Result<SledBackend, StoreError
 
 /// Empties a store, so that opening it replays everything from the log's begin. Commits are kept: outputs before them are
 /// not written again. `log_starts` are the first offsets that the log has, in order of partitions. Another identity is
-/// taken on, without the commits. May be interrupted and repeated at any moment.
+/// taken on; commits of another topic or partition count are not kept. May be interrupted and repeated at any moment.
+///
+/// With another spec, what is emitted from the commit on is made by it: outputs must end where the commit says, since what
+/// lies beyond would be compared with records that the old spec made.
 ///
 /// # Errors
 /// [`StoreError::LogTooShort`] if the log no longer begins at offset 0 in every partition: nothing is changed then.
@@ -74,7 +77,9 @@ pub fn rebuild(dir: &Path, identity: &StoreIdentity, log_starts: &[Offset]) -> R
         }
     }
     let partitions = (0..identity.partitions).map(PartitionId);
-    let keep = stored.as_ref() == Some(identity);
+    let keep = stored
+        .as_ref()
+        .is_some_and(|stored| stored.topic == identity.topic && stored.partitions == identity.partitions);
     let commits = match database(dir, 1 << 20) {
         Ok(old) if keep => partitions.clone().map(|partition| read_commit(&old, partition)).collect(),
         // What is too damaged to be opened has no commits to keep.

@@ -134,6 +134,32 @@ impl<S: StateValue> PartitionStore<S> {
         self.stored.as_ref().map_or(Offset::ZERO, |stored| stored.replay_from)
     }
 
+    /// Whether another commit, even of the same place, would let less be replayed after a crash: blocks were written since
+    /// the last one.
+    #[must_use]
+    pub fn can_settle(&self) -> bool {
+        let stored = self.stored.as_ref();
+        stored.is_some_and(|stored| self.settled_below(stored.commit.next_input) > stored.replay_from)
+    }
+
+    /// The offset below which every event is in blocks, at most `next_input`.
+    fn settled_below(&self, next_input: Offset) -> Offset {
+        let open = [self.dirty.first(), self.in_flight.first()];
+        let oldest = open.into_iter().flatten().map(|(offset, _)| *offset).min();
+        oldest.map_or(next_input, |oldest| oldest.min(next_input))
+    }
+
+    /// The offset up to which what is known of a user's events is complete while the log is replayed to `position`: blocks
+    /// may be ahead of the replay.
+    ///
+    /// # Errors
+    /// As for [`entry`](Self::entry).
+    pub fn reaches(&mut self, key: &str, position: Offset) -> Result<Offset, StoreError> {
+        let block = self.blocks.find(hash_of(key.as_bytes()));
+        self.know(block)?;
+        Ok(self.blocks[block].applied.map_or(position, |applied| applied.max(position)))
+    }
+
     /// How many users there are in blocks. Users who came since the last snapshot are not counted.
     #[must_use]
     pub fn users_in_blocks(&self) -> u64 {
@@ -254,9 +280,7 @@ impl<S: StateValue> PartitionStore<S> {
         }
         self.position = self.position.max(asked);
         self.receive()?;
-        let open = [self.dirty.first(), self.in_flight.first()];
-        let oldest = open.into_iter().flatten().map(|(offset, _)| *offset).min();
-        let replay_from = oldest.map_or(asked, |oldest| oldest.min(asked));
+        let replay_from = self.settled_below(asked);
         let stored = StoredCommit { commit, replay_from };
         let mut batch = super::Batch::default();
         batch.put(keys::COMMIT, stored.encode());

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ pub(super) struct Gauges {
     pub(super) hurry: AtomicUsize,
     /// Bytes of decoded users over all partitions.
     pub(super) memory: AtomicUsize,
+    /// The store is being dropped: nothing is worth waiting for.
+    pub(super) closing: AtomicBool,
 }
 
 /// The changes of one block.
@@ -63,6 +65,7 @@ pub(super) enum Reply {
 pub(super) struct Writer {
     sender: Option<Sender<Message>>,
     thread: Option<JoinHandle<()>>,
+    gauges: Arc<Gauges>,
 }
 
 impl Writer {
@@ -70,11 +73,12 @@ impl Writer {
         let (sender, messages) = unbounded();
         let target = options.block_bytes;
         let bandwidth = options.bandwidth.max(1);
+        let shared = Arc::clone(&gauges);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || {
             let pace = Pace { bandwidth, ready_at: Instant::now() };
             Thread { messages, partitions: BTreeMap::new(), gauges, target, pace }.run();
         })?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        Ok(Self { sender: Some(sender), thread: Some(thread), gauges: shared })
     }
 
     /// Hands a message over. If the thread is gone nobody answers, which the waiting side sees as a closed channel.
@@ -87,6 +91,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        self.gauges.closing.store(true, Ordering::Relaxed);
         self.sender = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -147,7 +152,7 @@ impl Thread {
         self.gauges.queued.fetch_sub(taken, Ordering::Relaxed);
         let reply = match written {
             Ok((blocks, bytes)) => {
-                self.pace.spent(bytes);
+                self.pace.spent(bytes, &self.gauges);
                 Reply::Written { at, blocks, totals: partition.totals }
             }
             Err(error) => Reply::Failed(error),
@@ -280,21 +285,26 @@ impl Partition {
     }
 }
 
-/// Keeps to a bandwidth, on average.
+/// Keeps to a bandwidth, on average over what is written without hurry.
 struct Pace {
     bandwidth: u64,
     ready_at: Instant,
 }
 
 impl Pace {
-    fn spent(&mut self, bytes: usize) {
+    fn spent(&mut self, bytes: usize, gauges: &Gauges) {
+        // What is written in a hurry is not made good later: the debt could grow without bound.
+        if gauges.hurry.load(Ordering::Relaxed) > 0 {
+            self.ready_at = Instant::now();
+            return;
+        }
         let time = Duration::from_secs_f64(bytes as f64 / self.bandwidth as f64);
         self.ready_at = self.ready_at.max(Instant::now()) + time;
     }
 
     fn wait(&self, gauges: &Gauges) {
         let slice = Duration::from_millis(5);
-        while gauges.hurry.load(Ordering::Relaxed) == 0 {
+        while gauges.hurry.load(Ordering::Relaxed) == 0 && !gauges.closing.load(Ordering::Relaxed) {
             match self.ready_at.checked_duration_since(Instant::now()) {
                 Some(rest) if !rest.is_zero() => std::thread::sleep(rest.min(slice)),
                 _ => return,

@@ -234,7 +234,13 @@ fn a_rebuild_empties_the_store_and_keeps_its_commits() {
     assert_eq!(sweep(&mut users, 10).len(), 2);
     drop((users, store));
 
+    // By another spec it goes on where it was; of another topic nothing is known.
     let other = StoreIdentity { spec_hash: "another".to_owned(), ..identity() };
+    assert_eq!(rebuild(dir.path(), &other, &[]).unwrap().without_commit, [PartitionId(1)]);
+    let users = open(&Store::open(dir.path(), &other, eager()).unwrap());
+    assert_eq!((users.committed(), users.replay_from()), (Some(&commit_at(2)), Offset(0)));
+    drop(users);
+    let other = StoreIdentity { topic: "others".to_owned(), ..identity() };
     assert_eq!(rebuild(dir.path(), &other, &[]).unwrap().without_commit.len(), 2);
     assert_eq!(open(&Store::open(dir.path(), &other, eager()).unwrap()).committed(), None);
 }
@@ -263,4 +269,60 @@ fn an_interrupted_rebuild_leaves_the_old_store_or_the_new() {
     let store = Store::open(dir.path(), &identity(), eager()).unwrap();
     assert_eq!(open(&store).users_in_blocks(), 0);
     assert!(path("sled").exists() && !path("sled.past").exists());
+}
+
+#[test]
+fn blocks_written_since_a_commit_shorten_the_replay_though_nothing_comes() {
+    let store = store(&MemoryBackend::default(), eager());
+    let mut users = open(&store);
+    for at in 0..100 {
+        assert!(apply(&mut users, &format!("user {at}"), at));
+    }
+    users.commit(commit_at(100)).unwrap();
+    assert!(users.replay_from() < Offset(100) && !users.can_settle());
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while !users.in_flight.is_empty() || !users.dirty.is_empty() {
+        assert!(std::time::Instant::now() < deadline, "nothing is written");
+        users.maintain(Offset(100)).unwrap();
+    }
+    assert!(users.can_settle());
+    users.commit(commit_at(100)).unwrap();
+    assert_eq!(users.replay_from(), Offset(100));
+    assert!(!users.can_settle() && users.snapshot_age() == Duration::ZERO);
+}
+
+#[test]
+fn bandwidth_overdrawn_in_a_hurry_does_not_hold_up_the_end() {
+    // At a kilobyte a second what is written here would take minutes.
+    let options = StoreOptions { bandwidth: 1_000, ..eager() };
+    let store = store(&MemoryBackend::default(), options);
+    let mut users = open(&store);
+    for at in 0..20_000 {
+        assert!(apply(&mut users, &format!("user {}", at % 5_000), at));
+    }
+    users.commit(commit_at(20_000)).unwrap();
+    users.snapshot_all().unwrap();
+    for at in 20_000..21_000 {
+        assert!(apply(&mut users, &format!("user {at}"), at));
+    }
+    users.commit(commit_at(21_000)).unwrap();
+    users.maintain(Offset(21_000)).unwrap();
+    let begun = std::time::Instant::now();
+    drop((users, store));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn during_a_replay_a_block_may_know_more_than_what_was_replayed() {
+    let backend = MemoryBackend::journaled();
+    let store = filled(&backend);
+    let mut users = open(&store);
+    assert!(apply(&mut users, "user 7", 400));
+    users.commit(commit_at(401)).unwrap();
+    drop((users, store));
+    let store = self::store(&backend, eager());
+    let mut users = open(&store);
+    assert_eq!(users.replay_from(), Offset(400));
+    assert_eq!(users.reaches("user 7", Offset(10)).unwrap(), Offset(400));
+    assert_eq!(users.reaches("user 7", Offset(401)).unwrap(), Offset(401));
 }
