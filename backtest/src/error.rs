@@ -12,6 +12,9 @@ pub enum BacktestError {
     /// State could not be kept.
     #[error(transparent)]
     Pipeline(#[from] consumer::pipeline::PipelineError),
+    /// State could not be read.
+    #[error(transparent)]
+    Consumer(#[from] consumer::ConsumerError),
     /// The store could not be made.
     #[error(transparent)]
     Store(#[from] feature_store::StoreError),

@@ -134,7 +134,7 @@ fn live_and_replayed_features_are_the_same_bits() {
             let newest = part.last().unwrap().arrival.0;
             let as_of = [None, Some(newest), Some(newest - 30 * HOUR), Some(newest + 9 * DAY)]
                 [random.below(4) as usize];
-            read.push(ask(&address, entity, as_of));
+            read.extend(ask(&address, entity, as_of));
         }
     }
     around.shutdown.request("the test is done");
@@ -167,13 +167,18 @@ fn wait_for_end(log: &dyn Log, around: &Surroundings) {
     }
 }
 
-fn ask(address: &str, entity: &str, as_of: Option<i64>) -> FeatureReading {
+/// What a consumer says; nothing for a moment that lies too far behind the user's newest event for state to know.
+fn ask(address: &str, entity: &str, as_of: Option<i64>) -> Option<FeatureReading> {
     let escaped: String = entity.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let query = as_of.map_or_else(String::new, |as_of| format!("?as_of={as_of}"));
     let url = format!("{address}/v1/users/{escaped}/features{query}");
     let mut answer = ureq::get(&url).config().http_status_as_error(false).build().call().unwrap();
     let text = answer.body_mut().read_to_string().unwrap();
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{url}: {error}: {text}"))
+    if answer.status().as_u16() == 422 {
+        assert!(text.contains("state does not reach back"), "{text}");
+        return None;
+    }
+    Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{url}: {error}: {text}")))
 }
 
 #[test]
@@ -232,4 +237,58 @@ fn training_rows_are_what_live_sweeps_saw_and_never_change() {
         **row != bits_of(&replayed(&world, log.as_ref(), entity, Some(*as_of), None))
     });
     assert!(told.count() > 0, "the late events would have changed rows");
+}
+
+/// State keeps the longest window and the lateness; a moment before that is read from the log alone.
+#[test]
+fn a_moment_long_ago_is_read_as_it_was() {
+    use feature_store::Spec;
+    use partition_log::MemoryLog;
+    let text = r#"
+        version = 1
+        entity = "user"
+        [inputs.plays]
+        events = "play"
+        value = "n"
+        scale = 0
+        [[features]]
+        input = "plays"
+        ops = ["count", "last", "recency"]
+        windows = ["7d", "all"]
+    "#;
+    let spec = Arc::new(Spec::from_toml(text, std::path::Path::new("s.toml")).unwrap());
+    let log = MemoryLog::new();
+    stream::create(&log, 1);
+    let begin = stream::BEGIN.0;
+    let day = |n: i64| {
+        let event = Event {
+            entity_type: "user".into(),
+            entity: "u".into(),
+            kind: "play".into(),
+            ts: EventTime(begin + n * DAY),
+            id: None,
+            fields: vec![("n".into(), Value::Int(n))],
+        };
+        // The 50th is accepted though it comes 12 hours late; the second one comes too late for the user as known then.
+        Outgoing::event(&event, begin + n * DAY)
+    };
+    let mut records: Vec<_> = (0..100).map(day).collect();
+    records.swap(50, 51);
+    records.insert(60, day(1));
+    Appender::new(&log).append(&records);
+    let at = |n: i64| {
+        let request = AsOfRequest {
+            entity: "u".into(),
+            as_of: Some(EventTime(begin + n * DAY + HOUR)),
+            position: None,
+        };
+        let reading = features_as_of(&log, EVENTS, &spec, &request).unwrap();
+        assert_eq!(reading.status, ReadStatus::Present);
+        let value = |name: &str| reading.features.iter().find(|(n, _)| n == name).unwrap().1.unwrap();
+        [value("plays_count_7d"), value("plays_last_7d"), value("plays_count_all"), value("plays_last_all")]
+    };
+    for n in [3, 20, 50, 51, 70, 98, 99] {
+        let (days, count) = (n as f32, (n + 1).min(7) as f32);
+        assert_eq!(at(n), [count, days, days + 1.0, days], "as of day {n}");
+    }
 }

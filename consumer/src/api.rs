@@ -113,6 +113,9 @@ async fn read(api: Api, entity: String, as_of: Option<i64>) -> Result<FeatureRea
     });
     match asked.await {
         Ok(Some(Answer::Features(reading))) => Ok(reading),
+        Ok(Some(Answer::Failed(error @ crate::ConsumerError::AsOfTooOld { .. }))) => {
+            Err((StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")).into_response())
+        }
         Ok(Some(Answer::Failed(error))) => {
             Err((StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response())
         }

@@ -21,6 +21,47 @@ pub enum ConsumerError {
     /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] scorer::RegistryError),
+    /// The registry is not the one that the store was used with.
+    #[error(
+        "{} has {entries} entries, but this store was used with a registry of {seen} or more: it is another registry, or \
+         entries were lost. Give the right one with --model", model.display()
+    )]
+    OtherRegistry {
+        /// The registry.
+        model: std::path::PathBuf,
+        /// How many entries it has.
+        entries: usize,
+        /// How many the store knows.
+        seen: usize,
+    },
+    /// The outputs hold what no commit covers.
+    #[error(
+        "{topic}-{partition} ends at offset {end} and offset {committed} is committed, or a sweep is under way: the consumer \
+         was killed. Start it once more with the spec that it had and stop it with Ctrl-C"
+    )]
+    NotAtCommit {
+        /// The output topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// The offset in the commit.
+        committed: Offset,
+        /// The topic's end.
+        end: Offset,
+    },
+    /// State does not reach so far back.
+    #[error(
+        "user `{entity}` was last seen at {newest}, and state does not reach back to {as_of}: further than the allowed \
+         lateness only the log knows. Read it by replay: `churnstream features get {entity} --as-of {as_of} --from PLACE`"
+    )]
+    AsOfTooOld {
+        /// Who.
+        entity: String,
+        /// The moment asked for.
+        as_of: types::EventTime,
+        /// The user's newest event.
+        newest: types::EventTime,
+    },
     /// The feature spec cannot be used.
     #[error(transparent)]
     Spec(#[from] feature_store::SpecError),

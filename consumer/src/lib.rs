@@ -4,6 +4,7 @@
 
 mod api;
 mod error;
+mod files;
 mod measure;
 mod observe;
 mod open;
@@ -11,6 +12,7 @@ mod options;
 mod output;
 pub mod pipeline;
 mod pool;
+mod promotions;
 mod publish;
 mod query;
 mod run;
@@ -28,4 +30,4 @@ pub use query::{FeatureReading, ReadStatus};
 pub use run::{Surroundings, run};
 pub use stats::{PartitionStats, StatsSnapshot};
 pub use status::{LastDecision, PartitionStatus, Status, StatusBoard};
-pub use store_read::{read_store, spec_of};
+pub use store_read::{check_ended, read_store, spec_of};

@@ -24,7 +24,12 @@ pub(crate) struct Measures {
     event_to_score: LocalHistogram,
     probability: LocalHistogram,
     commit: Histogram,
+    /// When the records arrived whose scores are not visible yet; the first ones since the last commit, which wait longest.
+    waiting: Vec<EventTime>,
 }
+
+/// Of how many records between two commits the way to the score is measured.
+const WATCHED: usize = 4096;
 
 /// Older records are history being replayed: how long ago they arrived says nothing of this process.
 const LIVE: Millis = Millis::HOUR;
@@ -37,6 +42,7 @@ impl Measures {
             event_to_score: metrics.histogram(catalogue::EVENT_TO_SCORE, []).local(),
             probability: metrics.histogram(catalogue::SCORE_PROBABILITY, []).local(),
             commit: metrics.histogram(catalogue::COMMIT_DURATION, []),
+            waiting: Vec::with_capacity(WATCHED),
         }
     }
 
@@ -49,13 +55,21 @@ impl Measures {
         self.probability.observe(f64::from(probability));
     }
 
-    /// The records that arrived at these moments have their scores now.
+    /// The records that arrived at these moments are scored; readers see it once that is committed.
     pub(crate) fn scored(&mut self, arrivals: impl Iterator<Item = EventTime>) {
+        let room = WATCHED - self.waiting.len();
+        self.waiting.extend(arrivals.take(room));
+    }
+
+    /// What was scored is synced: readers see it.
+    pub(crate) fn visible(&mut self) {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let now = EventTime(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX));
-        for arrival in arrivals.filter(|arrival| *arrival > now.minus(LIVE) && *arrival <= now) {
+        for arrival in self.waiting.drain(..).filter(|arrival| *arrival > now.minus(LIVE) && *arrival <= now)
+        {
             self.event_to_score.observe(now.since(arrival).0 as f64 / 1_000.0);
         }
+        self.event_to_score.flush();
     }
 
     /// A commit that began at `begun` has ended.
@@ -65,7 +79,6 @@ impl Measures {
 
     pub(crate) fn flush(&mut self) {
         self.stages.iter_mut().for_each(LocalHistogram::flush);
-        self.event_to_score.flush();
         self.probability.flush();
     }
 }

@@ -9,12 +9,13 @@ use autoscaler::{
     Action, DecisionLog, DecisionMetrics, History, Limits, Policy, Sample, ThresholdPolicy, Tracker, decide,
     place,
 };
-use feature_store::Store;
+use feature_store::{Spec, Store};
 use partition_log::Log;
 use scorer::Schedule;
 use types::{EventTime, Offset, PartitionId, RejectReason};
 
 use crate::pool::Pool;
+use crate::promotions::Judge;
 use crate::publish::Publisher;
 use crate::stats::{PartitionStats, StatsSnapshot};
 use crate::status::{LastDecision, PartitionStatus, Status, StatusBoard};
@@ -30,6 +31,7 @@ pub(crate) struct Observer {
     options: ConsumerOptions,
     log: Arc<dyn Log>,
     spec: String,
+    features: Vec<String>,
     stats: Vec<Arc<PartitionStats>>,
     begun: Instant,
     last_look: Option<Instant>,
@@ -39,6 +41,8 @@ pub(crate) struct Observer {
     publisher: Publisher,
     metrics: telemetry::Metrics,
     rate: Rate,
+    /// What was last said to be wrong with the registry.
+    registry_trouble: Option<String>,
 }
 
 struct Scaling {
@@ -55,7 +59,7 @@ impl Observer {
     pub(crate) fn new(
         options: &ConsumerOptions,
         log: &Arc<dyn Log>,
-        spec: &str,
+        spec: &Spec,
         stats: Vec<Arc<PartitionStats>>,
         metrics: &telemetry::Metrics,
         workers: (u32, u32),
@@ -70,7 +74,8 @@ impl Observer {
         Self {
             options: options.clone(),
             log: Arc::clone(log),
-            spec: spec.to_owned(),
+            spec: spec.hash().to_string(),
+            features: spec.feature_names().to_vec(),
             begun: Instant::now(),
             last_look: None,
             #[expect(clippy::cast_possible_truncation, reason = "there are at most u32::MAX partitions")]
@@ -94,7 +99,13 @@ impl Observer {
             stats,
             metrics: metrics.clone(),
             rate: Rate::default(),
+            registry_trouble: None,
         }
+    }
+
+    /// Whether every partition's state is that of its commit: reads of it are no longer stale.
+    pub(crate) fn is_recovered(&self) -> bool {
+        self.stats.iter().map(|stats| stats.snapshot()).all(|stats| stats.position >= stats.committed)
     }
 
     /// Whether every partition has been processed up to its target.
@@ -142,7 +153,7 @@ impl Observer {
         Sample {
             end,
             committed: Some(stats.committed),
-            lag_seconds: end.map(|end| self.ages[index].seconds(at, end, stats.committed)),
+            lag_seconds: end.and_then(|end| self.ages[index].seconds(at, end, stats.committed)),
             commits: Some(stats.commits),
         }
     }
@@ -185,26 +196,47 @@ impl Observer {
         Ok(())
     }
 
-    /// Takes up what was added to the registry. An entry that holds from a moment that was passed already would make the same
-    /// log give other scores than it gave: it is not taken up, and said loudly.
-    fn reload_registry(&self, pool: &Pool, schedule: &RwLock<Arc<Schedule>>) -> Result<(), ConsumerError> {
+    /// Takes up what was added to the registry, while nothing is being scored: an entry either holds for every partition or
+    /// came too late for all.
+    fn reload_registry(
+        &mut self,
+        pool: &mut Pool,
+        schedule: &RwLock<Arc<Schedule>>,
+    ) -> Result<(), ConsumerError> {
         // A partition on its way between two workers would be told by neither.
         if !pool.settled() {
             return Ok(());
         }
         let current = Arc::clone(&schedule.read().unwrap_or_else(PoisonError::into_inner));
-        let Some(extended) = current.reload()? else { return Ok(()) };
-        let newest = self.stats.iter().map(|stats| stats.snapshot().newest_as_of).max().unwrap_or(i64::MIN);
-        let added = extended.entries().get(current.entries().len()..).unwrap_or_default();
-        if let Some(from) = added.iter().map(|entry| entry.from).min().filter(|from| from.0 <= newest) {
-            tracing::error!(%from, newest, "the registry has a new bundle from a moment that is scored already; it is not used. \
-                Promote it from a tick that lies ahead");
-            return Ok(());
-        }
-        let extended = Arc::new(extended);
+        let extended = match current.reload() {
+            Ok(Some(extended)) => extended,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                // The champion goes on; whoever mends the registry need not start anything again.
+                let words = error.to_string();
+                if self.registry_trouble.as_ref() != Some(&words) {
+                    tracing::error!(
+                        error = words,
+                        "the registry cannot be read: its newest entries are not used"
+                    );
+                    self.registry_trouble = Some(words);
+                }
+                return Ok(());
+            }
+        };
+        self.registry_trouble = None;
+        let halted = pool.halt()?;
+        let judge = Judge {
+            store: &self.options.store,
+            log: self.log.as_ref(),
+            #[expect(clippy::cast_possible_truncation, reason = "there are at most u32::MAX partitions")]
+            partitions: self.stats.len() as u32,
+            spec: (&self.spec, &self.features),
+        };
+        let extended = Arc::new(judge.decide(extended, current.entries().len())?);
         *schedule.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&extended);
-        pool.reschedule(&extended);
-        tracing::info!("the registry was extended");
+        halted.go_on(&extended);
+        tracing::info!(refused = extended.refused().len(), "the registry was extended");
         Ok(())
     }
 
@@ -227,7 +259,7 @@ impl Observer {
             let count: u64 = all.iter().map(|s| s.rejects[index]).sum();
             (count > 0).then(|| (reason.name().to_owned(), count))
         });
-        let swept = all.iter().any(|s| s.sweeps > 0);
+        let swept = !all.is_empty() && all.iter().all(|s| s.sweeps > 0);
         let newest = all.iter().map(|s| s.newest_as_of).max().filter(|newest| *newest > i64::MIN);
         let status = Status {
             topic: self.options.topic.clone(),
@@ -279,23 +311,29 @@ fn partition_id(index: usize) -> PartitionId {
     PartitionId(index as u32)
 }
 
-/// For how long the oldest record that is not committed has been seen to wait. Records that were there before this process
-/// began count from its beginning: how long they waited before is not known here.
+/// For how long the oldest record that is not committed has been seen to wait. How long those waited that were there before
+/// this process began is not known here: until they are done, the age is not either.
 #[derive(Default)]
 struct LagAge {
+    /// The log's end at the first look.
+    found: Option<Offset>,
     /// When the log was first seen to reach so far, oldest first; all beyond what is committed but the first.
     ends: VecDeque<(Duration, Offset)>,
 }
 
 impl LagAge {
-    fn seconds(&mut self, at: Duration, end: Offset, committed: Offset) -> f64 {
+    fn seconds(&mut self, at: Duration, end: Offset, committed: Offset) -> Option<f64> {
+        let found = *self.found.get_or_insert(end);
         if self.ends.back().is_none_or(|(_, last)| *last < end) {
             self.ends.push_back((at, end));
         }
         while self.ends.front().is_some_and(|(_, reached)| *reached <= committed) {
             self.ends.pop_front();
         }
-        self.ends.front().map_or(0.0, |(since, _)| at.saturating_sub(*since).as_secs_f64())
+        if committed < found {
+            return None;
+        }
+        Some(self.ends.front().map_or(0.0, |(since, _)| at.saturating_sub(*since).as_secs_f64()))
     }
 }
 
@@ -327,15 +365,15 @@ mod tests {
     fn the_oldest_waiting_record_is_as_old_as_the_log_was_first_seen_beyond_it() {
         let mut age = LagAge::default();
         let at = Duration::from_secs;
-        assert_eq!(age.seconds(at(0), Offset(100), Offset(0)), 0.0);
-        assert_eq!(age.seconds(at(5), Offset(150), Offset(50)), 5.0);
+        assert_eq!(age.seconds(at(0), Offset(100), Offset(0)), None, "nobody saw them come");
+        assert_eq!(age.seconds(at(5), Offset(150), Offset(50)), None);
         assert_eq!(
             age.seconds(at(6), Offset(150), Offset(100)),
-            1.0,
+            Some(1.0),
             "up to 100 is committed: what came at 5 is oldest"
         );
-        assert_eq!(age.seconds(at(7), Offset(150), Offset(150)), 0.0);
-        assert_eq!(age.seconds(at(9), Offset(151), Offset(150)), 0.0);
-        assert_eq!(age.seconds(at(12), Offset(151), Offset(150)), 3.0);
+        assert_eq!(age.seconds(at(7), Offset(150), Offset(150)), Some(0.0));
+        assert_eq!(age.seconds(at(9), Offset(151), Offset(150)), Some(0.0));
+        assert_eq!(age.seconds(at(12), Offset(151), Offset(150)), Some(3.0));
     }
 }

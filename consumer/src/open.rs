@@ -11,6 +11,7 @@ use types::{Offset, PartitionId};
 use crate::measure::Measures;
 use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
 use crate::pipeline::Pipeline;
+use crate::promotions::Judge;
 use crate::stats::PartitionStats;
 use crate::store_read::keep_spec;
 use crate::task::{Outputs, PartitionTask};
@@ -34,8 +35,10 @@ pub(crate) fn open(
     metrics: &Metrics,
 ) -> Result<Opened, ConsumerError> {
     let spec = Arc::new(Spec::load(&options.features)?);
-    let schedule = Arc::new(Schedule::load(&options.model)?);
-    schedule.check_spec(spec.hash().as_str(), spec.feature_names())?;
+    if !options.store.exists() {
+        // A model that does not fit leaves nothing behind.
+        Schedule::load(&options.model)?.check_spec(spec.hash().as_str(), spec.feature_names())?;
+    }
     let config = input_topic(options, log, &spec)?;
 
     let identity = StoreIdentity {
@@ -54,6 +57,10 @@ pub(crate) fn open(
         writers.push(log.writer(topic)?);
     }
 
+    let (hash, features) = (spec.hash().to_string(), spec.feature_names());
+    let judge = Judge { store: &options.store, log, partitions: config.partitions, spec: (&hash, features) };
+    let schedule = Arc::new(judge.load(&options.model)?);
+    schedule.check_spec(&hash, features)?;
     let (mut tasks, mut stats) = (Vec::new(), Vec::new());
     for partition in (0..config.partitions).map(PartitionId) {
         let (task, counted) = task(options, log, metrics, &store, &spec, &schedule, &mut writers, partition)?;

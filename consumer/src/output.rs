@@ -16,6 +16,15 @@ pub const SHADOW_SCORES: &str = "shadow-scores";
 /// The topic of records that could not be used.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Emitted {
+    /// It was added.
+    Written,
+    /// It stood there already: an earlier run wrote it.
+    Found,
+}
+
 /// How much of what an output holds is read at once while comparing.
 const READ_BYTES: usize = 1 << 20;
 
@@ -70,7 +79,7 @@ impl Output {
         key: &[u8],
         value: &[u8],
         headers: &[(&str, &[u8])],
-    ) -> Result<(), ConsumerError> {
+    ) -> Result<Emitted, ConsumerError> {
         if let Some(existing) = &mut self.existing {
             if let Some(found) = existing.next()? {
                 let same = found.timestamp == timestamp
@@ -87,13 +96,13 @@ impl Output {
                     });
                 }
                 self.position = found.offset.next();
-                return Ok(());
+                return Ok(Emitted::Found);
             }
             self.existing = None;
         }
         let offset = self.writer.append(timestamp, key, value, headers)?;
         self.position = offset.next();
-        Ok(())
+        Ok(Emitted::Written)
     }
 
     /// Makes everything durable and returns the offset for the commit.

@@ -4,18 +4,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use scorer::Schedule;
+use telemetry::Health;
 use types::PartitionId;
 
 use crate::ConsumerError;
 use crate::query::{Answer, Query};
+use crate::run::SILENCE;
 use crate::task::PartitionTask;
-use crate::worker::{self, Order, Report, WorkerConfig};
+use crate::worker::{self, Halt, Order, Report, WorkerConfig};
 
 /// The threads, and who owns what.
 pub(crate) struct Pool {
     config: WorkerConfig,
+    health: Health,
     workers: Vec<Worker>,
     /// Ended or ending workers whose threads are still to be joined.
     retired: Vec<JoinHandle<()>>,
@@ -48,7 +51,7 @@ impl Routes {
     ) -> Option<Answer> {
         let deadline = Instant::now() + Duration::from_secs(2);
         while Instant::now() < deadline {
-            let (reply, answer) = crossbeam::channel::bounded(1);
+            let (reply, answer) = bounded(1);
             let route =
                 self.0.read().unwrap_or_else(PoisonError::into_inner).get(partition.0 as usize).cloned()?;
             if route.send(Order::Read(query(reply))).is_ok() {
@@ -71,16 +74,30 @@ impl Routes {
     }
 }
 
+/// Workers that have committed and wait.
+pub(crate) struct Halted(Vec<Sender<Arc<Schedule>>>);
+
+impl Halted {
+    /// Lets them go on by a schedule.
+    pub(crate) fn go_on(self, schedule: &Arc<Schedule>) {
+        for worker in self.0 {
+            let _ = worker.send(Arc::clone(schedule));
+        }
+    }
+}
+
 impl Pool {
     /// Starts workers and places the partitions' tasks on them in turn.
     pub(crate) fn start(
         config: WorkerConfig,
+        health: &Health,
         workers: u32,
         tasks: Vec<PartitionTask>,
     ) -> Result<Self, ConsumerError> {
         let (report, reports) = unbounded();
         let mut pool = Self {
             config,
+            health: health.clone(),
             workers: Vec::new(),
             retired: Vec::new(),
             placed: Vec::new(),
@@ -166,9 +183,26 @@ impl Pool {
         Ok(())
     }
 
-    /// Tells every worker of an extended registry.
-    pub(crate) fn reschedule(&self, schedule: &Arc<Schedule>) {
-        (0..self.workers.len()).for_each(|worker| self.send(worker, Order::Reschedule(Arc::clone(schedule))));
+    /// Makes every worker commit and wait. They go on when the answer is told to go on, or dropped.
+    ///
+    /// # Errors
+    /// The failure of a partition.
+    pub(crate) fn halt(&mut self) -> Result<Halted, ConsumerError> {
+        let (halted, heard) = bounded(self.workers.len());
+        let mut workers = Vec::with_capacity(self.workers.len());
+        for worker in 0..self.workers.len() {
+            let (tell, go_on) = bounded(1);
+            self.send(worker, Order::Halt(Halt { halted: halted.clone(), go_on }));
+            workers.push(tell);
+        }
+        let mut waiting = 0;
+        while waiting < workers.len() {
+            match heard.recv_timeout(Duration::from_millis(20)) {
+                Ok(()) => waiting += 1,
+                Err(_) => self.poll()?,
+            }
+        }
+        Ok(Halted(workers))
     }
 
     /// Stops every worker after a commit and waits for them.
@@ -190,9 +224,11 @@ impl Pool {
         while self.workers.len() < workers {
             let (orders, inbox) = unbounded();
             let (config, report) = (self.config.clone(), self.report.clone());
+            let name = format!("worker-{}", self.named);
+            let alive = self.health.check_beating(&name, "starting", SILENCE + config.commit_interval);
             let thread = std::thread::Builder::new()
-                .name(format!("worker-{}", self.named))
-                .spawn(move || worker::run(&config, &inbox, &report))
+                .name(name)
+                .spawn(move || worker::run(&config, &inbox, &report, &alive))
                 .map_err(|source| ConsumerError::Io { action: "start a worker thread".to_owned(), source })?;
             self.named += 1;
             self.workers.push(Worker { orders, thread });

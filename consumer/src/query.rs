@@ -35,7 +35,7 @@ pub enum ReadStatus {
     Present,
     /// The user is not known.
     NotFound,
-    /// The values are those of an earlier position than the one committed.
+    /// The values, if any, are those of an earlier position than the one committed: state is still being rebuilt.
     Stale,
 }
 
@@ -81,16 +81,28 @@ fn read(
     entity: &str,
     as_of: Option<EventTime>,
 ) -> Result<FeatureReading, ConsumerError> {
-    let (partition, position) = (task.partition, task.position());
+    let (partition, replaying, mut position) = (task.partition, task.is_replaying(), task.position());
     let spec = std::sync::Arc::clone(task.pipeline().spec());
     let users = task.users();
     let slot = users.get(entity)?;
-    Ok(FeatureReading::of(entity, partition, position, &spec, slot.map(|slot| users.state(slot)), as_of))
+    if replaying {
+        position = users.reaches(entity, position)?;
+    }
+    let state = slot.map(|slot| users.state(slot));
+    let mut reading = FeatureReading::of(entity, partition, position, &spec, state, as_of)?;
+    // Behind what was committed, nobody can say that a user is not known.
+    if replaying && users.committed().is_some_and(|commit| position < commit.next_input) {
+        reading.status = ReadStatus::Stale;
+    }
+    Ok(reading)
 }
 
 impl FeatureReading {
     /// Reads the features of a state as of a moment, by default of the user's newest event.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`ConsumerError::AsOfTooOld`] for a moment further behind the newest event than the allowed lateness: state has
+    /// dropped what such a reading needs.
     pub fn of(
         entity: &str,
         partition: PartitionId,
@@ -98,7 +110,7 @@ impl FeatureReading {
         spec: &feature_store::Spec,
         state: Option<&feature_store::UserState>,
         as_of: Option<EventTime>,
-    ) -> Self {
+    ) -> Result<Self, ConsumerError> {
         let nothing = Self {
             entity: entity.to_owned(),
             status: ReadStatus::NotFound,
@@ -111,12 +123,15 @@ impl FeatureReading {
             features: Vec::new(),
         };
         let Some((state, newest)) = state.and_then(|state| Some((state, state.newest()?))) else {
-            return nothing;
+            return Ok(nothing);
         };
         let as_of = as_of.unwrap_or(newest);
+        if as_of < newest.minus(spec.allowed_lateness()) {
+            return Err(ConsumerError::AsOfTooOld { entity: nothing.entity, as_of, newest });
+        }
         let mut row = vec![f32::NAN; spec.feature_names().len()];
         state.features_at(spec, as_of, &mut row);
-        Self {
+        Ok(Self {
             status: ReadStatus::Present,
             as_of: Some(as_of),
             newest_event: Some(newest),
@@ -129,6 +144,6 @@ impl FeatureReading {
                 .zip(row.into_iter().map(|v| (!v.is_nan()).then_some(v)))
                 .collect(),
             ..nothing
-        }
+        })
     }
 }

@@ -1,6 +1,5 @@
 //! A consumer from start to end: open, run the pool, watch, scale, publish, stop.
 
-use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -18,6 +17,9 @@ use crate::{ConsumerError, ConsumerOptions, Status, Workers};
 
 /// How often the supervisor looks.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// A part that gives no sign of life for so long counts as dead. Opening a store that a crash left can take a while.
+pub(crate) const SILENCE: Duration = Duration::from_secs(120);
 
 /// What a consumer is run with, beside its options.
 #[derive(Debug, Clone)]
@@ -60,7 +62,7 @@ pub fn run(
     log: &Arc<dyn Log>,
     around: &Surroundings,
 ) -> Result<Status, ConsumerError> {
-    let ready = around.health.check("consumer", "opening the log and the store");
+    let ready = around.health.check_beating("consumer", "opening the log and the store", SILENCE);
     let opened = open(options, log.as_ref(), &around.metrics)?;
     let Opened { config, schedule, store, tasks, stats, spec, _writers } = opened;
     let targets: Vec<Offset> = tasks
@@ -74,7 +76,7 @@ pub fn run(
     };
     let most = most.clamp(1, config.partitions.max(1));
     let worker = WorkerConfig { commit_interval: options.commit_interval };
-    let mut pool = Pool::start(worker, first.clamp(1, most), tasks)?;
+    let mut pool = Pool::start(worker, &around.health, first.clamp(1, most), tasks)?;
     let waker = Waker::start(log, &options.topic, pool.routes(), &around.shutdown)?;
     let schedule = Arc::new(RwLock::new(schedule));
     let api = Api {
@@ -84,9 +86,9 @@ pub fn run(
         status: around.status.clone(),
     };
     let server = Server::start(options, api, around)?;
-    let mut observer =
-        Observer::new(options, log, spec.hash().as_str(), stats, &around.metrics, (first.min(most), most));
-    ready.ready();
+    let mut observer = Observer::new(options, log, &spec, stats, &around.metrics, (first.min(most), most));
+    ready.not_ready("rebuilding state from the log");
+    let mut is_ready = false;
 
     let reached_end = loop {
         if around.shutdown.wait_timeout(LOOK) {
@@ -94,6 +96,11 @@ pub fn run(
         }
         pool.poll()?;
         observer.look(&mut pool, &store, &schedule, &around.status)?;
+        ready.beat();
+        if !is_ready && observer.is_recovered() {
+            is_ready = true;
+            ready.ready();
+        }
         if options.until_end && observer.reached(&targets) {
             break true;
         }
@@ -180,7 +187,7 @@ impl Server {
             }
         });
         let address_file = options.store.join(api::ADDRESS_FILE);
-        write_whole(&address_file, &format!("http://{bound}\n"))
+        crate::files::replace(&address_file, format!("http://{bound}\n").as_bytes())
             .map_err(io("write the API's address into the store's folder"))?;
         tracing::info!(%bound, "metrics, health and reads");
         Ok(Some(Self { _runtime: runtime, address_file }))
@@ -192,11 +199,4 @@ impl Drop for Server {
         // If it stays, the next reader finds nobody there and reads the store itself.
         let _ = std::fs::remove_file(&self.address_file);
     }
-}
-
-/// Writes a file so that a reader sees all of it or nothing.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let unfinished = path.with_extension("new");
-    std::fs::write(&unfinished, text)?;
-    std::fs::rename(unfinished, path)
 }

@@ -1,10 +1,11 @@
 //! What a partition's worker counts, read by everyone else without stopping it.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use types::{Band, Offset, RejectReason, Trigger};
 
+use crate::output::Emitted;
 use crate::pipeline::ScoreRecord;
 
 /// Counters of one partition since the process began. Written by one worker at a time, once a batch or more rarely
@@ -28,6 +29,8 @@ pub struct PartitionStats {
     sweeping: [AtomicU64; Band::ALL.len()],
     customers: [AtomicU64; Band::ALL.len()],
     sweeps: AtomicU64,
+    /// The sweep under way was begun by an earlier process, which counted its first users.
+    resumed: AtomicBool,
 }
 
 impl PartitionStats {
@@ -49,6 +52,7 @@ impl PartitionStats {
             sweeping: zeros(),
             customers: zeros(),
             sweeps: AtomicU64::new(0),
+            resumed: AtomicBool::new(false),
         }
     }
 
@@ -77,8 +81,10 @@ impl PartitionStats {
         Some(self.begun.elapsed().saturating_sub(Duration::from_nanos(at)))
     }
 
-    pub(crate) fn score(&self, score: &ScoreRecord<'_>) {
-        add_one(&self.scores[score.band as usize]);
+    pub(crate) fn score(&self, score: &ScoreRecord<'_>, emitted: Emitted) {
+        if emitted == Emitted::Written {
+            add_one(&self.scores[score.band as usize]);
+        }
         if score.trigger == Trigger::Sweep {
             add_one(&self.swept);
             add_one(&self.sweeping[score.band as usize]);
@@ -96,8 +102,17 @@ impl PartitionStats {
         self.snapshot_age.store(nanos(age), Relaxed);
     }
 
-    /// A sweep is complete: what it counted are the customers now.
+    /// The sweep under way goes on where an earlier process stopped: it will not have counted everybody.
+    pub(crate) fn resume_sweep(&self) {
+        self.resumed.store(true, Relaxed);
+    }
+
+    /// A sweep is complete: what it counted are the customers now, if it counted them all.
     pub(crate) fn end_sweep(&self) {
+        if self.resumed.swap(false, Relaxed) {
+            self.sweeping.iter().for_each(|counted| counted.store(0, Relaxed));
+            return;
+        }
         for (customers, counted) in self.customers.iter().zip(&self.sweeping) {
             customers.store(counted.swap(0, Relaxed), Relaxed);
         }
@@ -139,17 +154,17 @@ pub struct StatsSnapshot {
     pub commits: u64,
     /// How old the oldest change is that is not in the store's blocks.
     pub snapshot_age: Duration,
-    /// Scores made by sweeps.
+    /// Scores made by sweeps, those that an earlier process had written already included.
     pub swept: u64,
     /// The newest moment for which a user was scored, ms; `i64::MIN` before the first.
     pub newest_as_of: i64,
-    /// Sweeps completed.
+    /// Sweeps completed that counted everybody.
     pub sweeps: u64,
-    /// Living users by band at the last complete sweep; zeros before the first.
+    /// Living users by band at the last of these sweeps; zeros before the first.
     pub customers: [u64; Band::ALL.len()],
-    /// Scores by band, lowest first.
+    /// Scores written by band, lowest first.
     pub scores: [u64; Band::ALL.len()],
-    /// Dead letters by reason, in the order of [`RejectReason::ALL`].
+    /// Dead letters written by reason, in the order of [`RejectReason::ALL`].
     pub rejects: [u64; RejectReason::ALL.len()],
 }
 
@@ -160,4 +175,53 @@ fn add_one(counter: &AtomicU64) {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use types::EventTime;
+
+    use super::*;
+    use crate::pipeline::Shadow;
+
+    fn swept(stats: &PartitionStats, band: Band, emitted: Emitted) {
+        let score = ScoreRecord {
+            shadow: Shadow::No,
+            offset: Offset(1),
+            as_of: EventTime(5),
+            entity: "u",
+            band,
+            probability: 0.5,
+            trigger: Trigger::Sweep,
+            json: b"",
+        };
+        stats.score(&score, emitted);
+    }
+
+    #[test]
+    fn half_a_sweep_says_nothing_of_how_many_customers_there_are() {
+        let stats = PartitionStats::new(Offset(0), Offset(0));
+        stats.resume_sweep();
+        swept(&stats, Band::High, Emitted::Written);
+        stats.end_sweep();
+        let seen = stats.snapshot();
+        assert_eq!((seen.sweeps, seen.customers), (0, [0; 3]), "its first half was counted elsewhere");
+        for band in [Band::Low, Band::Low, Band::High] {
+            swept(&stats, band, Emitted::Written);
+        }
+        stats.end_sweep();
+        let seen = stats.snapshot();
+        assert_eq!((seen.sweeps, seen.customers), (1, [2, 0, 1]));
+    }
+
+    #[test]
+    fn what_stood_there_already_is_not_counted_as_written() {
+        let stats = PartitionStats::new(Offset(0), Offset(0));
+        swept(&stats, Band::Low, Emitted::Found);
+        swept(&stats, Band::Low, Emitted::Written);
+        stats.end_sweep();
+        let seen = stats.snapshot();
+        assert_eq!((seen.scores, seen.customers), ([1, 0, 0], [2, 0, 0]));
+        assert_eq!(seen.newest_as_of, 5);
+    }
 }

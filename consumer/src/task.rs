@@ -13,7 +13,7 @@ use types::{Offset, PartitionId, headers};
 
 use crate::ConsumerError;
 use crate::measure::{Measures, Stage};
-use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
+use crate::output::{DEAD_LETTERS, Emitted, Output, SCORES, SHADOW_SCORES};
 use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Shadow, Stop, UserStore, Work};
 use crate::stats::PartitionStats;
 
@@ -182,6 +182,9 @@ impl PartitionTask {
         self.replaying = false;
         self.place.next_input = self.emit_from;
         self.place.sweep = self.committed.as_ref().and_then(|c| c.sweep);
+        if self.place.sweep.is_some() {
+            self.stats.resume_sweep();
+        }
         None
     }
 
@@ -194,14 +197,17 @@ impl PartitionTask {
                 return Ok(());
             }
             let output = match score.shadow {
-                Shadow::No => {
-                    stats.score(&score);
-                    measures.probability(score.probability);
-                    &mut outputs.scores
-                }
+                Shadow::No => &mut outputs.scores,
                 Shadow::Yes => &mut outputs.shadow_scores,
             };
-            output.emit(score.as_of, score.entity.as_bytes(), score.json, &[])
+            let emitted = output.emit(score.as_of, score.entity.as_bytes(), score.json, &[])?;
+            if score.shadow == Shadow::No {
+                stats.score(&score, emitted);
+                if emitted == Emitted::Written {
+                    measures.probability(score.probability);
+                }
+            }
+            Ok::<_, ConsumerError>(())
         })?;
         self.rows.clear();
         Ok(())
@@ -213,7 +219,6 @@ impl PartitionTask {
             let Some(record) = self.records.get(reject.index).filter(|r| r.offset >= self.emit_from) else {
                 continue;
             };
-            self.stats.reject(reject.reason);
             let from = format!("{}-{}@{}", self.topic, self.partition, record.offset);
             let mut all: Vec<(&str, &[u8])> = vec![
                 (headers::REASON, reject.reason.name().as_bytes()),
@@ -224,7 +229,10 @@ impl PartitionTask {
             let kept =
                 record.headers().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
             all.extend(kept.filter(|(name, _)| *name == headers::SOURCE || *name == headers::REDRIVEN));
-            self.outputs.dead_letters.emit(record.timestamp, record.key, record.value, &all)?;
+            let emitted = self.outputs.dead_letters.emit(record.timestamp, record.key, record.value, &all)?;
+            if emitted == Emitted::Written {
+                self.stats.reject(reject.reason);
+            }
         }
         Ok(())
     }
@@ -236,7 +244,8 @@ impl PartitionTask {
         if self.replaying {
             return Ok(());
         }
-        if self.committed.as_ref() == Some(&self.place) {
+        // Even where nothing came, blocks written since the last commit shorten what a restart has to replay.
+        if self.committed.as_ref() == Some(&self.place) && !self.users.can_settle() {
             self.stats.committed(self.place.next_input);
             return Ok(());
         }
@@ -250,6 +259,7 @@ impl PartitionTask {
         self.committed = Some(self.place.clone());
         self.stats.committed(self.place.next_input);
         self.measures.commit(self.last_commit);
+        self.measures.visible();
         Ok(())
     }
 
@@ -273,6 +283,11 @@ impl PartitionTask {
     /// The state of the partition's users, for reads between batches.
     pub(crate) fn users(&mut self) -> &mut UserStore {
         &mut self.users
+    }
+
+    /// Whether state is still being rebuilt from what was committed.
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.replaying
     }
 
     /// The offset up to which the state holds everything.

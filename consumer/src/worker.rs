@@ -1,8 +1,10 @@
 //! A worker: one thread that owns some partitions and steps through them in turn.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use scorer::Schedule;
 use types::PartitionId;
 
 use crate::ConsumerError;
@@ -21,13 +23,21 @@ pub(crate) enum Order {
     Read(Query),
     /// The log has grown, or something else may have changed: look again.
     Wake,
-    /// The registry was extended.
-    Reschedule(std::sync::Arc<scorer::Schedule>),
+    /// Commits, says so, and waits to be told by which schedule to go on; by the old one if nobody tells.
+    Halt(Halt),
     /// Commits, and writes all state to the store if there is time, and ends.
     Stop {
         /// Whether to write all state to the store, however long it takes.
         snapshot: bool,
     },
+}
+
+/// How a worker is made to wait.
+pub(crate) struct Halt {
+    /// Where it says that everything it did is committed.
+    pub(crate) halted: Sender<()>,
+    /// Where it waits.
+    pub(crate) go_on: Receiver<Arc<Schedule>>,
 }
 
 /// What a worker tells.
@@ -47,9 +57,15 @@ pub(crate) struct WorkerConfig {
 }
 
 /// Runs until told to stop, or until a partition fails. Called on a thread of its own.
-pub(crate) fn run(config: &WorkerConfig, orders: &Receiver<Order>, reports: &Sender<Report>) {
+pub(crate) fn run(
+    config: &WorkerConfig,
+    orders: &Receiver<Order>,
+    reports: &Sender<Report>,
+    alive: &telemetry::Check,
+) {
     let mut tasks: Vec<PartitionTask> = Vec::new();
-    let report = match work(config, orders, reports, &mut tasks) {
+    alive.ready();
+    let report = match work(config, orders, reports, &mut tasks, alive) {
         Ok(()) => Report::Stopped,
         Err((partition, error)) => Report::Failed(partition, error),
     };
@@ -64,15 +80,18 @@ fn work(
     orders: &Receiver<Order>,
     reports: &Sender<Report>,
     tasks: &mut Vec<PartitionTask>,
+    alive: &telemetry::Check,
 ) -> Result<(), Failure> {
     let mut idle = false;
     loop {
+        alive.beat();
         let mut order = if idle { wait(config, orders, tasks) } else { orders.try_recv().ok() };
         while let Some(next) = order {
-            if let Order::Stop { snapshot } = next {
-                return stop(tasks, snapshot);
+            match next {
+                Order::Stop { snapshot } => return stop(tasks, snapshot),
+                Order::Halt(halt) => wait_halted(&halt, tasks)?,
+                other => obey(other, reports, tasks),
             }
-            obey(next, reports, tasks);
             order = orders.try_recv().ok();
         }
         idle = true;
@@ -123,9 +142,20 @@ fn obey(order: Order, reports: &Sender<Report>, tasks: &mut Vec<PartitionTask>) 
             let task = tasks.iter_mut().find(|task| task.partition == query.partition);
             query.answer(task);
         }
-        Order::Reschedule(schedule) => tasks.iter_mut().for_each(|task| task.reschedule(&schedule)),
-        Order::Wake | Order::Stop { .. } => {}
+        Order::Wake | Order::Halt(_) | Order::Stop { .. } => {}
     }
+}
+
+fn wait_halted(halt: &Halt, tasks: &mut [PartitionTask]) -> Result<(), Failure> {
+    for task in tasks.iter_mut() {
+        task.commit().map_err(|error| (task.partition, error))?;
+    }
+    // Whoever asked may be gone; then nobody tells either.
+    let _ = halt.halted.send(());
+    if let Ok(schedule) = halt.go_on.recv() {
+        tasks.iter_mut().for_each(|task| task.reschedule(&schedule));
+    }
+    Ok(())
 }
 
 fn stop(tasks: &mut [PartitionTask], snapshot: bool) -> Result<(), Failure> {

@@ -147,7 +147,7 @@ impl Running {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let said = self.said();
-        assert!(!said.contains("it is not used"), "promoted too late: the harness's fault\n{said}");
+        assert!(!said.contains("came too late"), "promoted too late: the harness's fault\n{said}");
         hits.moves += said.lines().filter(|line| line.contains("workers") && line.contains("why=")).count();
     }
 }

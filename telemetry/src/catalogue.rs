@@ -129,13 +129,13 @@ catalogue! {
     STAGE_DURATION = "churn_stage_duration_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, ["stage"],
         "Time that a batch spends in a stage of the consumer.";
     EVENT_TO_SCORE = "churn_event_to_score_seconds", Histogram { buckets: LATENCY_BUCKETS }, Seconds, [],
-        "Time from a record's arrival on the log to its score; not measured while history is replayed.";
+        "Time from a record's arrival on the log until its score can be read; not measured while history is replayed.";
     SCORES = "churn_scores_total", Counter, Count, ["band"],
         "Scores written, by band.";
     SCORE_PROBABILITY = "churn_score_probability_ratio", Histogram { buckets: PROBABILITY_BUCKETS }, Ratio, [],
         "The probabilities of the scores written.";
     CUSTOMERS = "churn_customers", Gauge { lasts: None }, Count, ["band"],
-        "Living users by the band of their newest score, as this process knows them.";
+        "Living users by band as of the last complete sweep.";
     COMMIT_DURATION = "churn_commit_duration_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, [],
         "Time that a commit takes, outputs' sync included.";
     SNAPSHOT_AGE = "churn_snapshot_age_seconds", Gauge { lasts: LIVE }, Seconds, [],

@@ -10,9 +10,13 @@ use types::PartitionId;
 /// Throws the state away. The consumer, started again, makes it anew from the log's first record on.
 ///
 /// Commits are kept, so nothing that was written is written again. Refused where retention has removed the log's begin.
+///
+/// With another spec, the state is made by it from the first record on, and scores by it begin at the commit: start the
+/// consumer with this spec and a model that was trained with it. The consumer must have been stopped, not killed.
 #[derive(Args)]
 #[command(after_help = "Example:
-  churnstream rebuild --store state --from file:log")]
+  churnstream rebuild --store state --from file:log
+  churnstream rebuild --store state --from file:log --features new-spec.toml")]
 pub(crate) struct Rebuild {
     /// The consumer's store. No consumer may be running.
     #[arg(long, value_name = "DIR")]
@@ -43,6 +47,11 @@ impl Rebuild {
             topic: self.topic,
             partitions: config.partitions,
         };
+        let stored = feature_store::store::identity(&self.store)?;
+        if stored.spec_hash != identity.spec_hash {
+            consumer::check_ended(&self.store, log.as_ref())?;
+            eprintln!("another spec: {} takes the place of {}", identity.spec_hash, stored.spec_hash);
+        }
         let rebuilt = feature_store::store::rebuild(&self.store, &identity, &starts)?;
         for partition in rebuilt.without_commit {
             eprintln!(

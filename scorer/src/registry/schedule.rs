@@ -16,6 +16,8 @@ use crate::{Bundle, BundleError};
 pub struct Schedule {
     folder: PathBuf,
     entries: Vec<Entry>,
+    /// Positions in `entries` of those that do not count here; ascending.
+    refused: Vec<usize>,
     /// By time; later ones win at the same moment. Never empty, the first from [`EventTime::MIN`].
     champions: Vec<(EventTime, Arc<Bundle>)>,
     challengers: Vec<(EventTime, Option<Arc<Bundle>>)>,
@@ -30,8 +32,31 @@ impl Schedule {
         if folder.join("bundle.toml").exists() {
             return Ok(Self::of(Bundle::load(folder)?));
         }
-        let entries = read_entries(folder)?;
-        Self::build(folder, entries, &[])
+        Self::load_without(folder, &[])
+    }
+
+    /// The same, leaving out the registry's entries at these positions (ascending, from 0): those that came too late for
+    /// whoever keeps this schedule.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_without(folder: &Path, refused: &[usize]) -> Result<Self, RegistryError> {
+        if folder.join("bundle.toml").exists() {
+            return Ok(Self::of(Bundle::load(folder)?));
+        }
+        Self::build(folder, read_entries(folder)?, refused.to_vec(), &[])
+    }
+
+    /// This schedule without some more of its entries; it shares this one's bundles.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoChampion`] if no champion is left.
+    pub fn without(&self, refused: &[usize]) -> Result<Self, RegistryError> {
+        let known: Vec<_> = self.bundles().cloned().collect();
+        let mut all: Vec<usize> = self.refused.iter().chain(refused).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        Self::build(&self.folder, self.entries.clone(), all, &known)
     }
 
     /// The schedule in which one bundle holds from the beginning.
@@ -39,7 +64,7 @@ impl Schedule {
     pub fn of(bundle: Bundle) -> Self {
         let folder = bundle.path().to_owned();
         let champions = vec![(EventTime::MIN, Arc::new(bundle))];
-        Self { folder, entries: Vec::new(), champions, challengers: Vec::new() }
+        Self { folder, entries: Vec::new(), refused: Vec::new(), champions, challengers: Vec::new() }
     }
 
     /// Reads the registry again. `None` if nothing was added; otherwise the longer schedule, which shares this one's bundles.
@@ -60,13 +85,19 @@ impl Schedule {
             return Ok(None);
         }
         let known: Vec<_> = self.bundles().cloned().collect();
-        Self::build(&self.folder, entries, &known).map(Some)
+        Self::build(&self.folder, entries, self.refused.clone(), &known).map(Some)
     }
 
-    /// The registry's entries, oldest first; none where a single bundle holds.
+    /// The registry's entries, oldest first, the refused ones included; none where a single bundle holds.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The positions of the entries that do not count; ascending.
+    #[must_use]
+    pub fn refused(&self) -> &[usize] {
+        &self.refused
     }
 
     /// The bundle whose scores count at an as-of time; O(log entries).
@@ -89,6 +120,13 @@ impl Schedule {
         champions.chain(self.challengers.iter().filter_map(|(_, bundle)| bundle.as_ref()))
     }
 
+    /// The bundle that the entry at a position speaks of, if it is in use.
+    #[must_use]
+    pub fn bundle_of_entry(&self, at: usize) -> Option<&Arc<Bundle>> {
+        let entry = self.entries.get(at)?;
+        self.bundles().find(|bundle| bundle.hash() == entry.bundle)
+    }
+
     /// Checks that every bundle scores rows of a feature spec.
     ///
     /// # Errors
@@ -97,23 +135,30 @@ impl Schedule {
         self.bundles().try_for_each(|bundle| bundle.check_spec(spec_hash, feature_names))
     }
 
-    fn build(folder: &Path, entries: Vec<Entry>, known: &[Arc<Bundle>]) -> Result<Self, RegistryError> {
+    fn build(
+        folder: &Path,
+        entries: Vec<Entry>,
+        refused: Vec<usize>,
+        known: &[Arc<Bundle>],
+    ) -> Result<Self, RegistryError> {
         let mut loaded = known.to_vec();
         let (mut champions, mut challengers) = (Vec::new(), Vec::new());
-        for (at, entry) in entries.iter().enumerate() {
+        let counts = |at: &usize| refused.binary_search(at).is_err();
+        let in_force: Vec<Entry> = (0..entries.len()).filter(counts).map(|at| entries[at].clone()).collect();
+        for (at, entry) in in_force.iter().enumerate() {
             let bundle = bundle_of(folder, &entry.bundle, &mut loaded)?;
             if entry.role == Role::Champion {
                 let from = if champions.is_empty() { EventTime::MIN } else { entry.from };
                 champions.push((from, bundle));
             }
-            let challenger = challenger_at_end(&entries[..=at]);
+            let challenger = challenger_at_end(&in_force[..=at]);
             let challenger = challenger.map(|hash| bundle_of(folder, hash, &mut loaded)).transpose()?;
             challengers.push((entry.from, challenger));
         }
         if champions.is_empty() {
             return Err(RegistryError::NoChampion { path: folder.to_owned() });
         }
-        Ok(Self { folder: folder.to_owned(), entries, champions, challengers })
+        Ok(Self { folder: folder.to_owned(), entries, refused, champions, challengers })
     }
 }
 

@@ -169,3 +169,20 @@ fn promotions_at_once_all_stay() {
     assert_eq!(f.registry.entries().unwrap().len(), 60);
     f.schedule();
 }
+
+#[test]
+fn an_entry_that_came_too_late_does_not_count_and_stays_so() {
+    let f = fixture();
+    f.registry.promote(&f.bundles[0], EventTime(100)).unwrap();
+    f.registry.promote(&f.bundles[1], EventTime(200)).unwrap();
+    let full = f.schedule();
+    let cut = full.without(&[1]).unwrap();
+    assert_eq!((cut.entries().len(), cut.refused()), (2, &[1][..]));
+    assert_eq!(f.roles(&cut, &[150, 250]), [(0, None), (0, None)]);
+    f.registry.promote(&f.bundles[2], EventTime(300)).unwrap();
+    let extended = cut.reload().unwrap().unwrap();
+    assert_eq!(f.roles(&extended, &[250, 350]), [(0, None), (2, None)]);
+    let loaded = Schedule::load_without(&f.folder(), extended.refused()).unwrap();
+    assert_eq!(f.roles(&loaded, &[250, 350]), [(0, None), (2, None)]);
+    assert!(matches!(Schedule::load_without(&f.folder(), &[0, 1, 2]), Err(RegistryError::NoChampion { .. })));
+}

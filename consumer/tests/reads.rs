@@ -1,0 +1,152 @@
+//! What is read while state is being rebuilt says that it is stale; and a rebuild with another spec goes on at the commit.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use consumer::{ConsumerError, FeatureReading, ReadStatus, SCORES, Surroundings};
+use feature_store::{StoreError, StoreIdentity};
+use partition_log::{Log, MemoryLog, partition_for};
+use support::stream::{Appender, Shape};
+use support::{EVENTS, World, compare, stream};
+use types::{Offset, PartitionId};
+
+const PARTITIONS: u32 = 2;
+
+fn commits(store: &std::path::Path) -> Vec<Offset> {
+    let identity = feature_store::store::identity(store).unwrap();
+    let opened = feature_store::Store::open(store, &identity, Default::default()).unwrap();
+    let commit = |p| {
+        let users = opened.partition::<feature_store::UserState>(PartitionId(p)).unwrap();
+        users.committed().unwrap().next_input
+    };
+    (0..PARTITIONS).map(commit).collect()
+}
+
+#[test]
+fn reads_are_stale_until_state_is_rebuilt_and_so_long_it_is_not_ready() {
+    let world = World::new(support::seed());
+    let log = MemoryLog::new();
+    stream::create(&log, PARTITIONS);
+    let shape = Shape { users: 300, days: 14, empty: (9, 10) };
+    Appender::new(&log).append(&stream::make(support::seed(), shape));
+    let log: Arc<dyn Log> = Arc::new(log);
+    drop(world.registry("registry"));
+    let mut options = world.options("store", "registry");
+    consumer::run(&options, &log, &Surroundings::new()).unwrap();
+    let committed = commits(&options.store);
+
+    let identity = feature_store::store::identity(&options.store).unwrap();
+    feature_store::store::rebuild(&options.store, &identity, &[Offset::ZERO; PARTITIONS as usize]).unwrap();
+    options.until_end = false;
+    options.batch_events = 1;
+    options.http = Some("127.0.0.1:0".parse().unwrap());
+    let around = Surroundings::new();
+    let run = {
+        let (options, log, around) = (options.clone(), Arc::clone(&log), around.clone());
+        std::thread::spawn(move || consumer::run(&options, &log, &around))
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let address = loop {
+        if let Some(address) = consumer::address_of(&options.store) {
+            break address;
+        }
+        assert!(Instant::now() < deadline && !run.is_finished(), "it does not start");
+    };
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let users = stream::users(shape);
+    let (mut stale, mut present) = (0, 0);
+    for round in 0.. {
+        assert!(Instant::now() < deadline, "it is never ready");
+        let was_ready = around.health.ready().ok;
+        let user = &users[round % users.len()];
+        let escaped: String = user.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let url = format!("{address}/v1/users/{escaped}/features");
+        let reading: FeatureReading = agent.get(&url).call().unwrap().body_mut().read_json().unwrap();
+        let partition = partition_for(user.as_bytes(), PARTITIONS).0 as usize;
+        match reading.status {
+            ReadStatus::Stale => {
+                assert!(reading.position < committed[partition] && !was_ready, "{reading:?}");
+                stale += 1;
+            }
+            ReadStatus::Present | ReadStatus::NotFound => {
+                assert!(reading.position >= committed[partition], "{reading:?}");
+                present += 1;
+            }
+        }
+        if was_ready && present > 20 {
+            break;
+        }
+    }
+    around.shutdown.request("the test is over");
+    run.join().unwrap().unwrap();
+    println!("{stale} stale, {present} present");
+    assert!(stale > 0, "it was asked before it was ready");
+}
+
+#[test]
+fn a_rebuild_by_another_spec_goes_on_where_the_first_was_committed() {
+    let (old, new) = (World::new(support::seed()), World::with_short_windows(support::seed()));
+    let records = stream::make(support::seed(), Shape { users: 120, days: 12, empty: (9, 10) });
+    let (first, rest) = records.split_at(records.len() / 2);
+    drop((old.registry("registry"), new.registry("registry")));
+    let make = || {
+        let log = MemoryLog::new();
+        stream::create(&log, PARTITIONS);
+        log
+    };
+
+    let log = make();
+    Appender::new(&log).append(first);
+    let log: Arc<dyn Log> = Arc::new(log);
+    let options = old.options("store", "registry");
+    consumer::run(&options, &log, &Surroundings::new()).unwrap();
+    let before = compare::records(log.as_ref(), SCORES);
+    let committed = commits(&options.store);
+
+    consumer::check_ended(&options.store, log.as_ref()).unwrap();
+    let identity = StoreIdentity {
+        spec_hash: new.spec.hash().to_string(),
+        topic: EVENTS.to_owned(),
+        partitions: PARTITIONS,
+    };
+    let starts = [Offset::ZERO; PARTITIONS as usize];
+    let rebuilt = feature_store::store::rebuild(&options.store, &identity, &starts).unwrap();
+    assert_eq!(rebuilt.without_commit, []);
+    // The copy of the spec is still the old one: no read takes one for the other.
+    let error = consumer::read_store(&options.store, "anybody", None).unwrap_err();
+    assert!(matches!(error, ConsumerError::Store(StoreError::Mismatch { .. })), "{error}");
+
+    Appender::new(log.as_ref()).append(rest);
+    let mut next = new.options("unused", "registry");
+    next.store.clone_from(&options.store);
+    consumer::run(&next, &log, &Surroundings::new()).unwrap();
+
+    // What one run by the new spec says from the commit on.
+    let whole = make();
+    Appender::new(&whole).append(&records);
+    let whole: Arc<dyn Log> = Arc::new(whole);
+    consumer::run(&new.options("whole", "registry"), &whole, &Surroundings::new()).unwrap();
+    let (mut switched, reference) =
+        (compare::records(log.as_ref(), SCORES), compare::records(whole.as_ref(), SCORES));
+    for (partition, (switched, before)) in switched.iter_mut().zip(&before).enumerate() {
+        let rest = switched.split_off(before.len());
+        assert_eq!(switched, before, "what was said stays");
+        let source = |score: &compare::Stored| types::Score::decode(&score.value).unwrap().source.offset;
+        let expected: Vec<_> =
+            reference[partition].iter().filter(|score| source(score) >= committed[partition]).collect();
+        assert_eq!(rest.len(), expected.len());
+        assert!(rest.len() > 100);
+        for (found, expected) in rest.iter().zip(expected) {
+            assert_eq!(found.value, expected.value);
+        }
+    }
+    compare::same_users(
+        "state",
+        &compare::states(&new.options("whole", "registry").store),
+        &compare::states(&options.store),
+    );
+}
