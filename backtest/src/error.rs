@@ -45,4 +45,33 @@ pub enum BacktestError {
     /// The log and the labels leave nothing to learn from.
     #[error("{0}")]
     NothingToLearn(String),
+    /// The bundle answers another question than the labels ask.
+    #[error(
+        "the bundle's probabilities look {bundle} ahead, the labels {labels}: judge it with labels of its own horizon"
+    )]
+    Horizon {
+        /// How far the bundle looks.
+        bundle: types::Millis,
+        /// How far the labels do.
+        labels: types::Millis,
+    },
+    /// The money file does not fit the spec.
+    #[error("{0}")]
+    Money(String),
+    /// No row lies after the bundle's last label.
+    #[error("{0}")]
+    NothingToJudge(String),
+    /// Training labels that were not decided when the test begins.
+    #[error(
+        "{rows} training rows have labels that were decided after the first test moment {first_test} (ms), the last at \
+         {decided}: training and test overlap"
+    )]
+    Overlap {
+        /// How many.
+        rows: u64,
+        /// When the last of them was decided.
+        decided: types::EventTime,
+        /// The first test moment.
+        first_test: types::EventTime,
+    },
 }

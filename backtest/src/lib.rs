@@ -3,17 +3,26 @@
 //! A row is what was known of a user at a moment; its label is what happened after. Rows are made by replaying the log
 //! through [`consumer::pipeline`], the code that also scores live, so a model is trained on what it will see.
 
+mod audit;
+mod backtest;
+mod baseline;
 mod error;
+pub mod evaluate;
 mod labels;
 pub mod metrics;
+pub mod money;
 mod replay;
+pub mod report;
 mod rows;
 mod split;
 mod sweeps;
 
+pub use audit::{Audit, Peek, Suspect, audit, suspects};
+pub use backtest::{Backtest, Compared, Importance, Leakage, Period, Scored, backtest, probabilities};
+pub use baseline::{OneColumn, simple_columns};
 pub use error::BacktestError;
-pub use labels::{Labels, Lost};
+pub use labels::{Decision, Labels, Lost, Outcome, OutcomeTable, Triggers, Verdict};
 pub use replay::{AsOfRequest, features_as_of};
-pub use rows::{LabelledRows, RowSummary, collect};
-pub use split::{Split, SplitPlan};
+pub use rows::{LabelledRows, RowSummary, collect, current};
+pub use split::{Split, SplitPlan, check_split};
 pub use sweeps::sweeps;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backtest::{AsOfRequest, LabelledRows, Labels, Lost, collect, features_as_of};
+use backtest::{AsOfRequest, LabelledRows, Labels, Triggers, collect, features_as_of};
 use consumer::{FeatureReading, ReadStatus, SCORES, Surroundings};
 use partition_log::{FileLog, Log, LogOptions, partition_for};
 use scorer::Schedule;
@@ -71,11 +71,10 @@ fn replayed(
 
 fn labelled(world: &World, log: &dyn Log) -> BTreeMap<Moment, Vec<u32>> {
     let labels = Labels {
-        horizon: Millis::DAY,
-        lost: Lost::Events(vec!["cancel".to_owned()]),
         every: Millis::DAY,
+        triggers: Triggers::Sweep,
         min_history: Millis(0),
-        test_from: None,
+        ..Labels::by_events(Millis::DAY, &["cancel"])
     };
     rows_by_moment(&collect(log, EVENTS, &world.spec, &labels, |_| ()).unwrap())
 }

@@ -54,18 +54,20 @@ pub fn train(
     to: &Path,
     mut progress: impl FnMut(Stage<'_>),
 ) -> anyhow::Result<TrainReport> {
-    let all = backtest::collect(log, topic, spec, labels, |records| progress(Stage::Replayed(records)))?;
+    let mut all = backtest::collect(log, topic, spec, labels, |records| progress(Stage::Replayed(records)))?;
+    all.exclude();
     let plan = SplitPlan::new(labels, &all)?;
+    backtest::check_split(&all, |row| plan.of_row(&all, row))?;
     let rows = Rows {
         names: all.names.clone(),
         values: all.values.clone(),
         lost: all.lost.clone(),
-        weights: Vec::new(),
+        weights: all.weight.clone(),
         groups: all.entities.iter().map(|entity| xxh3_64(entity.as_bytes())).collect(),
         as_of: all.as_of.clone(),
     };
-    let training = rows.filter(|row| plan.of(all.as_of[row]) == Split::Train);
-    let test = rows.filter(|row| plan.of(all.as_of[row]) == Split::Test);
+    let training = rows.filter(|row| plan.of_row(&all, row) == Split::Train);
+    let test = rows.filter(|row| plan.of_row(&all, row) == Split::Test);
     let embargo_rows = rows.len() - training.len() - test.len();
     drop(rows);
 
@@ -78,6 +80,7 @@ pub fn train(
         metrics: quality.as_ref().map(metrics_of).unwrap_or_default(),
     };
     let bundle = fitted.write(to, &purpose)?;
+    bundle.attach_spec(spec.text())?;
     Ok(TrainReport {
         bundle: bundle.hash().to_owned(),
         replay: all.summary,

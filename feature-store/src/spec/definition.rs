@@ -167,6 +167,33 @@ impl Definition {
         features.chain(ratios).chain(self.attributes.iter().flat_map(Attribute::columns)).collect()
     }
 
+    pub(super) fn columns_reading(&self, kinds: &[String]) -> Vec<usize> {
+        let names_one =
+            |events: &Option<Vec<String>>| events.iter().flatten().any(|kind| kinds.contains(kind));
+        let mut reading: Vec<bool> =
+            self.features.iter().map(|f| names_one(&self.inputs[f.input].events)).collect();
+        for ratio in &self.ratios {
+            reading.push(reading[ratio.numerator] || reading[ratio.denominator]);
+        }
+        for attribute in &self.attributes {
+            let alone = attribute
+                .events
+                .as_ref()
+                .is_some_and(|events| !events.is_empty() && events.iter().all(|kind| kinds.contains(kind)));
+            reading.extend(attribute.columns().iter().map(|_| alone));
+        }
+        (0..reading.len()).filter(|column| reading[*column]).collect()
+    }
+
+    pub(super) fn categories(&self, column: &str) -> Option<&[String]> {
+        self.attributes.iter().find(|attribute| attribute.name == column).and_then(|attribute| {
+            match &attribute.kind {
+                AttributeKind::Ordinal { categories, .. } => Some(categories.as_slice()),
+                AttributeKind::Number { .. } | AttributeKind::OneHot { .. } => None,
+            }
+        })
+    }
+
     /// What the spec means, one thing a line, as text that depends on nothing else: not on comments, white space, the order of
     /// tables where it has no meaning, or how a default came about.
     pub(crate) fn canonical(&self) -> String {

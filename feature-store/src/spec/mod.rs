@@ -131,6 +131,7 @@ const MAX_WINDOW: Millis = Millis(90 * Millis::DAY.0);
 /// A checked feature spec, compiled. Immutable and shared between threads.
 #[derive(Debug)]
 pub struct Spec {
+    text: String,
     definition: Definition,
     names: Vec<String>,
     hash: SpecHash,
@@ -162,7 +163,7 @@ impl Spec {
         let definition = check::check(&raw, &origin)?;
         let plan = Plan::compile(&definition).map_err(|problem| origin.error(0, "features", problem))?;
         let hash = SpecHash::of(&definition.canonical());
-        Ok(Self { names: definition.names(), definition, hash, plan })
+        Ok(Self { text: text.to_owned(), names: definition.names(), definition, hash, plan })
     }
 
     /// The spec's version: a hash of what it means. Comments, white space and the order of inputs do not change it.
@@ -175,6 +176,26 @@ impl Spec {
     #[must_use]
     pub fn feature_names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The TOML that it was read from.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Positions of the columns that read events of one of these types because the spec names it: of such inputs, of ratios over
+    /// them, and of attributes that only such events carry. Columns over events of every type are not among them. O(columns).
+    #[must_use]
+    pub fn columns_reading(&self, kinds: &[String]) -> Vec<usize> {
+        self.definition.columns_reading(kinds)
+    }
+
+    /// The texts that an attribute's column of ordinals stands for: 0 is the first, their number is any other text. `None` if
+    /// there is no such column.
+    #[must_use]
+    pub fn categories(&self, column: &str) -> Option<&[String]> {
+        self.definition.categories(column)
     }
 
     /// The type of entity whose events are read, such as `user`.

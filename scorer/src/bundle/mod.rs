@@ -23,12 +23,15 @@ use manifest::ManifestFile;
 const MANIFEST: &str = "bundle.toml";
 /// The file name of the description for people.
 const CARD: &str = "MODEL_CARD.md";
+/// The file name of the feature spec whose rows the model scores.
+const SPEC: &str = "spec.toml";
 
 /// A loaded model bundle: a folder with
 ///
 /// - `bundle.toml`, the [`Manifest`] and the hash of the model file,
 /// - `model.json` or `model.ubj`, as XGBoost wrote it,
-/// - `MODEL_CARD.md`, for people.
+/// - `MODEL_CARD.md`, for people,
+/// - `spec.toml`, if whoever wrote the bundle put the feature spec beside the model.
 ///
 /// Its [`hash`](Self::hash) is that of `bundle.toml`'s bytes, which hold the model file's hash in turn: it covers all that a
 /// score depends on. The card is prose and not part of it.

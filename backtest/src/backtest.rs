@@ -1,0 +1,244 @@
+//! A backtest: a bundle judged on rows that lie after the last label it was made with.
+
+use std::sync::Arc;
+
+use feature_store::Spec;
+use partition_log::Log;
+use scorer::{Bundle, Shap};
+use serde::Serialize;
+use types::{EventTime, Millis};
+
+use crate::audit::{Audit, Suspect, audit, suspects};
+use crate::baseline::{OneColumn, simple_columns};
+use crate::evaluate::{Curves, Difference, Judged, Metric, Slices, compare, curves, measure, number_users};
+use crate::evaluate::{resamples_for, slices};
+use crate::{BacktestError, LabelledRows, Labels, RowSummary};
+
+/// Seeds the draws of users.
+const SEED: u64 = 1;
+/// Rows that are made again to see whether they know the future.
+const AUDITED: usize = 100;
+/// Rows whose effects are added up for the importance of features.
+const EXPLAINED: usize = 2_000;
+
+/// What a backtest found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Backtest {
+    /// The bundle's hash.
+    pub bundle: String,
+    /// The spec's hash.
+    pub spec: String,
+    /// How far ahead labels look, after the lead.
+    pub horizon: Millis,
+    /// The time before that.
+    pub lead: Millis,
+    /// When the last label that the bundle was made with was decided: nothing before is judged.
+    pub labels_decided: EventTime,
+    /// What was counted while rows were made.
+    pub replay: RowSummary,
+    /// The rows judged.
+    pub test: Period,
+    /// The rows before, which the model may know: in no metric.
+    pub in_sample: Option<Period>,
+    /// Metrics with intervals, on the rows judged.
+    pub metrics: Vec<Metric>,
+    /// What it is compared with.
+    pub baselines: Vec<Compared>,
+    /// Parts of the rows judged.
+    pub slices: Vec<Slices>,
+    /// Curves of the rows judged.
+    pub curves: Curves,
+    /// Features by their mean effect on the margin, strongest first.
+    pub importance: Vec<Importance>,
+    /// What guards against leakage found.
+    pub leakage: Leakage,
+}
+
+/// Rows of a stretch of time.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Period {
+    /// The first moment.
+    pub from: EventTime,
+    /// The last moment.
+    pub to: EventTime,
+    /// Rows.
+    pub rows: usize,
+    /// Users.
+    pub users: usize,
+    /// Rows of users who were lost.
+    pub lost: usize,
+    /// The loss rate by weight.
+    pub rate: f64,
+    /// AUC; of rows in the sample it says how well the model knows its own.
+    pub auc: Option<f64>,
+}
+
+/// A baseline and how far the model is from it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Compared {
+    /// What it is.
+    pub name: String,
+    /// Its own metrics.
+    pub metrics: Vec<Metric>,
+    /// The model's less its own, the same users drawn for both.
+    pub differences: Vec<Difference>,
+}
+
+/// How much a feature moves margins.
+#[derive(Debug, Clone, Serialize)]
+pub struct Importance {
+    /// The feature.
+    pub feature: String,
+    /// The mean of its effect's size, in log-odds.
+    pub effect: f64,
+}
+
+/// What guards against leakage found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Leakage {
+    /// Rows made again from what lay before them.
+    pub audit: Audit,
+    /// Columns that tell the label too well.
+    pub suspects: Vec<Suspect>,
+    /// Types of events that give the label away.
+    pub implying: Vec<String>,
+    /// Columns that read them: training leaves them out.
+    pub excluded: Vec<String>,
+    /// Of these, what this bundle looks at all the same.
+    pub used: Vec<String>,
+}
+
+/// Scores and outcomes of the rows judged.
+#[derive(Debug)]
+pub struct Scored {
+    /// The rows judged.
+    pub rows: LabelledRows,
+    /// The probability of each.
+    pub probability: Vec<f32>,
+}
+
+/// A bundle's probabilities of rows, as a consumer would give them.
+#[must_use]
+pub fn probabilities(bundle: &Bundle, rows: &LabelledRows) -> Vec<f32> {
+    let mut margins = vec![0.0; rows.len()];
+    bundle.predictor().margins(&rows.values, &mut margins, &mut bundle.predictor().scratch());
+    margins.into_iter().map(|margin| bundle.probability(margin)).collect()
+}
+
+/// Judges a bundle on the rows after its last label, and others' bundles (`rivals`, by name) on the same rows.
+///
+/// # Errors
+/// If there is no such row, one of the outcomes does not occur among them, or the log cannot be read for the audit.
+pub fn backtest(
+    log: &dyn Log,
+    topic: &str,
+    spec: &Arc<Spec>,
+    labels: &Labels,
+    rows: &LabelledRows,
+    bundle: &Bundle,
+    rivals: &[(String, Bundle)],
+) -> Result<(Backtest, Scored), BacktestError> {
+    for of in std::iter::once(bundle).chain(rivals.iter().map(|(_, rival)| rival)) {
+        if of.horizon() != labels.horizon {
+            return Err(BacktestError::Horizon { bundle: of.horizon(), labels: labels.horizon });
+        }
+    }
+    let decided = rivals
+        .iter()
+        .map(|(_, rival)| rival.manifest().training.labels_decided)
+        .fold(bundle.manifest().training.labels_decided, EventTime::max);
+    let after = rows.filter(|row| rows.as_of[row] >= decided);
+    let before = rows.filter(|row| rows.as_of[row] < decided);
+    let nothing = |why: &str| {
+        BacktestError::NothingToJudge(format!(
+            "the bundle's last label was decided at {}, and {why}. Wait until labels of later rows are decided, or train on an \
+             earlier part of the log (`split.test_from`)",
+            crate::evaluate::day(decided)
+        ))
+    };
+    if after.is_empty() {
+        return Err(nothing("no row after that has a label that is decided"));
+    }
+    let (user, users) = number_users(&after.entities);
+    let judge = |p: &[f32]| Judged::new(p, &after.lost, &after.weight, &user, users);
+    let probability = probabilities(bundle, &after);
+    let judged = judge(&probability);
+    let resamples = resamples_for(after.len());
+    let metrics = measure(&judged, resamples, SEED);
+    if metrics.is_empty() {
+        return Err(nothing("the rows after that have one outcome only"));
+    }
+    let mut others: Vec<(String, Vec<f32>)> =
+        rivals.iter().map(|(name, rival)| (name.clone(), probabilities(rival, &after))).collect();
+    for (name, column) in simple_columns(&rows.names) {
+        let table = OneColumn::fit(&before.filter(|row| before.decided_at[row] <= decided), column);
+        others.extend(table.map(|table| (name.to_owned(), table.probabilities(&after))));
+    }
+    let compared = ["auc", "pr_auc", "lift_10", "brier", "log_loss"];
+    let baselines = others.iter().map(|(name, p)| {
+        let theirs = judge(p);
+        Compared {
+            name: name.clone(),
+            metrics: measure(&theirs, resamples, SEED),
+            differences: compare(&judged, &theirs, &compared, resamples, SEED),
+        }
+    });
+    let importance = importance(bundle, &after);
+    let used = |name: &&str| importance.iter().any(|i| i.feature == **name && i.effect > 0.0);
+    let report = Backtest {
+        bundle: bundle.hash().to_owned(),
+        spec: spec.hash().to_string(),
+        horizon: labels.horizon,
+        lead: labels.lead,
+        labels_decided: decided,
+        replay: rows.summary,
+        test: period(&after, &probability).ok_or_else(|| nothing("there is no row"))?,
+        in_sample: period(&before, &probabilities(bundle, &before)),
+        metrics,
+        baselines: baselines.collect(),
+        slices: slices(&after, &probability, spec, resamples.min(200), SEED),
+        curves: curves(&judged),
+        leakage: Leakage {
+            audit: audit(log, topic, spec, rows, AUDITED)?,
+            suspects: suspects(rows),
+            implying: labels.implying.clone(),
+            excluded: rows.excluded_names().map(str::to_owned).collect(),
+            used: rows.excluded_names().filter(used).map(str::to_owned).collect(),
+        },
+        importance,
+    };
+    Ok((report, Scored { rows: after, probability }))
+}
+
+fn period(rows: &LabelledRows, probability: &[f32]) -> Option<Period> {
+    let (user, users) = number_users(&rows.entities);
+    let judged = Judged::new(probability, &rows.lost, &rows.weight, &user, users);
+    let (all, lost) = judged.weights();
+    Some(Period {
+        from: *rows.as_of.iter().min()?,
+        to: *rows.as_of.iter().max()?,
+        rows: rows.len(),
+        users,
+        lost: judged.lost(),
+        rate: lost / all,
+        auc: measure(&judged, 0, SEED).first().map(|metric| metric.estimate.value),
+    })
+}
+
+/// The mean size of each feature's effect over evenly spread rows.
+fn importance(bundle: &Bundle, rows: &LabelledRows) -> Vec<Importance> {
+    let mut shap = Shap::new(bundle.model());
+    let step = rows.len().div_ceil(EXPLAINED).max(1);
+    let (mut sums, mut effects) = (vec![0.0_f64; rows.names.len()], vec![0.0_f32; rows.names.len()]);
+    let mut count = 0.0;
+    for row in (0..rows.len()).step_by(step) {
+        shap.explain(rows.row(row), &mut effects);
+        sums.iter_mut().zip(&effects).for_each(|(sum, effect)| *sum += f64::from(effect.abs()));
+        count += 1.0;
+    }
+    let mut all: Vec<Importance> = (rows.names.iter().zip(sums))
+        .map(|(feature, sum)| Importance { feature: feature.clone(), effect: sum / count })
+        .collect();
+    all.sort_by(|a, b| b.effect.total_cmp(&a.effect));
+    all
+}
