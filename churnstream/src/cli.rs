@@ -12,6 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
     version,
     after_help = "Examples:
   churnstream train --from file:log --features spec.toml --labels labels.toml --to model
+  churnstream backtest --from file:log --model model --labels labels.toml --report report
   churnstream scores tail --from file:log
   churnstream features get u000042 --store state
 
@@ -30,6 +31,13 @@ enum Command {
     Init(crate::commands::init::InitArgs),
     /// Fit a model bundle from a log.
     Train(crate::commands::train::Train),
+    /// Judge a model bundle on the part of a log that it was not made with.
+    Backtest(crate::commands::backtest::Backtest),
+    /// Suggest what to do about which user, by rules.
+    Actions(crate::commands::actions::Actions),
+    /// Make labelled rows for other tools.
+    #[command(subcommand)]
+    Rows(crate::commands::rows::RowsCommand),
     /// Look into a log and repair what can be repaired.
     #[command(subcommand)]
     Log(crate::commands::log::LogCommand),
@@ -64,6 +72,9 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Init(arguments) => crate::commands::init::run(&arguments),
         Command::Train(command) => command.run(),
+        Command::Backtest(command) => command.run(),
+        Command::Actions(command) => command.run(),
+        Command::Rows(command) => command.run(),
         Command::Features(command) => command.run(),
         Command::Scores(command) => command.run(),
         Command::Models(command) => command.run(),

@@ -6,5 +6,6 @@ mod cli;
 pub mod commands;
 pub mod demo;
 pub mod training;
+pub mod walk;
 
 pub use cli::main;

@@ -27,6 +27,12 @@ fn every_example_loads() {
             "spec.toml" => {
                 drop(feature_store::Spec::from_toml(&text, &file).unwrap_or_else(|e| panic!("{e}")))
             }
+            "money.toml" => {
+                drop(backtest::money::MoneySettings::load(&file).unwrap_or_else(|e| panic!("{e}")))
+            }
+            "actions.toml" => {
+                drop(backtest::money::ActionRules::load(&file).unwrap_or_else(|e| panic!("{e}")))
+            }
             "labels.toml" => drop(backtest::Labels::load(&file).unwrap_or_else(|e| panic!("{e}"))),
             _ => drop(producer::map::Mapping::from_toml(&text, &file).unwrap_or_else(|e| panic!("{e}"))),
         }

@@ -1,11 +1,15 @@
 //! One module for each command: its arguments, and the calls that it consists of.
 
+pub(crate) mod actions;
+pub(crate) mod backtest;
 pub(crate) mod demo;
 pub(crate) mod features;
 pub(crate) mod forget;
 pub mod init;
 pub mod log;
 pub(crate) mod models;
+pub(crate) mod progress;
 pub(crate) mod rebuild;
+pub(crate) mod rows;
 pub(crate) mod scores;
 pub(crate) mod train;

@@ -1,0 +1,171 @@
+//! From a simulated log to a report, a table of rows and a list of actions, by the program alone.
+
+#![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use clap::Parser;
+use serde_json::Value;
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/simulator")
+}
+
+/// Runs `churnstream` with words separated by spaces; `@` stands for the folder of the simulator's example, `$` for that of the test.
+fn churnstream(dir: &Path, words: &str) -> Output {
+    let words = words.split(' ').map(|word| {
+        word.replace('@', &examples().display().to_string()).replace('$', &dir.display().to_string())
+    });
+    Command::new(env!("CARGO_BIN_EXE_churnstream")).args(words).output().unwrap()
+}
+
+fn done(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A folder with a log of the simulator and a bundle trained on its first part.
+fn trained() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let to = format!("file:{}", dir.path().join("log").display());
+    let words = [
+        "producer", "simulate", "--users", "1500", "--days", "150", "--seed", "3", "--truth", "none", "--to",
+        &to,
+    ];
+    let producer::cli::Command::Simulate(arguments) = producer::cli::Cli::parse_from(words).command else {
+        panic!("it simulates")
+    };
+    producer::simulate::run(&arguments, &telemetry::Shutdown::new()).unwrap();
+    let train = "train --from file:$/log --features @/spec.toml --labels @/labels.toml --to $/model --json";
+    done(&churnstream(dir.path(), train));
+    dir
+}
+
+fn metric<'a>(report: &'a Value, name: &str) -> &'a Value {
+    report["metrics"].as_array().unwrap().iter().find(|metric| metric["name"] == name).unwrap()
+}
+
+#[test]
+fn a_backtest_reports_what_lies_after_the_bundles_last_label() {
+    let dir = trained();
+    let words = "backtest --from file:$/log --model $/model --labels @/labels.toml --report $/report --money @/money.toml --walk-forward 28d --json";
+    let report = done(&churnstream(dir.path(), words));
+    let decided = report["labels_decided"].as_i64().unwrap();
+    assert!(report["test"]["from"].as_i64().unwrap() >= decided);
+    assert!(report["in_sample"]["to"].as_i64().unwrap() < decided);
+    let auc = metric(&report, "auc");
+    let [value, low, high] = ["value", "low", "high"].map(|end| auc[end].as_f64().unwrap());
+    assert!(value > 0.7 && low < value && value < high && high - low < 0.2, "{auc}");
+    assert_eq!(report["leakage"]["audit"]["checked"], 100);
+    assert_eq!(report["leakage"]["audit"]["peeks"], Value::Array(Vec::new()));
+    assert!(report["money"]["churners"]["value"].as_f64().unwrap() > 10.0, "{}", report["money"]);
+    let folds = report["walk_forward"]["folds"]["parts"].as_array().unwrap();
+    assert!(folds.len() >= 2, "{folds:?}");
+    let triggers = report["slices"][0]["parts"].as_array().unwrap();
+    assert_eq!(
+        triggers.iter().map(|part| part["name"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["event", "sweep"]
+    );
+
+    let html = std::fs::read_to_string(dir.path().join("report/index.html")).unwrap();
+    for part in [
+        "What it is worth",
+        "Gains",
+        "ROC",
+        "Calibration",
+        "over time",
+        "In the sample",
+        "prefers-color-scheme",
+    ] {
+        assert!(html.contains(part), "the page has no {part}");
+    }
+    for outside in ["http://", "https://", "src=", "@import", "url(", "<script", "NaN"] {
+        assert!(!html.contains(outside), "the page has {outside}");
+    }
+    let scores = std::fs::read_to_string(dir.path().join("report/scores.csv")).unwrap();
+    assert_eq!(scores.lines().count() as u64, 1 + report["test"]["rows"].as_u64().unwrap());
+
+    // The same log, bundle and labels: the same report, to the byte.
+    let again = done(&churnstream(dir.path(), words));
+    assert_eq!(report, again);
+
+    let rules = "actions --from file:$/log --model $/model --money @/money.toml --rules @/actions.toml";
+    let dry = done(&churnstream(dir.path(), &format!("{rules} --to $/actions.csv --dry-run --json")));
+    assert!(dry["users"].as_u64().unwrap() > 100 && !dir.path().join("actions.csv").exists(), "{dry}");
+    let wet = done(&churnstream(dir.path(), &format!("{rules} --to $/actions.csv --json")));
+    assert_eq!(dry["actions"], wet["actions"]);
+    let users: u64 =
+        wet["actions"].as_object().unwrap().values().map(|tally| tally["users"].as_u64().unwrap()).sum();
+    let lines = std::fs::read_to_string(dir.path().join("actions.csv")).unwrap().lines().count() as u64;
+    assert_eq!(lines, users + 1);
+    rows_are_read_by_others(dir.path());
+}
+
+/// Parquet that the reference implementation reads, and pandas and Polars where Python has them.
+fn rows_are_read_by_others(dir: &Path) {
+    let export = "rows export --from file:$/log --features @/spec.toml --labels @/labels.toml --to $/rows.parquet --json";
+    let report = done(&churnstream(dir, export));
+    let rows = report["rows"].as_u64().unwrap();
+    let path = dir.join("rows.parquet");
+    {
+        use parquet::file::reader::{FileReader, SerializedFileReader};
+        use parquet::record::RowAccessor;
+        let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let columns = reader.metadata().file_metadata().schema_descr().num_columns() as u64;
+        assert_eq!(columns, 9 + report["features"].as_u64().unwrap());
+        assert_eq!(reader.metadata().file_metadata().num_rows() as u64, rows);
+        let lost = reader
+            .get_row_iter(None)
+            .unwrap()
+            .filter(|row| row.as_ref().unwrap().get_bool(8).unwrap())
+            .count();
+        assert_eq!(lost as u64, report["lost"].as_u64().unwrap());
+    }
+    let python = std::env::var("CHURNSTREAM_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    for library in ["pandas", "polars"] {
+        let code = format!(
+            "import {library}\nt = {library}.read_parquet({:?})\nprint(len(t), int(t['lost'].sum()), str(t['as_of'].dtype))",
+            path.display().to_string()
+        );
+        match Command::new(&python).args(["-c", &code]).output() {
+            Ok(output) if output.status.success() => {
+                let text = String::from_utf8(output.stdout).unwrap();
+                let expected = format!("{rows} {} ", report["lost"]);
+                assert!(
+                    text.starts_with(&expected) && text.to_lowercase().contains("utc"),
+                    "{library}: {text}"
+                );
+            }
+            Ok(output) if !String::from_utf8_lossy(&output.stderr).contains("ModuleNotFoundError") => {
+                panic!("{library}: {}", String::from_utf8_lossy(&output.stderr))
+            }
+            _ => eprintln!("skipped: {python} has no {library}"),
+        }
+    }
+    let refused = churnstream(dir, export);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("exists already"));
+}
+
+#[test]
+fn a_bundle_that_knows_all_rows_is_not_judged() {
+    let dir = trained();
+    // Nobody has so much history before the last labels are decided.
+    let labels = std::fs::read_to_string(examples().join("labels.toml")).unwrap();
+    let write = |from: &str, to: &str| {
+        std::fs::write(dir.path().join("labels.toml"), labels.replace(from, to)).unwrap();
+    };
+    write("min_history = \"14d\"", "min_history = \"140d\"");
+    let words = "backtest --from file:$/log --model $/model --labels $/labels.toml --report $/report";
+    let output = churnstream(dir.path(), words);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(error.contains("last label was decided at") && error.contains("split.test_from"), "{error}");
+    assert!(!dir.path().join("report/index.html").exists());
+    // What a bundle says of 30 days is no answer to a question about 20.
+    write("horizon = \"30d\"", "horizon = \"20d\"");
+    let output = churnstream(dir.path(), words);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("30d") && error.contains("20d"), "{error}");
+}
