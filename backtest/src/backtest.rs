@@ -179,7 +179,7 @@ pub fn backtest(
         let theirs = judge(p);
         Compared {
             name: name.clone(),
-            metrics: measure(&theirs, resamples, SEED),
+            metrics: measure(&theirs, resamples.min(100), SEED),
             differences: compare(&judged, &theirs, &compared, resamples, SEED),
         }
     });
@@ -229,13 +229,15 @@ fn period(rows: &LabelledRows, probability: &[f32]) -> Option<Period> {
 fn importance(bundle: &Bundle, rows: &LabelledRows) -> Vec<Importance> {
     let mut shap = Shap::new(bundle.model());
     let step = rows.len().div_ceil(EXPLAINED).max(1);
-    let (mut sums, mut effects) = (vec![0.0_f64; rows.names.len()], vec![0.0_f32; rows.names.len()]);
-    let mut count = 0.0;
-    for row in (0..rows.len()).step_by(step) {
-        shap.explain(rows.row(row), &mut effects);
-        sums.iter_mut().zip(&effects).for_each(|(sum, effect)| *sum += f64::from(effect.abs()));
-        count += 1.0;
+    let spread: Vec<usize> = (0..rows.len()).step_by(step).collect();
+    let values: Vec<f32> = spread.iter().flat_map(|row| rows.row(*row)).copied().collect();
+    let mut effects = vec![0.0_f32; values.len()];
+    shap.explain_batch(&values, &mut effects);
+    let mut sums = vec![0.0_f64; rows.names.len()];
+    for effects in effects.chunks_exact(rows.names.len().max(1)) {
+        sums.iter_mut().zip(effects).for_each(|(sum, effect)| *sum += f64::from(effect.abs()));
     }
+    let count = spread.len() as f64;
     let mut all: Vec<Importance> = (rows.names.iter().zip(sums))
         .map(|(feature, sum)| Importance { feature: feature.clone(), effect: sum / count })
         .collect();

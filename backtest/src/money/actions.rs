@@ -3,7 +3,7 @@
 //! ```toml
 //! [[actions]]
 //! name = "fix the card"
-//! reasons = ["payments_failed"]     # the strongest reason reads one of these inputs; any if left out
+//! reasons = ["payments_failed"]     # the signal that raises the risk most is one of these; any if left out
 //! min_probability = 0.2
 //! min_value = 10.0                  # what is lost with the user, in the money file's currency
 //! when = { plan = "premium" }       # columns of the spec: a text, or the least number
@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use feature_store::Spec;
+use scorer::{Signals, sentence};
 use serde::{Deserialize, Serialize};
 
 use super::prices::{Prices, When};
@@ -35,7 +36,7 @@ pub struct ActionRules {
 pub struct ActionRule {
     /// What is done.
     pub name: String,
-    /// Inputs of the spec: the strongest reason must read one of them. Any if empty.
+    /// Signals (inputs of the spec, or columns): the one that raises the risk most must be among them. Any if empty.
     #[serde(default)]
     pub reasons: Vec<String>,
     /// The lowest probability of leaving.
@@ -63,7 +64,9 @@ pub struct Suggestion {
     pub probability: f64,
     /// What is lost with the user, in the main currency.
     pub value: f64,
-    /// The feature that raises the risk most; `None` if none does.
+    /// The signal that raises the risk most; `None` if none does.
+    pub signal: Option<String>,
+    /// The same in words, as an association.
     pub reason: Option<String>,
     /// What to do.
     pub action: String,
@@ -108,6 +111,7 @@ pub fn suggest(
     rows: &LabelledRows,
     probability: &[f32],
     effects: &[f32],
+    signals: &Signals,
     spec: &Spec,
     settings: &MoneySettings,
     rules: &ActionRules,
@@ -128,13 +132,19 @@ pub fn suggest(
     let mut all = Vec::new();
     for (_, row) in order {
         let (p, value) = (f64::from(probability[row]), value(row));
-        let reason = raises_most(&effects[row * width..][..width]).map(|column| rows.names[column].as_str());
+        let reasons = signals.reasons(rows.row(row), &effects[row * width..][..width], usize::MAX);
+        let reason = reasons.iter().find(|reason| reason.effect > 0.0);
+        let signal = reason.map(|reason| {
+            let column = rows.names.iter().position(|name| *name == reason.feature);
+            column.map_or(reason.feature.as_str(), |column| signals.signal(column))
+        });
         let fits = |(at, rule): &(usize, &ActionRule)| {
             left[*at] > 0
                 && p >= rule.min_probability
                 && value >= rule.min_value
                 && whens[*at].holds(rows.row(row))
-                && (rule.reasons.is_empty() || reason.is_some_and(|reason| reads(reason, &rule.reasons)))
+                && (rule.reasons.is_empty()
+                    || signal.is_some_and(|signal| rule.reasons.iter().any(|one| one == signal)))
         };
         let Some((at, rule)) = rules.actions.iter().enumerate().find(fits) else { continue };
         left[at] -= 1;
@@ -142,27 +152,11 @@ pub fn suggest(
             entity: rows.entities[row].clone(),
             probability: p,
             value,
-            reason: reason.map(str::to_owned),
+            signal: signal.map(str::to_owned),
+            reason: reason.map(sentence),
             action: rule.name.clone(),
             cost: rule.cost,
         });
     }
     Ok(all)
-}
-
-fn raises_most(effects: &[f32]) -> Option<usize> {
-    let mut most: Option<usize> = None;
-    for (column, effect) in effects.iter().enumerate().filter(|(_, effect)| **effect > 0.0) {
-        if most.is_none_or(|other| *effect > effects[other]) {
-            most = Some(column);
-        }
-    }
-    most
-}
-
-/// Whether a feature is of one of these inputs (or is one of these columns).
-fn reads(feature: &str, inputs: &[String]) -> bool {
-    inputs.iter().any(|input| {
-        feature.strip_prefix(input.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-    })
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use feature_store::Spec;
+use scorer::Signals;
 use types::{EventTime, Millis, Offset, PartitionId, Trigger};
 
 use super::*;
@@ -141,15 +142,18 @@ fn the_first_rule_that_fits_is_suggested_and_caps_go_to_who_has_most_to_lose() {
     // The count raises the risk of the first four users, the plan that of the others.
     let effects: Vec<f32> =
         (0..USERS.len()).flat_map(|user| if user < 4 { [0.5, -0.1] } else { [-0.2, 0.1] }).collect();
-    let all = suggest(&rows, &probability, &effects, &spec(), &settings, &rules).unwrap();
+    let all =
+        suggest(&rows, &probability, &effects, &Signals::new(&rows.names, &[]), &spec(), &settings, &rules)
+            .unwrap();
     let of: Vec<(&str, &str)> = all.iter().map(|s| (s.entity.as_str(), s.action.as_str())).collect();
     assert_eq!(
         of,
         [("u1", "call"), ("u3", "mail"), ("u0", "mail"), ("u2", "mail"), ("u4", "survey"), ("u6", "survey")],
         "u5 and u7 are premium users of little risk"
     );
-    assert_eq!((all[0].value, all[0].cost, all[0].reason.as_deref()), (20.0, 5.0, Some("all_count_7d")));
-    assert_eq!(all[4].reason.as_deref(), Some("plan"));
+    assert_eq!((all[0].value, all[0].cost, all[0].signal.as_deref()), (20.0, 5.0, Some("all")));
+    assert_eq!(all[4].signal.as_deref(), Some("plan"));
+    assert!(all[4].reason.as_ref().is_some_and(|words| words.contains("associated with")), "{:?}", all[4]);
     let error = ActionRules::from_toml("[[actions]]\nname=\"call\"\nmin_probability=2.0").unwrap_err();
     assert!(error.contains("min_probability"), "{error}");
 }

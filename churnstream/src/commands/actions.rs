@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use backtest::money::{ActionRules, MoneySettings, Suggestion, suggest};
 use clap::Args;
 use partition_log::LogOptions;
-use scorer::Shap;
+use scorer::{Shap, Signals};
 
 use super::backtest::{load, spec_for, write};
 use super::progress;
@@ -73,10 +73,9 @@ impl Actions {
         let probability = backtest::probabilities(&bundle, &rows);
         let mut shap = Shap::new(bundle.model());
         let mut effects = vec![0.0; rows.values.len()];
-        for (row, effects) in effects.chunks_mut(rows.names.len().max(1)).enumerate() {
-            shap.explain(rows.row(row), effects);
-        }
-        let all = suggest(&rows, &probability, &effects, &spec, &settings, &rules)?;
+        shap.explain_batch(&rows.values, &mut effects);
+        let signals = Signals::of(&bundle);
+        let all = suggest(&rows, &probability, &effects, &signals, &spec, &settings, &rules)?;
         let mut tallies: BTreeMap<&str, Tally> =
             rules.actions.iter().map(|rule| (rule.name.as_str(), Tally::default())).collect();
         for suggestion in &all {
@@ -121,17 +120,18 @@ fn csv(all: &[Suggestion]) -> String {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_owned(),
     };
-    let mut out = String::from("entity,probability,value,action,cost,reason\n");
+    let mut out = String::from("entity,probability,value,action,cost,signal,reason\n");
     for one in all {
         // Writing to a string cannot fail.
         let _ = writeln!(
             out,
-            "{},{:.6},{:.2},{},{:.2},{}",
+            "{},{:.6},{:.2},{},{:.2},{},{}",
             quote(&one.entity),
             one.probability,
             one.value,
             quote(&one.action),
             one.cost,
+            quote(one.signal.as_deref().unwrap_or_default()),
             quote(one.reason.as_deref().unwrap_or_default())
         );
     }
