@@ -7,10 +7,11 @@ mod guess;
 mod sample;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use types::EventTime;
+use types::{EventTime, Millis};
 
 use crate::import::SourceError;
 use crate::import::source::Rows;
@@ -22,6 +23,8 @@ use sample::Sample;
 const PREVIEW: usize = 10;
 /// How many rows are tried for the preview.
 const TRIED: usize = 1_000;
+/// How many rows are read to learn what stretch of time they cover: a second or two.
+const SPANNED: usize = 1_000_000;
 
 /// Drafts of the three files that an event log needs, and what they make of the sample.
 #[derive(Debug, Clone)]
@@ -63,7 +66,8 @@ pub enum InitError {
     Draft(#[from] MapError),
 }
 
-/// Drafts map, spec and labels from the first rows of a file. Reads at most a few thousand rows.
+/// Drafts map, spec and labels from the first rows of a file: a few thousand for what the columns are, a million at most for
+/// the time that they cover.
 ///
 /// # Errors
 /// If the file cannot be read, is empty, or holds no events; see [`InitError`].
@@ -71,9 +75,12 @@ pub fn draft(path: &Path) -> Result<Draft, InitError> {
     let sample = Sample::read(path)?;
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = name.split('.').next().unwrap_or_default();
-    let guess = guess(&sample, stem).map_err(|why| no_events(path, &sample, &why))?;
+    let mut guess = guess(&sample, stem).map_err(|why| no_events(path, &sample, &why))?;
     let map = write::map(&name, &sample, &guess);
     let mapping = Mapping::from_toml(&map, Path::new("map.toml"))?;
+    // The first rows of a sorted file are a few hours of it: windows and horizon follow the whole.
+    guess.time.span = span(path, &mapping, guess.time.span)?;
+    let map = write::map(&name, &sample, &guess);
     let mut draft = Draft {
         spec: write::spec(&sample, &guess),
         labels: write::labels(&guess),
@@ -138,6 +145,36 @@ fn preview(path: &Path, mapping: &Mapping, draft: &mut Draft) -> Result<(), Init
         }
     }
     Ok(())
+}
+
+/// From when to when the events of a file go, as far as it is read; at least what is known already. A few stray times at
+/// either end, a thousandth of all, do not count.
+fn span(path: &Path, mapping: &Mapping, known: (i64, i64)) -> Result<(i64, i64), InitError> {
+    let mut rows = Rows::open(path, mapping.layout(), mapping.columns(), 1 << 20, &Arc::default())?;
+    let mut mapper = RowMapper::new(mapping);
+    let mut out = MappedRow::default();
+    // For each day how many events, the first and the last of them.
+    let mut days = BTreeMap::<i64, (usize, i64, i64)>::new();
+    for _ in 0..SPANNED {
+        let Some(row) = rows.next()? else { break };
+        let mut cells = vec![Cell::Missing; mapper.joined_cells()];
+        if row.cells(&mut cells).and_then(|()| mapper.map(&mut cells, &mut out)).is_err() {
+            continue;
+        }
+        for at in (0..out.len()).filter_map(|index| out.get(index)).map(|(event, ..)| event.ts.0) {
+            let day = days.entry(at.div_euclid(Millis::DAY.0)).or_insert((0, at, at));
+            *day = (day.0 + 1, day.1.min(at), day.2.max(at));
+        }
+    }
+    let stray = days.values().map(|day| day.0).sum::<usize>() / 1_000;
+    let beyond = |(count, from, to): (usize, i64, i64), seen: &mut usize| {
+        *seen += count;
+        (*seen > stray).then_some((from, to))
+    };
+    let first = days.values().scan(0, |seen, day| Some(beyond(*day, seen))).flatten().next();
+    let last = days.values().rev().scan(0, |seen, day| Some(beyond(*day, seen))).flatten().next();
+    let from = first.map_or(known.0, |(from, _)| from.min(known.0));
+    Ok((from, last.map_or(known.1, |(_, to)| to.max(known.1))))
 }
 
 /// A moment as people read it.

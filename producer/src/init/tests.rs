@@ -53,6 +53,21 @@ fn a_semicolon_file_with_decimal_commas_and_local_times() {
     insta::assert_snapshot!(golden("umsatz.csv", &text));
 }
 
+/// What the first rows say of the columns holds for all; what they say of time is the first hours of a sorted file.
+#[test]
+fn windows_follow_the_time_of_the_whole_file() {
+    let mut text = "time,customer,event\n".to_owned();
+    for i in 0..9_000_u64 {
+        // Busy at first, quiet later; one row from before everything.
+        let at = if i < 6_000 { i * 20 } else { (i - 6_000) * 7_200 };
+        let at = if i == 8_000 { 0 } else { 1_735_690_000 + at };
+        text.push_str(&format!("{at},u{},{}\n", i % 50, ["play", "login"][i as usize % 2]));
+    }
+    let draft = drafted("events.csv", &text).unwrap();
+    assert!(draft.spec.contains(r#"["7d", "30d", "90d"]"#), "{}", draft.spec);
+    assert!(draft.map.contains("here from 2025-01-01T00:06:40Z to 2025-09-"), "{}", draft.map);
+}
+
 #[test]
 fn columns_of_counts_become_events() {
     let mut text = "date,course,enrollment_id,event_access,event_video,event_wiki\n".to_owned();
