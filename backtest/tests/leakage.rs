@@ -143,6 +143,30 @@ fn seen(rows: &LabelledRows) -> Seen {
     all
 }
 
+/// What the pipeline rejects did not happen: it neither decides labels nor moves the end of what is known.
+#[test]
+fn a_rejected_record_decides_nothing() {
+    let all = events();
+    let log = log(1);
+    append(&log, 1, &all, START + DAYS * DAY);
+    let before = rows(&log, &labels());
+    let mut topic = log.writer("events").unwrap();
+    let mut writer = topic.partition(PartitionId(0)).unwrap();
+    // Far in the future; at the beginning of time; a departure that comes months too late.
+    for (ts, kind) in [(START + 9_000 * DAY, "visit"), (0, "visit"), (START + 30 * DAY, "cancel")] {
+        let mut json = Vec::new();
+        let (entity_type, entity, kind) = ("user".into(), "u1".into(), kind.into());
+        Event { entity_type, entity, kind, ts: EventTime(ts), ..Event::default() }.encode(&mut json);
+        writer.append(EventTime(START + DAYS * DAY), b"u1", &json, &[]).unwrap();
+    }
+    writer.sync().unwrap();
+    let after = rows(&log, &labels());
+    assert_eq!(after.summary.rejected, before.summary.rejected + 3);
+    assert_eq!(after.summary.undecided, before.summary.undecided);
+    assert_eq!(seen(&after), seen(&before));
+    assert!(before.summary.undecided > 100 && before.entities.iter().any(|user| user == "u1"));
+}
+
 #[test]
 fn what_is_appended_later_changes_no_earlier_row() {
     let all = events();

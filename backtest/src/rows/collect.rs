@@ -1,12 +1,13 @@
 //! Rows by replay: the log runs through the live pipeline, and some of what would have been scored is kept.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use consumer::pipeline::{Pipeline, Place, Row, Rows, Stop, UserStore, Work};
+use consumer::pipeline::{Pipeline, Place, Reject, Row, Rows, Stop, UserStore, Work};
 use feature_store::{Spec, Store, StoreIdentity, UserState};
 use hashbrown::HashMap;
 use partition_log::{Log, RecordBuf};
-use types::{Event, EventTime, Offset, PartitionId, SystemEvent, Trigger};
+use types::{Event, EventTime, Offset, PartitionId, SystemEvent, Trigger, headers};
 
 use super::LabelledRows;
 use super::day::{Choice, Day};
@@ -176,17 +177,21 @@ impl<'a> Replay<'a> {
         let mut reader = log.reader(topic, self.partition, start)?;
         let mut records = RecordBuf::default();
         let mut place = Place { next_input: start, sweep: None };
-        let mut rejects = Vec::new();
+        let mut rejects: Vec<Reject> = Vec::new();
         loop {
             records.clear();
             if reader.read(&mut records, 1 << 20)? == 0 {
                 break;
             }
-            self.note(&records);
+            self.note_ticks(&records);
+            let mut noted = 0;
             loop {
+                let (judged_from, rejected_from) = (noted, rejects.len());
                 let mut work = Work { users: &mut self.users, rows: &mut self.rows, rejects: &mut rejects };
                 let stop =
                     self.pipeline.advance(&mut place, Offset::ZERO, &records, records.len(), &mut work)?;
+                noted = records.index_of(place.next_input);
+                self.note_events(&records, judged_from..noted, &rejects[rejected_from..]);
                 self.take(taken);
                 if stop == Stop::End {
                     break;
@@ -209,22 +214,25 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// Keeps the times that labels need. What is no event is the pipeline's to judge.
-    fn note(&mut self, records: &RecordBuf) {
+    /// Keeps the ticks of a block: rows of their sweeps come before the pipeline has passed them.
+    fn note_ticks(&mut self, records: &RecordBuf) {
         let mut event = Event::default();
-        for record in records.iter() {
-            if event.decode(record.value).is_err() {
-                continue;
+        for record in records.iter().filter(|record| record.header(headers::REASON).is_none()) {
+            if event.decode(record.value).is_ok() && event.kind == SystemEvent::TICK && event.ts.is_possible()
+            {
+                self.newest = self.newest.max(event.ts);
+                self.ticks.push_back((record.offset, event.ts));
             }
-            if event.kind == SystemEvent::TICK {
-                if event.ts.is_possible() {
-                    self.newest = self.newest.max(event.ts);
-                    self.ticks.push_back((record.offset, event.ts));
-                }
-                continue;
-            }
-            let ours = event.entity_type == self.spec.entity() && record.key == event.entity.as_bytes();
-            if event.kind.starts_with('$') || !ours {
+        }
+    }
+
+    /// Keeps the times that labels need, of the events that the pipeline took: what it rejected did not happen.
+    fn note_events(&mut self, records: &RecordBuf, judged: Range<usize>, rejects: &[Reject]) {
+        let mut event = Event::default();
+        for index in judged {
+            let Some(record) = records.get(index) else { break };
+            let is_rejected = rejects.binary_search_by_key(&index, |reject| reject.index).is_ok();
+            if is_rejected || event.decode(record.value).is_err() || event.kind.starts_with('$') {
                 continue;
             }
             self.newest = self.newest.max(event.ts);
