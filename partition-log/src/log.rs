@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use types::{EventTime, Offset, PartitionId};
 
-use crate::{LogError, RecordBuf};
+use crate::{LogError, Record, RecordBuf};
 
 /// What is fixed when a topic is made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +185,22 @@ pub trait Log: Send + Sync {
         keep: &Retention,
         floor: Offset,
     ) -> Result<Bounds, LogError>;
+
+    /// Removes the records that `drop` names from what is stored, closed or not, in what is written now and in all earlier
+    /// portions. All other records keep their offsets, and bounds stay. `drop` may be asked twice about a record and must say
+    /// the same. Killed in between, it has purged some of them. Returns how many. O(bytes).
+    ///
+    /// # Errors
+    /// [`LogError::Locked`] while the topic is open for writing; if it is damaged; if the backend cannot.
+    fn purge(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        drop: &mut dyn FnMut(&Record<'_>) -> bool,
+    ) -> Result<u64, LogError> {
+        let _ = (topic, partition, drop);
+        Err(LogError::BadPlace(format!("{}: single records cannot be removed here", self.place())))
+    }
 
     /// How much a partition takes. O(portions).
     ///

@@ -7,6 +7,7 @@ mod encode;
 mod header;
 mod murmur2;
 mod varint;
+mod without;
 
 pub use compress::{Codec, Compression};
 pub use decode::{checksum, decode_batch};
@@ -14,6 +15,7 @@ pub use encode::BatchBuilder;
 pub use header::BatchHeader;
 pub use murmur2::{murmur2, partition_for};
 pub(crate) use varint::read as read_varint;
+pub(crate) use without::without;
 
 /// The largest batch that is written or read, compressed or not, in bytes: 256 MiB. It bounds what a damaged or hostile
 /// length can make a reader allocate.

@@ -10,6 +10,7 @@ mod index;
 mod locate;
 mod names;
 mod partition;
+mod purge;
 mod reader;
 mod recover;
 mod retain;
@@ -30,8 +31,8 @@ use self::reader::FileReader;
 use self::scan::{Partition, Scan};
 use super::check_topic;
 use crate::{
-    Bounds, Log, LogError, LogOptions, PartitionCheck, PartitionReader, RecordBuf, Retention, TopicConfig,
-    TopicWriter, Usage, Watch,
+    Bounds, Log, LogError, LogOptions, PartitionCheck, PartitionReader, Record, RecordBuf, Retention,
+    TopicConfig, TopicWriter, Usage, Watch,
 };
 
 /// A log in the files of a folder.
@@ -151,6 +152,15 @@ impl Log for FileLog {
         let partition = self.partition(topic, partition)?;
         retain::retain(&partition, keep, floor)?;
         Ok(self.view(&partition)?.bounds())
+    }
+
+    fn purge(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        drop: &mut dyn FnMut(&Record<'_>) -> bool,
+    ) -> Result<u64, LogError> {
+        purge::purge(self, topic, partition, drop)
     }
 
     fn usage(&self, topic: &str, partition: PartitionId) -> Result<Usage, LogError> {

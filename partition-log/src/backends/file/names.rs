@@ -11,7 +11,7 @@
 //!
 //! The segment files are those of an Apache Kafka broker, and it ignores the others. A folder copied from a broker has
 //! no `.topic` file: its settings are taken to be Kafka's defaults, and gaps between offsets are taken to be the work of
-//! compaction. In topics of ours no offset may be missing.
+//! compaction. In topics of ours no batch may be missing; only a purge leaves batches with fewer records than offsets.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

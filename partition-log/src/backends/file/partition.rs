@@ -187,6 +187,18 @@ impl OpenPartition {
         Ok(())
     }
 
+    /// Shows everything to readers, and syncs it with the checkpoint. With `close` the active segment ends, unless it is empty.
+    pub(super) fn settle(&mut self, close: bool) -> Result<(), LogError> {
+        self.check()?;
+        if close && self.active.len > 0 {
+            self.roll()?;
+        }
+        self.publish()?;
+        self.sync_disk()?;
+        self.checkpoint_file.write(&self.checkpoint)?;
+        self.checkpoint_file.sync()
+    }
+
     /// Everything that was written reaches the disk, or nothing more is written.
     pub(super) fn sync_disk(&mut self) -> Result<(), LogError> {
         self.check()?;

@@ -128,7 +128,8 @@ impl Check<'_> {
     fn records(&mut self, header: &BatchHeader, records: &RecordBuf, path: &Path, position: u64) {
         self.result.batches += 1;
         self.result.records += records.len() as u64;
-        if self.partition.dense && records.len() as u64 != u64::from(header.last_offset_delta) + 1 {
+        // Fewer records than offsets are what a purge leaves, and are covered by the checksum.
+        if self.partition.dense && records.len() as u64 > u64::from(header.last_offset_delta) + 1 {
             let detail = format!("the batch has {} records for its offsets", records.len());
             self.find(header.base_offset, path, position, detail);
         }

@@ -55,6 +55,16 @@ impl FileTopicWriter {
     }
 }
 
+impl FileTopicWriter {
+    /// Puts a partition to rest: everything that its checkpoint says is on the disk, and the checkpoint too. With `close` the
+    /// segment that is written to ends, and the next begins.
+    pub(super) fn settle(&mut self, partition: PartitionId, close: bool) -> Result<(), LogError> {
+        let mut partitions = self.shared.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = partitions.get_mut(partition.0 as usize).and_then(Option::as_mut);
+        open.map_or(Ok(()), |open| open.settle(close))
+    }
+}
+
 fn lock_file(topic: &str, path: &PathBuf) -> Result<File, LogError> {
     let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
     let file = opened.map_err(io_error("open", path))?;
