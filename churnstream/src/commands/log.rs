@@ -1,4 +1,6 @@
-//! `churnstream log`: look at logs, check them, redrive dead letters, change the number of partitions.
+//! `churnstream log`: look at logs, check them, redrive dead letters, change the number of partitions, remove what is old.
+
+mod retain;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -52,6 +54,17 @@ pub enum LogCommand {
     /// Example: churnstream log repartition file:data/log/events --to events-16 --partitions 16
     #[command(verbatim_doc_comment)]
     Repartition(RepartitionArgs),
+    /// Remove old records, in whole segment files, but nothing that the consumer's store still needs.
+    ///
+    /// Of the topic that the store was made from, that is what its state would be replayed from after a crash; of an output,
+    /// what the last commit does not cover. Training, backtests and `churnstream rebuild` want the log from its first record:
+    /// remove only what they can do without. And do not import a file again whose records are gone.
+    ///
+    /// Examples:
+    ///   churnstream log retain file:data/log/events --older-than 365d --store state
+    ///   churnstream log retain file:data/log/scores --larger-than 10GB --store state
+    #[command(verbatim_doc_comment)]
+    Retain(retain::RetainArgs),
 }
 
 /// A topic, and how to print.
@@ -162,6 +175,9 @@ pub fn run(command: &LogCommand, out: &mut dyn Write) -> Result<ExitCode> {
             }
             let report = admin::repartition(&*open(place)?, &place.topic, &args.to, args.partitions)?;
             if args.topic.json { json(out, &report)? } else { print_repartition(out, &report)? }
+        }
+        LogCommand::Retain(args) => {
+            retain::run(args, EventTime(jiff::Timestamp::now().as_millisecond()), out)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,238 @@
+//! `churnstream log retain`: removes old segments, never past what a consumer's store still needs.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use feature_store::{Store, StoreOptions, UserState};
+use partition_log::{Log, Retention};
+use serde::Serialize;
+use types::{EventTime, Millis, Offset, PartitionId};
+
+use super::{TopicArgs, bytes, json, open};
+
+/// What may go.
+#[derive(Debug, Args)]
+pub struct RetainArgs {
+    #[command(flatten)]
+    topic: TopicArgs,
+    /// Records older than this may go: 90d, 36h
+    #[arg(long, value_name = "SPAN", required_unless_present = "larger_than")]
+    older_than: Option<Millis>,
+    /// The oldest records of each partition that is larger than this may go: 10GB, 500MB
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    larger_than: Option<u64>,
+    /// The consumer's store: what its state is still made from stays. No consumer may be running
+    #[arg(long, value_name = "DIR")]
+    store: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
+struct RetainReport {
+    topic: String,
+    removed_records: u64,
+    removed_bytes: u64,
+    by_partition: Vec<Retained>,
+}
+
+#[derive(Debug, Serialize)]
+struct Retained {
+    partition: PartitionId,
+    removed_records: u64,
+    start: Offset,
+    end: Offset,
+    /// The store needs everything from here on.
+    needed_from: Offset,
+    bytes: u64,
+}
+
+/// Removes what is old or too much, and says what was.
+pub(super) fn run(args: &RetainArgs, now: EventTime, out: &mut dyn Write) -> Result<()> {
+    let place = &args.topic.topic;
+    let log = open(place)?;
+    let topic = &place.topic;
+    let Some(config) = log.topic(topic)? else { bail!("there is no topic `{topic}` in {}", log.place()) };
+    let floors = floors(&args.store, topic, config.partitions)?;
+    let keep = Retention {
+        oldest: args.older_than.map(|Millis(span)| EventTime(now.0.saturating_sub(span))),
+        max_bytes: args.larger_than,
+    };
+    let mut report =
+        RetainReport { topic: topic.clone(), removed_records: 0, removed_bytes: 0, by_partition: Vec::new() };
+    for (partition, floor) in (0..).map(PartitionId).zip(floors) {
+        let one = retain(&*log, topic, partition, &keep, floor, &mut report.removed_bytes)?;
+        report.removed_records += one.removed_records;
+        report.by_partition.push(one);
+    }
+    if args.topic.json { json(out, &report) } else { print(out, &report) }
+}
+
+fn retain(
+    log: &dyn Log,
+    topic: &str,
+    partition: PartitionId,
+    keep: &Retention,
+    floor: Offset,
+    removed_bytes: &mut u64,
+) -> Result<Retained> {
+    let (before, size) = (log.bounds(topic, partition)?, log.usage(topic, partition)?.bytes);
+    let after = log.retain(topic, partition, keep, floor)?;
+    let left = log.usage(topic, partition)?.bytes;
+    *removed_bytes += size.saturating_sub(left);
+    Ok(Retained {
+        partition,
+        removed_records: after.start.since(before.start),
+        start: after.start,
+        end: after.end,
+        needed_from: floor,
+        bytes: left,
+    })
+}
+
+/// From which offset on each partition of a topic is still needed: events to make the state again, outputs to compare with
+/// what is made again.
+fn floors(store: &Path, topic: &str, partitions: u32) -> Result<Vec<Offset>> {
+    let about = || format!("reading the store {}", store.display());
+    let identity = feature_store::store::identity(store).with_context(about)?;
+    if identity.partitions != partitions {
+        bail!(
+            "the store is of {} partitions and `{topic}` has {partitions}: it is another log's",
+            identity.partitions
+        );
+    }
+    let opened = Store::open(store, &identity, StoreOptions::default()).with_context(about)?;
+    (0..partitions)
+        .map(|partition| {
+            let users = opened.partition::<UserState>(PartitionId(partition)).with_context(about)?;
+            let commit = users.committed();
+            if topic == identity.topic {
+                return Ok(commit.map_or(Offset::ZERO, |_| users.replay_from()));
+            }
+            let written = commit.and_then(|commit| commit.outputs.get(topic).copied());
+            written.with_context(|| {
+                format!(
+                    "what of `{topic}` is still needed cannot be known: the store was made from `{}`, and its commit of \
+                     partition {partition} knows no output of that name",
+                    identity.topic
+                )
+            })
+        })
+        .collect()
+}
+
+fn print(out: &mut dyn Write, report: &RetainReport) -> Result<()> {
+    let (records, size) = (report.removed_records, bytes(report.removed_bytes));
+    writeln!(out, "{}: {records} records removed, {size}", report.topic)?;
+    for p in &report.by_partition {
+        let Retained { partition, removed_records, start, end, needed_from, bytes: left } = p;
+        let left = bytes(*left);
+        writeln!(
+            out,
+            "  partition {partition}: {removed_records} removed, {start} to {end} left ({left}), needed from {needed_from} on"
+        )?;
+    }
+    Ok(())
+}
+
+/// A size as `10GB`, `500MB`, `64MiB` or a number of bytes.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let units = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+        ("", 1),
+    ];
+    let found =
+        units.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?.trim().parse::<u64>(), *size)));
+    match found {
+        Some((Ok(n), unit)) => n.checked_mul(unit).ok_or_else(|| format!("`{text}` is too much")),
+        _ => Err(format!("`{text}` is no size: write 10GB, 500MB or a number of bytes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use feature_store::StoreIdentity;
+    use feature_store::store::Commit;
+    use partition_log::{FileLog, LogOptions, TopicConfig};
+
+    use super::*;
+
+    const P0: PartitionId = PartitionId(0);
+    const DAY: i64 = Millis::DAY.0;
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, size) in [("10GB", 10_000_000_000), ("64 MiB", 64 << 20), ("7", 7), ("7B", 7)] {
+            assert_eq!(parse_size(text), Ok(size));
+        }
+        for text in ["", "GB", "ten", "-1", "99999999999TB"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_old_goes_and_what_the_store_needs_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = LogOptions { segment_bytes: 2000, ..LogOptions::default() };
+        let log = FileLog::new(dir.path().join("log"), options);
+        let config = TopicConfig { partitions: 1, key: "user".into(), partitioner: "murmur2".into() };
+        for topic in ["events", "scores", "other"] {
+            log.create_topic(topic, &config).unwrap();
+            let mut writer = log.writer(topic).unwrap().partition(P0).unwrap();
+            for day in 0..300 {
+                writer.append(EventTime(day * DAY), b"u1", b"some value", &[]).unwrap();
+                writer.flush().unwrap();
+            }
+            writer.sync().unwrap();
+        }
+        let place = dir.path().join("store");
+        let identity = StoreIdentity { spec_hash: "0".repeat(16), topic: "events".into(), partitions: 1 };
+        let store = Store::open(&place, &identity, StoreOptions::default()).unwrap();
+        let commit = |next: u64| {
+            let outputs = BTreeMap::from([("scores".to_owned(), Offset(next / 2))]);
+            let mut users = store.partition::<UserState>(P0).unwrap();
+            users.commit(Commit { next_input: Offset(next), outputs, sweep: None }).unwrap();
+        };
+        let args = |topic: &str, older: Option<&str>, larger: Option<u64>| RetainArgs {
+            topic: TopicArgs {
+                topic: format!("file:{}/log/{topic}", dir.path().display()).parse().unwrap(),
+                json: false,
+            },
+            older_than: older.map(|span| span.parse().unwrap()),
+            larger_than: larger,
+            store: place.clone(),
+        };
+        let retain = |args: RetainArgs| -> Result<u64> {
+            let mut out = Vec::new();
+            run(&args, EventTime(300 * DAY), &mut out)?;
+            Ok(log.bounds(&args.topic.topic.topic, P0).unwrap().start.0)
+        };
+        // While somebody has the store nothing is known of it.
+        let error = format!("{:#}", retain(args("events", Some("1d"), None)).unwrap_err());
+        assert!(error.contains("reading the store"), "{error}");
+        commit(100);
+        drop(store);
+
+        assert_eq!(retain(args("events", Some("290d"), None)).unwrap(), 0, "a segment goes as a whole");
+        let by_age = retain(args("events", Some("250d"), None)).unwrap();
+        assert!((20..=50).contains(&by_age), "{by_age}");
+        let by_need = retain(args("events", Some("1d"), None)).unwrap();
+        assert!((by_age + 1..=100).contains(&by_need), "{by_need}");
+        let scores = retain(args("scores", None, Some(100))).unwrap();
+        assert!((10..=50).contains(&scores), "{scores}");
+        let error = format!("{:#}", retain(args("other", Some("1d"), None)).unwrap_err());
+        assert!(error.contains("cannot be known"), "{error}");
+        assert_eq!(log.bounds("other", P0).unwrap().start, Offset(0));
+    }
+}
