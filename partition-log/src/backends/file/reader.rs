@@ -127,7 +127,10 @@ impl FileReader {
 
     /// Opens the segment that holds `self.next` and goes to the batch with it.
     fn locate(&self) -> Result<Cursor, LogError> {
-        let bases = segments(&self.partition.dir)?;
+        self.locate_among(&segments(&self.partition.dir)?)
+    }
+
+    fn locate_among(&self, bases: &[Offset]) -> Result<Cursor, LogError> {
         let holds = bases.partition_point(|base| *base <= self.next);
         let Some(base) = holds.checked_sub(1).map(|i| bases[i]) else {
             if bases.is_empty() && self.visible.offset > self.next {
@@ -319,5 +322,40 @@ impl PartitionReader for FileReader {
         self.next = to;
         self.cursor = None;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::{EventTime, PartitionId};
+
+    use super::super::FileLog;
+    use super::super::names::INDEX;
+    use super::*;
+    use crate::{Log, LogOptions, TopicConfig};
+
+    #[test]
+    fn a_segment_that_retention_removed_meanwhile_is_out_of_range() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = LogOptions { segment_bytes: 500, index_interval_bytes: 0, ..LogOptions::default() };
+        let log = FileLog::new(dir.path(), options);
+        let config = TopicConfig { partitions: 1, key: String::new(), partitioner: "explicit".into() };
+        log.create_topic("t", &config).unwrap();
+        let mut writer = log.writer("t").unwrap().partition(PartitionId(0)).unwrap();
+        for n in 0..40 {
+            writer.append(EventTime(n), b"", b"value", &[]).unwrap();
+            writer.sync().unwrap();
+        }
+        let partition = log.partition("t", PartitionId(0)).unwrap();
+        let bases = segments(&partition.dir).unwrap();
+        let reader = FileReader::open(partition.clone(), Offset(3)).unwrap();
+        // The log goes first; its index is still there when the reader, who saw both, comes to look into it.
+        std::fs::remove_file(segment_path(&partition.dir, bases[0], LOG)).unwrap();
+        for _ in 0..2 {
+            let error = reader.locate_among(&bases).unwrap_err();
+            let LogError::OutOfRange { offset, start, .. } = error else { panic!("{error}") };
+            assert_eq!((offset, start), (Offset(3), bases[1]));
+            let _ = std::fs::remove_file(segment_path(&partition.dir, bases[0], INDEX));
+        }
     }
 }
