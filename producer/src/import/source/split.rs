@@ -69,6 +69,8 @@ struct Search {
     first_feed: Option<usize>,
     object: Option<usize>,
     depth: Depth,
+    /// Where in its line the object begins, if it is the first there.
+    indent: Indent,
 }
 
 /// How deep within an object a search is.
@@ -81,35 +83,50 @@ struct Depth {
 }
 
 impl Depth {
+    /// Takes the next byte. Whether the object ends with it.
+    fn step(&mut self, byte: u8) -> bool {
+        if std::mem::take(&mut self.escaped) {
+            return false;
+        }
+        match byte {
+            b'"' => self.in_text = !self.in_text,
+            b'\\' => self.escaped = self.in_text,
+            _ if self.in_text => {}
+            b'{' | b'[' => self.open += 1,
+            b'}' | b']' => self.open -= 1,
+            _ => {}
+        }
+        self.open == 0
+    }
+
     /// Goes on from `at` to just behind the object's end, or to the end of the bytes. Whether the object ended.
     fn end(&mut self, bytes: &[u8], at: &mut usize) -> bool {
         while let Some(byte) = bytes.get(*at) {
-            if std::mem::take(&mut self.escaped) {
-                *at += 1;
-                continue;
-            }
-            if self.in_text {
-                let Some(skip) = memchr2(b'"', b'\\', &bytes[*at..]) else { break };
-                self.in_text = bytes[*at + skip] != b'"';
-                self.escaped = self.in_text;
-                *at += skip + 1;
+            if self.in_text && !self.escaped && !matches!(byte, b'"' | b'\\') {
+                let rest = &bytes[*at..];
+                *at += memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
                 continue;
             }
             *at += 1;
-            match byte {
-                b'"' => self.in_text = true,
-                b'{' | b'[' => self.open += 1,
-                b'}' | b']' => {
-                    self.open -= 1;
-                    if self.open == 0 {
-                        return true;
-                    }
-                }
-                _ => {}
+            if self.step(*byte) {
+                return true;
             }
         }
-        *at = bytes.len();
         false
+    }
+}
+
+/// How many blanks a line began with, while nothing else has come in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Indent(Option<usize>);
+
+impl Indent {
+    fn step(&mut self, byte: u8) {
+        self.0 = match byte {
+            b'\n' => Some(0),
+            b' ' | b'\t' => self.0.map(|blanks| blanks + 1),
+            _ => None,
+        };
     }
 }
 
@@ -172,7 +189,7 @@ impl Splitter {
                 if let Some(feed) = search.first_feed.filter(|_| search.in_quotes) {
                     return Ok(Some(self.found(self.start, feed, feed + 1, Some(Fault::Unclosed))));
                 }
-                return self.pass_too_long(search.depth).map(Some);
+                return self.pass_too_long(search.depth, search.indent).map(Some);
             }
             let moved = self.start;
             let more = self.fill()?;
@@ -288,8 +305,8 @@ impl Splitter {
                     search.object = Some(at);
                     search.depth = Depth { open: 1, ..Depth::default() };
                 }
-                b'[' | b']' | b',' => {}
-                byte if byte.is_ascii_whitespace() => {}
+                byte @ (b'[' | b']' | b',') => search.indent.step(byte),
+                byte if byte.is_ascii_whitespace() => search.indent.step(byte),
                 _ => {
                     // Something else between objects: it is bad up to the next object, which must not be lost.
                     let rest = &bytes[at..];
@@ -302,8 +319,8 @@ impl Splitter {
     }
 
     /// Passes over the rest of a line that is too long, or of an object within which a search has come to `depth`, keeping its
-    /// beginning.
-    fn pass_too_long(&mut self, mut depth: Depth) -> io::Result<Found> {
+    /// beginning. An object that is never closed, because a brace is missing, ends where another begins a line just as it did.
+    fn pass_too_long(&mut self, mut depth: Depth, indent: Indent) -> io::Result<Found> {
         let line = self.line;
         let kept = self.start..self.start + KEPT.min(self.filled - self.start);
         self.buffer.copy_within(kept.clone(), 0);
@@ -311,15 +328,19 @@ impl Splitter {
         let mut length = (self.filled - self.start) as u64;
         // The rest of the buffer is free for what is passed over.
         self.buffer.resize(kept + READ, 0);
+        let mut line_so_far = Indent::default();
         loop {
             let n = read_some(&mut *self.input, &mut self.buffer[kept..])?;
             let rest = &self.buffer[kept..kept + n];
             // Where the record ends, and where the next one begins.
             let end = match self.ends {
-                Ends::Json => {
-                    let mut at = 0;
-                    depth.end(rest, &mut at).then_some((at, at))
-                }
+                Ends::Json => rest.iter().enumerate().find_map(|(at, &byte)| {
+                    if byte == b'{' && line_so_far == indent && indent.0.is_some() {
+                        return Some((at, at));
+                    }
+                    line_so_far.step(byte);
+                    depth.step(byte).then_some((at + 1, at + 1))
+                }),
                 _ => memchr(b'\n', rest).map(|feed| (feed, feed + 1)),
             };
             self.at_end = n == 0;

@@ -98,6 +98,20 @@ fn an_object_that_is_too_long_costs_itself_only() {
             assert!(nested.as_bytes().starts_with(&found[1].1));
         }
     }
+    // A brace is missing: what follows is found again at the first object that begins a line as the broken one did.
+    for indent in ["", "  "] {
+        let object = |n: usize| format!("\n{indent}{{\"n\":{n:04},\"o\":\n{indent} {{}}}}");
+        let mut objects: Vec<String> = (0..200).map(object).collect();
+        objects[3].pop();
+        let text = format!("[{}\n]", objects.join(","));
+        for step in [1, 7, 1000] {
+            let found = split(text.as_bytes(), Ends::Json, 1000, step);
+            let broken = &found[3];
+            assert!(matches!(broken.2, Some(Fault::TooLong(_))), "{broken:?}");
+            assert!(found.len() > 100 && found[4..].iter().all(|(.., fault)| fault.is_none()));
+            assert_eq!(found.last().unwrap().1, objects[199].trim().as_bytes());
+        }
+    }
     let mut text = vec![b' '; 3 << 20];
     text.extend(b"{\"a\":1}");
     assert_eq!(split(&text, Ends::Json, 1000, 100_000), [(1, b"{\"a\":1}".to_vec(), None)]);
