@@ -17,7 +17,8 @@
 //! added. A file that changed before the last place that the log holds of it is refused, and so is another way to read it:
 //! another map, or another order. A file that was sorted stays sorted; new rows of it belong in a file of their own.
 //!
-//! **Mending.** Rows that the map could not read come in with `--rejected` and a map that can; see the module `mend`.
+//! **Mending.** Rows that the map could not read come in with `--rejected` and a map that can; see the module `mend`. The import
+//! itself goes on with the map that it began with.
 
 mod args;
 mod feed;

@@ -74,9 +74,9 @@ impl SourceOrder {
     const fn advice(self) -> &'static str {
         match self {
             Self::Own => {
-                "in its own order: say --sort never; a new file that must be sorted is imported by itself"
+                "in its own order: say --sort never, or import it apart from files that must be sorted"
             }
-            Self::Sorted => "sorted: say --sort always",
+            Self::Sorted => "sorted: say --sort always, or import it by itself",
         }
     }
 }
