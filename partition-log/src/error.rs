@@ -112,6 +112,24 @@ pub enum LogError {
         /// What is wrong, with the file if there is one.
         detail: String,
     },
+    /// The brokers refused something, or did not answer in time.
+    #[error("{action}: {detail} (brokers {brokers})")]
+    Broker {
+        /// What was being done.
+        action: String,
+        /// Where the brokers were looked for.
+        brokers: String,
+        /// What came back.
+        detail: String,
+    },
+    /// The log's backend cannot do this.
+    #[error("{place} cannot do this: {what}")]
+    Unsupported {
+        /// The log.
+        place: String,
+        /// What, and what to do instead.
+        what: String,
+    },
     /// The place written as `file:DIR` or `kafka:BROKERS` cannot be used.
     #[error("{0}")]
     BadPlace(String),

@@ -34,6 +34,7 @@ mod record;
 pub mod conformance;
 
 pub use backends::file::FileLog;
+pub use backends::kafka::KafkaLog;
 pub use backends::memory::MemoryLog;
 pub use error::LogError;
 pub use format::{Compression, murmur2, partition_for};

@@ -122,8 +122,13 @@ pub struct Finding {
 
 /// A place where topics live.
 pub trait Log: Send + Sync {
-    /// The place as the user wrote it: `file:DIR`.
+    /// The place as the user wrote it: `file:DIR` or `kafka:BROKERS`.
     fn place(&self) -> String;
+
+    /// The same log with what only Kafka has: groups and transactions; `None` on other backends.
+    fn as_kafka(&self) -> Option<&crate::KafkaLog> {
+        None
+    }
 
     /// Makes a topic, or checks that the one that exists is the same.
     ///

@@ -28,7 +28,7 @@ pub enum Durability {
 pub struct LogOptions {
     /// What a sync promises. Default: [`Durability::Always`].
     pub durability: Durability,
-    /// How batches are compressed. Default: not.
+    /// How batches are compressed. Default: not, in files; by lz4, on Kafka.
     pub compression: Compression,
     /// A batch is written when it would grow beyond this many bytes before compression. Default: 64 KiB. A record that is
     /// larger alone has a batch of its own.
@@ -54,24 +54,27 @@ impl Default for LogOptions {
     }
 }
 
-/// Opens the log at a place: `file:DIR`, whose folder is made when the first topic is.
+/// Opens the log at a place: `file:DIR`, whose folder is made when the first topic is, or `kafka:BROKERS`, which is connected to
+/// when it is first asked something.
 ///
 /// # Errors
 /// [`LogError::BadPlace`] if the text names no place that this build can open.
 pub fn open(place: &str, options: &LogOptions) -> Result<SharedLog, LogError> {
     match place.split_once(':') {
         Some(("file", dir)) if !dir.is_empty() => Ok(Arc::new(crate::FileLog::new(dir, options.clone()))),
-        Some(("kafka", _)) => {
-            Err(LogError::BadPlace(format!("`{place}`: this build has no Kafka backend; use file:DIR")))
+        Some(("kafka", brokers)) if !brokers.is_empty() => {
+            Ok(Arc::new(crate::KafkaLog::new(brokers, options)?))
         }
-        _ => Err(LogError::BadPlace(format!("`{place}` is not a place of a log: write file:DIR"))),
+        _ => Err(LogError::BadPlace(format!(
+            "`{place}` is not a place of a log: write file:DIR or kafka:HOST:PORT"
+        ))),
     }
 }
 
-/// A topic as users write it on the command line: `file:DIR/TOPIC`.
+/// A topic as users write it on the command line: `file:DIR/TOPIC`, `kafka:BROKERS/TOPIC` or `kafka:BROKERS/PREFIX/TOPIC`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicPlace {
-    /// The log: `file:DIR`.
+    /// The log: `file:DIR` or `kafka:BROKERS`.
     pub place: String,
     /// The topic in it.
     pub topic: String,
@@ -116,9 +119,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_opened_says_why() {
-        for (place, word) in
-            [("kafka:localhost:9092", "no Kafka backend"), ("file:", "file:DIR"), ("x", "file:DIR")]
-        {
+        for (place, word) in [("kafka:", "kafka:HOST:PORT"), ("file:", "file:DIR"), ("x", "file:DIR")] {
             let error = open(place, &LogOptions::default()).err().unwrap().to_string();
             assert!(error.contains(word) && error.contains(place), "{error}");
         }

@@ -2,7 +2,7 @@
 
 use types::{EventTime, Offset};
 
-use crate::format::read_varint;
+use crate::format::{push_varint, read_varint};
 
 /// One record, borrowed from a [`RecordBuf`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -136,6 +136,47 @@ impl RecordBuf {
             headers,
             header_count: record.header_count,
         });
+    }
+
+    /// How many bytes its records take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Adds a record of these parts. O(its bytes).
+    ///
+    /// # Panics
+    /// If the buffer would grow beyond 4 GiB.
+    pub fn push_parts<'h>(
+        &mut self,
+        offset: Offset,
+        timestamp: EventTime,
+        key: &[u8],
+        value: &[u8],
+        headers: impl Iterator<Item = (&'h [u8], &'h [u8])>,
+    ) {
+        let place = |bytes: &Vec<u8>, start: usize| {
+            assert!(u32::try_from(bytes.len()).is_ok(), "a block of records holds less than 4 GiB");
+            (start as u32, bytes.len() as u32)
+        };
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let key = place(&self.bytes, start);
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        let value = place(&self.bytes, start);
+        let start = self.bytes.len();
+        let mut header_count = 0;
+        for (name, value) in headers {
+            for part in [name, value] {
+                push_varint(&mut self.bytes, part.len() as i64);
+                self.bytes.extend_from_slice(part);
+            }
+            header_count += 1;
+        }
+        let headers = place(&self.bytes, start);
+        self.entries.push(Entry { offset, timestamp, key, value, headers, header_count });
     }
 
     /// The records in order.

@@ -26,7 +26,7 @@ pub enum Command {
 /// Where the events go and how fast: the same for every source.
 #[derive(Debug, Clone, Args)]
 pub struct OutputArgs {
-    /// The log to write to: file:DIR
+    /// The log to write to: file:DIR or kafka:BROKERS
     #[arg(long, value_name = "LOG")]
     pub to: String,
     /// The topic to write.

@@ -236,7 +236,9 @@ fn dump(args: &DumpArgs, out: &mut dyn Write) -> Result<()> {
 
 fn print_stat(out: &mut dyn Write, stat: &TopicStat) -> Result<()> {
     let key = if stat.config.key.is_empty() { "none" } else { &stat.config.key };
-    writeln!(out, "{}: {} records, {}", stat.topic, stat.records, bytes(stat.bytes))?;
+    let size = |n: Option<u64>| n.map_or_else(|| "-".to_owned(), bytes);
+    let together = stat.bytes.map_or_else(|| "size unknown".to_owned(), bytes);
+    writeln!(out, "{}: {} records, {together}", stat.topic, stat.records)?;
     writeln!(out, "key {key}, partitioner {}", stat.config.partitioner)?;
     writeln!(out)?;
     writeln!(
@@ -252,8 +254,8 @@ fn print_stat(out: &mut dyn Write, stat: &TopicStat) -> Result<()> {
             p.partition.0,
             p.start.0,
             p.end.0,
-            bytes(p.bytes),
-            p.segments,
+            size(p.bytes),
+            p.segments.map_or_else(|| "-".to_owned(), |n| n.to_string()),
             time(p.first),
             time(p.last)
         )?;

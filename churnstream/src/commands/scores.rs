@@ -23,7 +23,7 @@ pub(crate) enum Scores {
 #[command(after_help = "Example:
   churnstream scores tail --from file:log --band high")]
 pub(crate) struct Tail {
-    /// The log: file:DIR.
+    /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE")]
     from: String,
     /// Only scores of this band.
@@ -46,7 +46,7 @@ pub(crate) struct Tail {
   churnstream scores export --from file:log > scores.jsonl
   churnstream scores export --from file:log --format csv --to scores.csv")]
 pub(crate) struct Export {
-    /// The log: file:DIR.
+    /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE")]
     from: String,
     /// How.

@@ -18,7 +18,7 @@ use trainer::Params;
 #[command(after_help = "Example:
   churnstream train --from file:log --features spec.toml --labels labels.toml --to model")]
 pub(crate) struct Train {
-    /// The log: file:DIR.
+    /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE")]
     from: String,
     /// The topic of events.

@@ -16,8 +16,8 @@ pub struct TopicStat {
     pub config: TopicConfig,
     /// Offsets in all partitions together, those that compaction removed included.
     pub records: u64,
-    /// Bytes of all partitions together.
-    pub bytes: u64,
+    /// Bytes of all partitions together; unknown on Kafka.
+    pub bytes: Option<u64>,
     /// Each partition, in order.
     pub by_partition: Vec<PartitionStat>,
 }
@@ -35,10 +35,10 @@ pub struct PartitionStat {
     pub first: Option<EventTime>,
     /// The last record's.
     pub last: Option<EventTime>,
-    /// How much it takes, in bytes.
-    pub bytes: u64,
-    /// In how many portions (segment files).
-    pub segments: u64,
+    /// How much it takes, in bytes; unknown on Kafka.
+    pub bytes: Option<u64>,
+    /// In how many portions (segment files); unknown on Kafka.
+    pub segments: Option<u64>,
 }
 
 /// Looks at a topic. O(partitions), whatever their size.
@@ -50,7 +50,11 @@ pub fn stat(log: &dyn Log, topic: &str) -> Result<TopicStat, LogError> {
     let mut by_partition = Vec::new();
     for partition in partitions(&config) {
         let bounds = log.bounds(topic, partition)?;
-        let usage = log.usage(topic, partition)?;
+        let usage = match log.usage(topic, partition) {
+            Ok(usage) => Some(usage),
+            Err(LogError::Unsupported { .. }) => None,
+            Err(error) => return Err(error),
+        };
         let at = |offset: u64| {
             let mut buf = RecordBuf::default();
             let read = log.reader(topic, partition, Offset(offset)).and_then(|mut r| r.read(&mut buf, 0));
@@ -62,8 +66,8 @@ pub fn stat(log: &dyn Log, topic: &str) -> Result<TopicStat, LogError> {
             end: bounds.end,
             first: at(bounds.start.0),
             last: bounds.end.0.checked_sub(1).filter(|last| *last >= bounds.start.0).and_then(at),
-            bytes: usage.bytes,
-            segments: usage.portions,
+            bytes: usage.map(|usage| usage.bytes),
+            segments: usage.map(|usage| usage.portions),
         });
     }
     Ok(TopicStat {

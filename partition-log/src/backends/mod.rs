@@ -1,6 +1,7 @@
 //! The places where topics can live.
 
 pub mod file;
+pub mod kafka;
 pub mod memory;
 
 use crate::{LogError, TopicConfig};

@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+pub mod broker;
 mod mortal;
 mod reading;
 mod writing;
@@ -32,10 +33,28 @@ const P1: PartitionId = PartitionId(1);
 /// What a record holds, owned.
 pub type Row = (u64, i64, Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
 
-type Check = fn(&SharedLog, &str);
+/// What a backend does otherwise because it lies with others, as a broker does. Everything else holds for all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Differences {
+    /// What is flushed may be seen before it is synced, and is not found by a recovery: it is as durable as it will ever be.
+    pub shows_flushed: bool,
+    /// Reads take record by record: a client of a broker is not told where batches end.
+    pub single_records: bool,
+    /// Nothing is known of sizes: a broker does not say how many bytes a partition has.
+    pub no_sizes: bool,
+    /// A record's time of 0 is written as 1: its client takes 0 for "now".
+    pub no_time_zero: bool,
+}
+
+type Check = fn(&SharedLog, &str, Differences);
 
 /// Runs every check on `log`. `run` becomes part of the topics' names.
 pub fn run(log: &SharedLog, run: &str) {
+    run_with(log, run, Differences::default());
+}
+
+/// Runs every check on a backend that differs.
+pub fn run_with(log: &SharedLog, run: &str, differences: Differences) {
     let checks: [(&str, Check); 13] = [
         ("topics", topics),
         ("round-trip", what_is_synced_is_read),
@@ -52,7 +71,7 @@ pub fn run(log: &SharedLog, run: &str) {
         ("retention", retention_keeps_the_floor),
     ];
     for (name, check) in checks {
-        check(log, &format!("{run}-{name}"));
+        check(log, &format!("{run}-{name}"), differences);
     }
 }
 
@@ -68,10 +87,15 @@ fn writer(log: &SharedLog, topic: &str) -> Box<dyn PartitionWriter> {
     log.writer(topic).unwrap().partition(P0).unwrap()
 }
 
+/// The time of a record of a number; 0 is no time for librdkafka.
+fn time(n: u64) -> EventTime {
+    EventTime(n as i64 * 10 + 10)
+}
+
 /// Appends the numbers as records: offset, timestamp and value follow from the number.
 fn append(writer: &mut dyn PartitionWriter, numbers: std::ops::Range<u64>) {
     for n in numbers {
-        let at = writer.append(EventTime(n as i64 * 10), b"k", format!("value {n}").as_bytes(), &[]).unwrap();
+        let at = writer.append(time(n), b"k", format!("value {n}").as_bytes(), &[]).unwrap();
         assert_eq!(at, Offset(n));
     }
 }
@@ -108,8 +132,7 @@ fn noise(len: usize) -> Vec<u8> {
 /// Checks that a partition gives exactly the numbers that `append` wrote.
 fn assert_numbers(log: &SharedLog, topic: &str, numbers: std::ops::Range<u64>) {
     let rows = drain(&mut *log.reader(topic, P0, Offset(numbers.start)).unwrap());
-    let expected: Vec<Row> = numbers
-        .map(|n| (n, n as i64 * 10, b"k".to_vec(), format!("value {n}").into_bytes(), vec![]))
-        .collect();
+    let expected: Vec<Row> =
+        numbers.map(|n| (n, time(n).0, b"k".to_vec(), format!("value {n}").into_bytes(), vec![])).collect();
     assert_eq!(rows, expected);
 }

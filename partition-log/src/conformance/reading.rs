@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 
 use types::{EventTime, Offset};
 
-use super::{P0, P1, append, create, drain, noise, writer};
+use super::{Differences, P0, P1, append, create, drain, noise, writer};
 use crate::{Bounds, LogError, RecordBuf, Retention, SharedLog};
 
-pub(super) fn reads_take_whole_batches_up_to_the_limit(log: &SharedLog, topic: &str) {
+pub(super) fn reads_take_whole_batches_up_to_the_limit(
+    log: &SharedLog,
+    topic: &str,
+    differences: Differences,
+) {
     create(log, topic);
     let mut writer = writer(log, topic);
     let value = [7; 1000];
@@ -21,6 +25,14 @@ pub(super) fn reads_take_whole_batches_up_to_the_limit(log: &SharedLog, topic: &
     writer.sync().unwrap();
     let mut reader = log.reader(topic, P0, Offset(0)).unwrap();
     let mut buf = RecordBuf::default();
+    if differences.single_records {
+        assert_eq!(reader.read(&mut buf, 0).unwrap(), 1);
+        assert_eq!(reader.position(), Offset(1));
+        let some = reader.read(&mut buf, 10_000).unwrap();
+        assert!((1..=10).contains(&some), "{some}");
+        assert_eq!(drain(&mut *reader).len(), 39 - some);
+        return;
+    }
     // At least one batch, however little is asked for; reads add to what is there.
     assert_eq!(reader.read(&mut buf, 0).unwrap(), 4);
     assert_eq!(reader.position(), Offset(4));
@@ -35,7 +47,7 @@ pub(super) fn reads_take_whole_batches_up_to_the_limit(log: &SharedLog, topic: &
     assert!(reader.read(&mut buf, 10_000).unwrap() >= 8);
 }
 
-pub(super) fn seeking(log: &SharedLog, topic: &str) {
+pub(super) fn seeking(log: &SharedLog, topic: &str, _: Differences) {
     create(log, topic);
     let mut writer = writer(log, topic);
     for from in (0..90).step_by(9) {
@@ -60,7 +72,7 @@ pub(super) fn seeking(log: &SharedLog, topic: &str) {
     assert_eq!(reader.position(), Offset(5));
 }
 
-pub(super) fn offsets_by_time(log: &SharedLog, topic: &str) {
+pub(super) fn offsets_by_time(log: &SharedLog, topic: &str, _: Differences) {
     create(log, topic);
     let mut writer = writer(log, topic);
     // Out of order within and across batches.
@@ -81,7 +93,7 @@ pub(super) fn offsets_by_time(log: &SharedLog, topic: &str) {
     assert_eq!(log.offset_at(topic, P0, EventTime(80)).unwrap(), Offset(10), "not synced yet");
 }
 
-pub(super) fn a_reader_follows_the_writer(log: &SharedLog, topic: &str) {
+pub(super) fn a_reader_follows_the_writer(log: &SharedLog, topic: &str, _: Differences) {
     const TOTAL: u64 = 20_000;
     create(log, topic);
     let mut writer = writer(log, topic);
@@ -118,7 +130,7 @@ pub(super) fn a_reader_follows_the_writer(log: &SharedLog, topic: &str) {
     });
 }
 
-pub(super) fn watches_wake_and_time_out(log: &SharedLog, topic: &str) {
+pub(super) fn watches_wake_and_time_out(log: &SharedLog, topic: &str, _: Differences) {
     create(log, topic);
     let mut writer = log.writer(topic).unwrap().partition(P1).unwrap();
     let mut watch = log.watch(topic).unwrap();
@@ -142,7 +154,7 @@ pub(super) fn watches_wake_and_time_out(log: &SharedLog, topic: &str) {
     waker.join().unwrap();
 }
 
-pub(super) fn retention_keeps_the_floor(log: &SharedLog, topic: &str) {
+pub(super) fn retention_keeps_the_floor(log: &SharedLog, topic: &str, differences: Differences) {
     create(log, topic);
     let mut writer = writer(log, topic);
     // Ten portions, if the backend makes one as soon as it can: a million bytes each, timestamps 0 to 9.
@@ -160,20 +172,27 @@ pub(super) fn retention_keeps_the_floor(log: &SharedLog, topic: &str) {
     };
     let all = Bounds { start: Offset(0), end: Offset(100) };
     assert_eq!(retain(None, None, 100), all);
-    assert_eq!(retain(Some(9), Some(0), 0), all);
+    let by_size = |bytes| (!differences.no_sizes).then_some(bytes);
+    assert_eq!(retain(Some(9), by_size(0), 0), all);
     // By time: never a record that is young enough.
     let bounds = retain(Some(3), None, 100);
     assert!(
         bounds.start > Offset(0) && bounds.start <= Offset(30) && bounds.end == Offset(100),
         "{bounds:?}"
     );
-    // By size, down to the floor at most.
-    let bounds = retain(None, Some(0), 57);
+    // Down to the floor at most, by size where it is known.
+    let bounds = retain(differences.no_sizes.then_some(i64::MAX), by_size(0), 57);
     assert!(bounds.start > Offset(40) && bounds.start <= Offset(57), "{bounds:?}");
-    let bounds = retain(None, Some(3_000_000), 100);
-    assert!((Offset(60)..=Offset(80)).contains(&bounds.start), "{bounds:?}");
+    if differences.no_sizes {
+        let keep = Retention { oldest: None, max_bytes: Some(0) };
+        assert!(matches!(log.retain(topic, P0, &keep, Offset(100)), Err(LogError::Unsupported { .. })));
+        assert!(matches!(log.usage(topic, P0), Err(LogError::Unsupported { .. })));
+    } else {
+        let bounds = retain(None, Some(3_000_000), 100);
+        assert!((Offset(60)..=Offset(80)).contains(&bounds.start), "{bounds:?}");
+    }
     // The newest portion stays, whatever is asked.
-    let bounds = retain(Some(i64::MAX), Some(0), 100);
+    let bounds = retain(Some(i64::MAX), by_size(0), 100);
     assert!(bounds.start < Offset(100) && bounds.end == Offset(100), "{bounds:?}");
     assert_eq!(log.bounds(topic, P0).unwrap(), bounds);
 

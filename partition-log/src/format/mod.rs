@@ -14,7 +14,7 @@ pub use decode::{checksum, decode_batch};
 pub use encode::BatchBuilder;
 pub use header::BatchHeader;
 pub use murmur2::{murmur2, partition_for};
-pub(crate) use varint::read as read_varint;
+pub(crate) use varint::{push as push_varint, read as read_varint};
 pub(crate) use without::without;
 
 /// The largest batch that is written or read, compressed or not, in bytes: 256 MiB. It bounds what a damaged or hostile

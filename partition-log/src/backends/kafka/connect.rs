@@ -1,0 +1,150 @@
+//! Connections to the brokers: what all clients are set up with, and how each is let go of.
+//!
+//! Two rules hold for every call that leaves this process: it has a time limit, and nothing waits for a client to close. librdkafka
+//! can hang while it closes (librdkafka issue 5511, rust-rdkafka issue 453), so clients are closed on a thread of their own.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
+use types::{Offset, PartitionId};
+
+use crate::LogError;
+
+/// How long a question to the brokers may take.
+pub(super) const ASK: Duration = Duration::from_secs(30);
+/// How long a client may take to close before it is left to itself.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// Where the brokers are and what the user wants of all connections to them.
+#[derive(Debug, Clone)]
+pub(super) struct Connect {
+    pub(super) brokers: String,
+}
+
+impl Connect {
+    /// What every client has in common.
+    pub(super) fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "churnstream")
+            .set("socket.nagle.disable", "true")
+            .set("reconnect.backoff.max.ms", "2000")
+            .set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    /// What every consumer has in common: it sees what is committed, checks every batch, decides itself where to begin, and
+    /// takes in no more than it is told.
+    pub(super) fn consumer_config(&self, group: &str, queue_kbytes: u32) -> ClientConfig {
+        let mut config = self.config();
+        config
+            .set("group.id", group)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error")
+            .set("check.crcs", "true")
+            .set("fetch.wait.max.ms", "50")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.error.backoff.ms", "50")
+            .set("queued.max.messages.kbytes", queue_kbytes.to_string())
+            .set("fetch.message.max.bytes", "4194304")
+            .set("topic.metadata.refresh.interval.ms", "30000");
+        config
+    }
+
+    /// What every producer has in common: nothing lost, nothing twice, nothing out of order.
+    pub(super) fn producer_config(&self, compression: &str) -> ClientConfig {
+        let mut config = self.config();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("compression.type", compression)
+            .set("linger.ms", "5")
+            .set("batch.size", "1000000")
+            .set("batch.num.messages", "10000")
+            .set("message.max.bytes", super::topics::MAX_MESSAGE_BYTES.to_string())
+            .set("queue.buffering.max.kbytes", "65536")
+            .set("queue.buffering.max.messages", "500000");
+        config
+    }
+
+    pub(super) fn error(&self, action: impl Into<String>, error: &KafkaError) -> LogError {
+        self.failed(action, error.to_string())
+    }
+
+    pub(super) fn failed(&self, action: impl Into<String>, detail: impl Into<String>) -> LogError {
+        LogError::Broker { action: action.into(), brokers: self.brokers.clone(), detail: detail.into() }
+    }
+}
+
+/// What librdkafka says goes to our log.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Context;
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        say(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+    }
+}
+
+impl ConsumerContext for Context {}
+
+/// A broker that is away is tried again, and its callers are told by their own time limits.
+pub(super) fn say(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::warn!(facility, "{message}");
+        }
+        _ => tracing::debug!(facility, "{message}"),
+    }
+}
+
+pub(super) type Consumer = BaseConsumer<Context>;
+
+/// Drops a client on a thread of its own and waits for that, but not for ever.
+pub(super) fn let_go<T: Send + 'static>(what: &'static str, client: T) {
+    let (done, ended) = mpsc::channel();
+    let thread = std::thread::Builder::new().name(format!("close-{what}")).spawn(move || {
+        drop(client);
+        let _ = done.send(());
+    });
+    // Without a thread the client was dropped here already.
+    if thread.is_ok() && ended.recv_timeout(CLOSE).is_err() {
+        tracing::warn!("the {what} does not close; going on without waiting for it");
+    }
+}
+
+/// A list of one partition at an offset.
+pub(super) fn one(
+    topic: &str,
+    partition: PartitionId,
+    offset: Offset,
+) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(topic, number(partition), rdkafka::Offset::Offset(signed(offset)))?;
+    Ok(list)
+}
+
+/// Kafka numbers partitions by an `i32`.
+pub(super) fn number(partition: PartitionId) -> i32 {
+    i32::try_from(partition.0).unwrap_or(i32::MAX)
+}
+
+/// Kafka's offsets are `i64`.
+pub(super) fn signed(offset: Offset) -> i64 {
+    i64::try_from(offset.0).unwrap_or(i64::MAX)
+}
+
+pub(super) fn unsigned(offset: i64) -> Offset {
+    Offset(u64::try_from(offset).unwrap_or(0))
+}

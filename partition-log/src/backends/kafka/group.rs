@@ -1,0 +1,433 @@
+//! A process's part in a group that shares the partitions of a topic: one consumer and one transactional producer.
+//!
+//! What the process writes and how far it has read are committed together, in a transaction over all its partitions. The group's
+//! coordinator accepts the offsets only from a member of the present generation, so a process that was thought dead cannot commit. An
+//! outcome that is not known is never taken for an abort: either the same call is made again until it is known, or the group is joined
+//! anew, which waits until the brokers know.
+//!
+//! There is one way to go on after a failure: [`KafkaGroup`] is dropped, with everything that was read and written in the open
+//! transaction, and joined again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::TopicPartitionList;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use rdkafka::types::RDKafkaRespErr;
+use types::{EventTime, Offset, PartitionId};
+
+use super::KafkaLog;
+use super::connect::{ASK, let_go, number, say, signed, unsigned};
+use super::group_reader::GroupReader;
+use crate::{LogError, PartitionReader};
+
+/// How long one try of a commit may take; it is tried again.
+const TRY: Duration = Duration::from_secs(5);
+/// How long joining may take: as long as brokers may need to end what the last member of this name left.
+const JOIN: Duration = Duration::from_secs(60);
+/// What librdkafka fetches ahead of each partition.
+const QUEUE_KBYTES: u32 = 16 << 10;
+
+/// Who takes part in which group.
+#[derive(Debug, Clone)]
+pub struct GroupOptions {
+    /// The group: the processes of one name share the partitions.
+    pub group: String,
+    /// This process among them. No two that run at a time may have the same; one that is started again should have its old one.
+    pub member: String,
+    /// The topic that is read.
+    pub topic: String,
+    /// After this long without a sign of life the group goes on without a process.
+    pub session_timeout: Duration,
+    /// After this long the brokers abort a transaction that nobody ends.
+    pub transaction_timeout: Duration,
+}
+
+/// A change of what this process owns. It holds when it was obeyed: until then nobody else gets what is taken away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupEvent {
+    /// These come: see [`KafkaGroup::take`].
+    Assigned(Vec<PartitionId>),
+    /// These are to go: commit, then [`KafkaGroup::release`].
+    Revoked(Vec<PartitionId>),
+    /// The group goes on without this process: nothing of the open transaction can be committed.
+    Lost,
+}
+
+/// How far a partition is done, as the group knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupOffset {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The offset of the next record.
+    pub next: Offset,
+    /// What the committing process noted beside it, at most 4,000 bytes.
+    pub note: String,
+}
+
+/// Why a transaction was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCommitted {
+    /// It is aborted, or will be: nothing of it counts.
+    #[error("the transaction is aborted: {0}")]
+    Aborted(String),
+    /// Nobody knows yet; joining again finds out.
+    #[error("the brokers did not say whether the transaction was committed: {0}")]
+    Unknown(String),
+}
+
+pub(super) type GroupConsumer = BaseConsumer<Membership>;
+type GroupProducer = BaseProducer<DefaultProducerContext>;
+
+/// Notes what the group wants, to be obeyed by whoever polls, in its own time.
+#[derive(Default)]
+pub(super) struct Membership {
+    wanted: Mutex<std::collections::VecDeque<GroupEvent>>,
+}
+
+impl ClientContext for Membership {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        say(level, facility, message);
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn rebalance(&self, consumer: &GroupConsumer, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<_> = list
+            .elements()
+            .iter()
+            .filter_map(|e| u32::try_from(e.partition()).ok())
+            .map(PartitionId)
+            .collect();
+        let event = match kind {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => GroupEvent::Assigned(partitions),
+            _ if consumer.assignment_lost() => GroupEvent::Lost,
+            _ => GroupEvent::Revoked(partitions),
+        };
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+}
+
+/// A process in a group.
+pub struct KafkaGroup {
+    log: KafkaLog,
+    topic: Arc<str>,
+    consumer: Option<Arc<GroupConsumer>>,
+    producer: Option<Arc<GroupProducer>>,
+}
+
+impl KafkaLog {
+    /// Joins a group, after the brokers have ended what the last process of this name left open.
+    ///
+    /// # Errors
+    /// If the brokers refuse, or do not answer within a minute.
+    pub fn join(&self, options: &GroupOptions) -> Result<KafkaGroup, LogError> {
+        let action = || format!("join group `{}`", options.group);
+        let failed = |error: KafkaError| self.connect.error(action(), &error);
+        let producer: GroupProducer = self
+            .connect
+            .producer_config(self.compression)
+            .set("transactional.id", format!("{}-{}", options.group, options.member))
+            .set("transaction.timeout.ms", options.transaction_timeout.as_millis().to_string())
+            .set("message.timeout.ms", options.transaction_timeout.as_millis().to_string())
+            .set("delivery.report.only.error", "true")
+            .create()
+            .map_err(failed)?;
+        let deadline = Instant::now() + JOIN;
+        let begun = loop {
+            match producer.init_transactions(TRY) {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
+                other => break other.and_then(|()| producer.begin_transaction()),
+            }
+        };
+        if let Err(error) = begun {
+            let_go("transactional producer", producer);
+            return Err(failed(error));
+        }
+        let consumer: GroupConsumer = self
+            .connect
+            .consumer_config(&options.group, QUEUE_KBYTES)
+            .set("group.instance.id", &options.member)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", options.session_timeout.as_millis().to_string())
+            .set("heartbeat.interval.ms", (options.session_timeout.as_millis() / 10).max(100).to_string())
+            .create_with_context(Membership::default())
+            .map_err(failed)?;
+        let topic = self.name(&options.topic);
+        consumer.subscribe(&[&topic]).map_err(failed)?;
+        Ok(KafkaGroup {
+            log: self.clone(),
+            topic: topic.into(),
+            consumer: Some(Arc::new(consumer)),
+            producer: Some(Arc::new(producer)),
+        })
+    }
+}
+
+impl KafkaGroup {
+    fn closed(&self) -> LogError {
+        self.log.connect.failed("use a group", "it was left")
+    }
+
+    fn consumer(&self) -> Result<&Arc<GroupConsumer>, LogError> {
+        self.consumer.as_ref().ok_or_else(|| self.closed())
+    }
+
+    /// Waits for the group to want something, and keeps the membership alive: call it at least every few seconds.
+    ///
+    /// # Errors
+    /// If this process cannot be a member any more: join again.
+    pub fn poll(&self, wait: Duration) -> Result<Option<GroupEvent>, LogError> {
+        let consumer = self.consumer()?;
+        let wanted = || consumer.context().wanted.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        if let Some(event) = wanted() {
+            return Ok(Some(event));
+        }
+        match consumer.poll(wait) {
+            Some(Ok(_)) => {
+                return Err(self
+                    .log
+                    .connect
+                    .failed("read in a group", "a record came that no reader waits for"));
+            }
+            Some(Err(error)) => {
+                let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
+                    || matches!(
+                        error.rdkafka_error_code(),
+                        Some(
+                            RDKafkaErrorCode::Fatal
+                                | RDKafkaErrorCode::FencedInstanceId
+                                | RDKafkaErrorCode::UnknownTopicOrPartition
+                                | RDKafkaErrorCode::GroupAuthorizationFailed
+                                | RDKafkaErrorCode::TopicAuthorizationFailed
+                        )
+                    );
+                if fatal {
+                    return Err(self.log.connect.error("take part in the group", &error));
+                }
+                tracing::debug!(%error, "group");
+            }
+            None => {}
+        }
+        Ok(wanted())
+    }
+
+    /// How far these partitions are done. Waits until no transaction of another member is open on them.
+    ///
+    /// # Errors
+    /// If the brokers do not say within a minute.
+    pub fn committed(&self, partitions: &[PartitionId]) -> Result<Vec<GroupOffset>, LogError> {
+        let failed = |error: &KafkaError| self.log.connect.error("ask how far the group is", error);
+        let deadline = Instant::now() + JOIN;
+        loop {
+            let mut list = TopicPartitionList::with_capacity(partitions.len());
+            for partition in partitions {
+                list.add_partition(&self.topic, number(*partition));
+            }
+            let answer = self.consumer()?.committed_offsets(list, TRY).and_then(|list| {
+                list.elements().iter().try_for_each(|element| element.error()).map(|()| list)
+            });
+            match answer {
+                Ok(list) => {
+                    let known = list.elements().into_iter().filter_map(|element| match element.offset() {
+                        rdkafka::Offset::Offset(next) => Some(GroupOffset {
+                            partition: PartitionId(u32::try_from(element.partition()).ok()?),
+                            next: unsigned(next),
+                            note: element.metadata().to_owned(),
+                        }),
+                        _ => None,
+                    });
+                    return Ok(known.collect());
+                }
+                Err(error) if Instant::now() >= deadline => return Err(failed(&error)),
+                Err(error) => {
+                    tracing::debug!(%error, "the group's offsets are not stable yet");
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            }
+        }
+    }
+
+    /// A reader of a partition that is to be taken. It gives nothing before [`KafkaGroup::take`].
+    ///
+    /// # Errors
+    /// If librdkafka does not know the partition.
+    pub fn reader(&self, partition: PartitionId, from: Offset) -> Result<Box<dyn PartitionReader>, LogError> {
+        let consumer = self.consumer()?;
+        let queue = consumer
+            .split_partition_queue(&self.topic, number(partition))
+            .ok_or_else(|| self.log.connect.failed("read in a group", format!("no partition {partition}")))?;
+        Ok(Box::new(GroupReader {
+            log: self.log.clone(),
+            topic: Arc::clone(&self.topic),
+            partition,
+            consumer: Arc::clone(consumer),
+            queue,
+            next: from,
+        }))
+    }
+
+    /// Obeys [`GroupEvent::Assigned`]: begins to fetch each partition at an offset.
+    ///
+    /// # Errors
+    /// If librdkafka refuses.
+    pub fn take(&self, starts: &[(PartitionId, Offset)]) -> Result<(), LogError> {
+        let failed = |error| self.log.connect.error("take partitions", &error);
+        let mut list = TopicPartitionList::with_capacity(starts.len());
+        for (partition, from) in starts {
+            let from = rdkafka::Offset::Offset(signed(*from));
+            list.add_partition_offset(&self.topic, number(*partition), from).map_err(failed)?;
+        }
+        self.consumer()?.incremental_assign(&list).map_err(failed)
+    }
+
+    /// Obeys [`GroupEvent::Revoked`]: others may have these from now on.
+    ///
+    /// # Errors
+    /// If librdkafka refuses.
+    pub fn release(&self, partitions: &[PartitionId]) -> Result<(), LogError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.topic, number(*partition));
+        }
+        let released = self.consumer()?.incremental_unassign(&list);
+        released.map_err(|error| self.log.connect.error("release partitions", &error))
+    }
+
+    /// What writes to a partition of a topic within the open transaction.
+    ///
+    /// # Errors
+    /// If the group was left.
+    pub fn output(&self, topic: &str, partition: PartitionId) -> Result<TransactionWriter, LogError> {
+        let producer = self.producer.clone().ok_or_else(|| self.closed())?;
+        let topic = self.log.name(topic).into();
+        Ok(TransactionWriter { log: self.log.clone(), topic, partition, producer })
+    }
+
+    /// Commits everything that was written since the last commit, together with how far each partition is done, and begins the next
+    /// transaction. Tries again while the brokers are away, until they say what became of it or `give_up` says so.
+    ///
+    /// # Errors
+    /// [`NotCommitted`]; the group must be joined again then.
+    pub fn commit(&self, places: &[GroupOffset], give_up: &dyn Fn() -> bool) -> Result<(), NotCommitted> {
+        let aborted = |error: &dyn std::fmt::Display| NotCommitted::Aborted(error.to_string());
+        let (Some(consumer), Some(producer)) = (&self.consumer, &self.producer) else {
+            return Err(aborted(&"the group was left"));
+        };
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for GroupOffset { partition, next, note } in places {
+            let mut element = list.add_partition(&self.topic, number(*partition));
+            element.set_offset(rdkafka::Offset::Offset(signed(*next))).map_err(|error| aborted(&error))?;
+            element.set_metadata(note);
+        }
+        loop {
+            // Asked anew each time: it names the generation, and only that of now is accepted.
+            let member: ConsumerGroupMetadata =
+                consumer.group_metadata().ok_or_else(|| aborted(&"this process is no member"))?;
+            match producer.send_offsets_to_transaction(&list, &member, TRY) {
+                Ok(()) => break,
+                Err(error) if is_retriable(&error) && !give_up() => pause(producer),
+                Err(error) => return Err(aborted(&error)),
+            }
+        }
+        loop {
+            match producer.commit_transaction(TRY) {
+                Ok(()) => break,
+                Err(error) if is_retriable(&error) => {
+                    if give_up() {
+                        return Err(NotCommitted::Unknown(error.to_string()));
+                    }
+                    tracing::warn!(%error, "the commit is not confirmed yet; asking again");
+                    pause(producer);
+                }
+                Err(error) => return Err(aborted(&error)),
+            }
+        }
+        producer.begin_transaction().map_err(|error| aborted(&error))
+    }
+}
+
+fn is_retriable(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => {
+            error.is_retriable() && !error.txn_requires_abort() && !error.is_fatal()
+        }
+        // Waiting for the records themselves to arrive.
+        KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => true,
+        _ => false,
+    }
+}
+
+fn pause(producer: &GroupProducer) {
+    producer.poll(Duration::from_millis(50));
+}
+
+impl Drop for KafkaGroup {
+    fn drop(&mut self) {
+        // The consumer first: what it owned is free once the group has heard.
+        if let Some(consumer) = self.consumer.take() {
+            let_go("group consumer", consumer);
+        }
+        if let Some(producer) = self.producer.take() {
+            let_go("transactional producer", producer);
+        }
+    }
+}
+
+/// Writes to one partition within the transaction of its [`KafkaGroup`].
+pub struct TransactionWriter {
+    log: KafkaLog,
+    topic: Arc<str>,
+    partition: PartitionId,
+    producer: Arc<GroupProducer>,
+}
+
+impl TransactionWriter {
+    /// Adds a record; waits while librdkafka's buffer is full. Whether it arrived is known when the transaction is committed.
+    ///
+    /// # Errors
+    /// If the transaction cannot take it any more: it will be aborted.
+    pub fn append(
+        &self,
+        timestamp: EventTime,
+        key: &[u8],
+        value: &[u8],
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), LogError> {
+        let mut record = BaseRecord::to(&self.topic)
+            .partition(number(self.partition))
+            .payload(value)
+            .timestamp(if timestamp.0 == 0 { 1 } else { timestamp.0 });
+        if !key.is_empty() {
+            record = record.key(key);
+        }
+        if !headers.is_empty() {
+            let mut all = OwnedHeaders::new_with_capacity(headers.len());
+            for (key, value) in headers {
+                all = all.insert(Header { key, value: Some(*value) });
+            }
+            record = record.headers(all);
+        }
+        let deadline = Instant::now() + ASK;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    record = back;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err((error, _)) => {
+                    let action = format!("write to {}-{}", self.topic, self.partition);
+                    return Err(self.log.connect.error(action, &error));
+                }
+            }
+        }
+    }
+}

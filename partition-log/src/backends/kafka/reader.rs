@@ -1,0 +1,198 @@
+//! Reading one partition by a consumer of its own, without a group.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::{Message as _, TopicPartitionList};
+use types::{EventTime, Offset, PartitionId};
+
+use super::KafkaLog;
+use super::connect::{ASK, Consumer, Context, let_go, number, one, unsigned};
+use crate::{LogError, PartitionReader, RecordBuf};
+
+/// What librdkafka fetches ahead.
+const QUEUE_KBYTES: u32 = 8 << 10;
+
+/// A reader. It fetches nothing before it is first read from.
+pub(super) struct Reader {
+    pub(super) log: KafkaLog,
+    pub(super) topic: Arc<str>,
+    pub(super) partition: PartitionId,
+    pub(super) next: Offset,
+    pub(super) consumer: Option<Consumer>,
+}
+
+impl Reader {
+    fn consumer(&mut self) -> Result<&Consumer, LogError> {
+        let connect = &self.log.connect;
+        let failed =
+            |error: KafkaError| connect.error(format!("read {}-{}", self.topic, self.partition), &error);
+        let consumer = match self.consumer.take() {
+            Some(consumer) => consumer,
+            None => {
+                let config = connect.consumer_config("churnstream-reader", QUEUE_KBYTES);
+                let consumer: Consumer = config.create_with_context(Context).map_err(failed)?;
+                consumer
+                    .assign(&one(&self.topic, self.partition, self.next).map_err(failed)?)
+                    .map_err(failed)?;
+                consumer
+            }
+        };
+        Ok(self.consumer.insert(consumer))
+    }
+
+    /// Takes one message that is there within the time.
+    fn take(&mut self, into: &mut RecordBuf, wait: Duration) -> Result<bool, LogError> {
+        let next = self.next;
+        let (topic, partition) = (Arc::clone(&self.topic), self.partition);
+        let found = match self.consumer()?.poll(wait) {
+            Some(Ok(message)) => {
+                let offset = unsigned(message.offset());
+                if offset >= next {
+                    push(into, &message);
+                    Some(Ok(offset.next()))
+                } else {
+                    None
+                }
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        };
+        match found {
+            Some(Ok(next)) => {
+                self.next = next;
+                Ok(true)
+            }
+            Some(Err(error)) => match judge(&error) {
+                Trouble::Passing => Ok(false),
+                Trouble::Gone => Err(self.log.out_of_range(&topic, partition, next)?),
+                Trouble::Real => {
+                    Err(self.log.connect.error(format!("read {topic}-{partition} at {next}"), &error))
+                }
+            },
+            None => Ok(false),
+        }
+    }
+}
+
+/// What an error from a consumer means for a reader.
+pub(super) enum Trouble {
+    /// librdkafka goes on by itself: a broker is away, or has another leader.
+    Passing,
+    /// The offset is not there any more.
+    Gone,
+    /// Nothing helps.
+    Real,
+}
+
+pub(super) fn judge(error: &KafkaError) -> Trouble {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => Trouble::Gone,
+        Some(
+            RDKafkaErrorCode::BadMessage
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::Fatal,
+        ) => Trouble::Real,
+        _ => Trouble::Passing,
+    }
+}
+
+/// Adds a message to a block of records.
+pub(super) fn push(into: &mut RecordBuf, message: &BorrowedMessage<'_>) {
+    let headers = message.headers();
+    let parts = headers
+        .iter()
+        .flat_map(|headers| headers.iter())
+        .map(|header| (header.key.as_bytes(), header.value.unwrap_or_default()));
+    into.push_parts(
+        unsigned(message.offset()),
+        EventTime(message.timestamp().to_millis().unwrap_or(-1)),
+        message.key().unwrap_or_default(),
+        message.payload().unwrap_or_default(),
+        parts,
+    );
+}
+
+impl PartitionReader for Reader {
+    fn read(&mut self, into: &mut RecordBuf, max_bytes: usize) -> Result<usize, LogError> {
+        let before = (into.len(), into.bytes());
+        let mut wait = Duration::ZERO;
+        let mut deadline = None;
+        loop {
+            while into.bytes() - before.1 < max_bytes || into.len() == before.0 {
+                if !self.take(into, wait)? {
+                    break;
+                }
+                wait = Duration::ZERO;
+            }
+            if into.len() > before.0 {
+                return Ok(into.len() - before.0);
+            }
+            // Nothing is there: either the end is reached, or it is on its way. Control records are passed over silently, and only
+            // the consumer's own position tells.
+            let (topic, partition) = (Arc::clone(&self.topic), self.partition);
+            if let Some(position) = position(self.consumer()?, &topic, partition) {
+                self.next = self.next.max(position);
+            }
+            let bounds = self.log.ends(&self.topic, self.partition)?;
+            if self.next >= bounds.end {
+                return Ok(0);
+            }
+            if self.next < bounds.start {
+                return Err(self.log.out_of_range(&self.topic, self.partition, self.next)?);
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + ASK);
+            if Instant::now() >= deadline {
+                let detail = format!("nothing came in {ASK:?}, and the partition ends at {}", bounds.end);
+                let action = format!("read {}-{} at {}", self.topic, self.partition, self.next);
+                return Err(self.log.connect.failed(action, detail));
+            }
+            wait = Duration::from_millis(100);
+        }
+    }
+
+    fn position(&self) -> Offset {
+        self.next
+    }
+
+    fn seek(&mut self, to: Offset) -> Result<(), LogError> {
+        self.log.check_range(&self.topic, self.partition, to)?;
+        if let Some(consumer) = &self.consumer {
+            let list = one(&self.topic, self.partition, to);
+            let sought = list.and_then(|list| consumer.assign(&list));
+            let action = format!("seek {}-{}", self.topic, self.partition);
+            sought.map_err(|error| self.log.connect.error(action, &error))?;
+        }
+        self.next = to;
+        Ok(())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(consumer) = self.consumer.take() {
+            let_go("reader", consumer);
+        }
+    }
+}
+
+/// Where a consumer stands: behind the last record or control record that it took.
+pub(super) fn position<C: rdkafka::consumer::ConsumerContext>(
+    consumer: &rdkafka::consumer::BaseConsumer<C>,
+    topic: &str,
+    partition: PartitionId,
+) -> Option<Offset> {
+    let positions: TopicPartitionList = consumer.position().ok()?;
+    match positions.find_partition(topic, number(partition))?.offset() {
+        rdkafka::Offset::Offset(offset) => Some(unsigned(offset)),
+        _ => None,
+    }
+}

@@ -1,0 +1,175 @@
+//! Topics: how ours are made, and where their key and partitioner are kept.
+//!
+//! Kafka keeps no notes on a topic, so ours stand in a compacted topic of their own, [`NOTES`]: the topic's name and its
+//! [`TopicConfig`] as JSON. A topic without a note was made by somebody else: its key is not known, and given as empty.
+
+use std::collections::HashMap;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+use super::KafkaLog;
+use super::connect::{ASK, Context};
+use crate::{LogError, RecordBuf, TopicConfig};
+
+/// The topic of what we know of topics.
+pub(super) const NOTES: &str = "churnstream-topics";
+
+/// The largest batch that our topics take. One record is at most this large.
+pub(super) const MAX_MESSAGE_BYTES: usize = 32 << 20;
+
+/// What our topics are made with. Stated rather than left to the broker: its defaults would delete imported history by its age (a
+/// week) and refuse records that are stamped more than an hour ahead.
+const SETTINGS: [(&str, &str); 6] = [
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+    ("message.timestamp.type", "CreateTime"),
+    ("message.timestamp.before.max.ms", "9223372036854775807"),
+    ("message.timestamp.after.max.ms", "9223372036854775807"),
+    ("max.message.bytes", "33554432"),
+];
+
+/// How a topic forgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cleanup {
+    /// Only by retention.
+    Delete,
+    /// All but the newest record of a key.
+    Compact,
+}
+
+impl KafkaLog {
+    pub(super) fn make_topic(&self, topic: &str, config: &TopicConfig) -> Result<(), LogError> {
+        if let Some(existing) = self.find_topic(topic)? {
+            let foreign = existing.key.is_empty() && !self.notes()?.contains_key(topic);
+            if !foreign {
+                return config.check_same(topic, &existing);
+            }
+            // Somebody made it for us: what it is keyed by is what we say now.
+            let stated = TopicConfig { partitions: existing.partitions, ..config.clone() };
+            config.check_same(topic, &stated)?;
+            return self.note(topic, config);
+        }
+        self.create(topic, config.partitions, Cleanup::Delete)?;
+        self.note(topic, config)
+    }
+
+    pub(super) fn find_topic(&self, topic: &str) -> Result<Option<TopicConfig>, LogError> {
+        let Some(partitions) = self.partitions(topic)? else { return Ok(None) };
+        // In a statement of its own: what is read next takes the lock too.
+        let known = self.known().get(topic).cloned();
+        let noted = match known {
+            Some(known) => Some(known),
+            None => self.notes()?.remove(topic),
+        };
+        let Some(noted) = noted else {
+            return Ok(Some(TopicConfig {
+                partitions,
+                key: String::new(),
+                partitioner: "murmur2".to_owned(),
+            }));
+        };
+        if noted.partitions != partitions {
+            return Err(LogError::BadTopic {
+                topic: topic.to_owned(),
+                detail: format!(
+                    "it was made with {} partitions and has {partitions} now: events of one key lie in several of them. Make a \
+                     topic with as many as you want by `churnstream log repartition`",
+                    noted.partitions
+                ),
+            });
+        }
+        Ok(Some(noted))
+    }
+
+    /// How many partitions a topic has; `None` if there is no such topic.
+    pub(super) fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
+        let failed = |detail: String| self.connect.failed(format!("ask for topic `{topic}`"), detail);
+        let metadata =
+            self.asker.fetch_metadata(Some(topic), ASK).map_err(|error| failed(error.to_string()))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+            return Ok(None);
+        };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => Ok(u32::try_from(found.partitions().len()).ok().filter(|count| *count > 0)),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+            Some(error) => Err(failed(error.to_string())),
+        }
+    }
+
+    /// Makes a topic of our settings and returns when all brokers that are asked know it.
+    pub(super) fn create(&self, topic: &str, partitions: u32, cleanup: Cleanup) -> Result<(), LogError> {
+        let failed = |detail: String| self.connect.failed(format!("make topic `{topic}`"), detail);
+        let admin: AdminClient<Context> =
+            self.connect.config().create_with_context(Context).map_err(|error| failed(error.to_string()))?;
+        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let mut new = NewTopic::new(topic, count, TopicReplication::Fixed(-1));
+        for (key, value) in SETTINGS {
+            new = new.set(key, value);
+        }
+        new = new.set("cleanup.policy", if cleanup == Cleanup::Compact { "compact" } else { "delete" });
+        let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
+        let results = futures_executor::block_on(admin.create_topics([&new], &options));
+        super::connect::let_go("admin client", admin);
+        match results.map_err(|error| failed(error.to_string()))?.pop() {
+            None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
+            Some(Err((_, error))) => return Err(failed(error.to_string())),
+        }
+        let deadline = std::time::Instant::now() + ASK;
+        while self.partitions(topic)?.is_none() {
+            if std::time::Instant::now() > deadline {
+                return Err(failed("the brokers say that it was made, and do not know it".to_owned()));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Writes down what a topic is.
+    fn note(&self, topic: &str, config: &TopicConfig) -> Result<(), LogError> {
+        let failed =
+            |detail: String| self.connect.failed(format!("write down what topic `{topic}` is"), detail);
+        let notes = &self.name(NOTES);
+        if self.partitions(notes)?.is_none() {
+            self.create(notes, 1, Cleanup::Compact)?;
+        }
+        let value = serde_json::to_vec(config).map_err(|error| failed(error.to_string()))?;
+        let producer: BaseProducer<_> =
+            self.connect.producer_config("none").create().map_err(|error| failed(error.to_string()))?;
+        let record = BaseRecord::to(notes).partition(0).key(topic).payload(&value);
+        let sent = producer.send(record).map_err(|(error, _)| error).and_then(|()| producer.flush(ASK));
+        super::connect::let_go("producer", producer);
+        sent.map_err(|error| failed(error.to_string()))?;
+        self.known().insert(topic.to_owned(), config.clone());
+        Ok(())
+    }
+
+    /// All that was written down.
+    pub(super) fn notes(&self) -> Result<HashMap<String, TopicConfig>, LogError> {
+        let (mut notes, kept) = (HashMap::new(), &self.name(NOTES));
+        if self.partitions(kept)?.is_none() {
+            return Ok(notes);
+        }
+        let partition = types::PartitionId(0);
+        let start = self.ends(kept, partition)?.start;
+        let mut reader = self.open_reader(kept, partition, start);
+        let mut records = RecordBuf::default();
+        loop {
+            records.clear();
+            if crate::PartitionReader::read(&mut reader, &mut records, 1 << 20)? == 0 {
+                break;
+            }
+            for record in records.iter() {
+                let topic = String::from_utf8_lossy(record.key).into_owned();
+                // A later version's note is not for us.
+                if let Ok(config) = serde_json::from_slice(record.value) {
+                    notes.insert(topic, config);
+                }
+            }
+        }
+        self.known().clone_from(&notes);
+        Ok(notes)
+    }
+}

@@ -1,0 +1,68 @@
+//! A real Kafka for tests: the user's own, or one that is started by `scripts/kafka` and ends with this process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Where a user's own brokers are, for tests.
+pub const OWN: &str = "CHURNSTREAM_TEST_KAFKA";
+
+/// Brokers that tests may use.
+#[derive(Debug)]
+pub struct Brokers {
+    /// `HOST:PORT`, or several of them.
+    pub bootstrap: String,
+    /// The folder of those that were started here; none for a user's own.
+    pub dir: Option<PathBuf>,
+}
+
+/// One broker for all tests of this process. `None`, with a clear line, where there is no Kafka and it is not required.
+///
+/// # Panics
+/// If Kafka is missing and the environment's `CI` is `true`.
+pub fn shared() -> Option<&'static Brokers> {
+    static SHARED: OnceLock<Option<Brokers>> = OnceLock::new();
+    SHARED
+        .get_or_init(|| match std::env::var(OWN) {
+            Ok(bootstrap) if !bootstrap.is_empty() => Some(Brokers { bootstrap, dir: None }),
+            _ => start(1),
+        })
+        .as_ref()
+}
+
+/// Starts brokers of a test's own, in a folder of their own.
+///
+/// # Panics
+/// As [`shared`].
+pub fn start(brokers: u32) -> Option<Brokers> {
+    let dir = std::env::temp_dir().join(format!("churnstream-test-kafka-{}-{brokers}", std::process::id()));
+    let started = script()
+        .args([
+            "start",
+            "--brokers",
+            &brokers.to_string(),
+            "--while",
+            &std::process::id().to_string(),
+            "--dir",
+        ])
+        .arg(&dir)
+        .stderr(Stdio::piped())
+        .output();
+    let why = match started {
+        Ok(output) if output.status.success() => {
+            let bootstrap = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            return Some(Brokers { bootstrap, dir: Some(dir) });
+        }
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "there is no Kafka to test with: {why}");
+    println!("SKIPPED: there is no Kafka to test with: {why}");
+    None
+}
+
+/// `scripts/kafka` of this workspace.
+#[must_use]
+pub fn script() -> Command {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka"))
+}
