@@ -20,6 +20,14 @@ pub enum Command {
     /// Write the events of a simulated subscription streaming service, whose true churn risk is known.
     Simulate(crate::simulate::SimulateArgs),
     /// Write the events of files, read by a mapping.
+    ///
+    /// Run again, it goes on where it was. Rows that the map cannot read are set aside with the reason; mend the map and
+    /// bring them in with --rejected.
+    ///
+    /// Examples:
+    ///   producer import events.csv --map map.toml --to file:data
+    ///   producer import events.csv --map mended.toml --to file:data --rejected
+    #[command(verbatim_doc_comment)]
     Import(crate::import::ImportArgs),
 }
 

@@ -8,15 +8,7 @@ use types::{EventTime, Millis};
 use crate::cli::OutputArgs;
 
 /// Writes the events of files, read by a mapping, to a log.
-///
-/// Run again, it goes on where it was. Rows that the map cannot read are set aside with the reason; mend the map and bring
-/// them in with --rejected.
-///
-/// Examples:
-///   producer import events.csv --map map.toml --to file:data
-///   producer import events.csv --map mended.toml --to file:data --rejected
 #[derive(Debug, Clone, Args)]
-#[command(verbatim_doc_comment)]
 pub struct ImportArgs {
     /// The files: JSON lines, JSON, CSV, TSV, columns between blanks, or Parquet; plain, gzip or zstd.
     #[arg(value_name = "FILE", required = true)]
