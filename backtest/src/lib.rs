@@ -6,6 +6,7 @@
 mod audit;
 mod backtest;
 mod baseline;
+mod compare;
 mod error;
 pub mod evaluate;
 mod labels;
@@ -16,13 +17,16 @@ pub mod report;
 mod rows;
 mod split;
 mod sweeps;
+mod watch;
 
 pub use audit::{Audit, Peek, Suspect, audit, suspects};
 pub use backtest::{Backtest, Compared, Importance, Leakage, Period, Scored, backtest, probabilities};
 pub use baseline::{OneColumn, simple_columns};
+pub use compare::{Comparison, Measured, compare};
 pub use error::BacktestError;
 pub use labels::{Decision, Labels, Lost, Outcome, OutcomeTable, Triggers, Verdict};
 pub use replay::{AsOfRequest, features_as_of};
 pub use rows::{LabelledRows, RowSummary, collect, current};
 pub use split::{Split, SplitPlan, check_split};
 pub use sweeps::sweeps;
+pub use watch::{Feature, Ticks, Watched, watch};

@@ -47,7 +47,9 @@ enum Command {
     /// Follow or export scores.
     #[command(subcommand)]
     Scores(crate::commands::scores::Scores),
-    /// Promote model bundles in a registry.
+    /// See whether the users are still those that the model was trained on.
+    Drift(crate::commands::drift::DriftCommand),
+    /// List, show, promote, compare and roll back model bundles in a registry.
     #[command(subcommand)]
     Models(crate::commands::models::Models),
     /// Erase a user from state, reads and scores.
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Rows(command) => command.run(),
         Command::Features(command) => command.run(),
         Command::Scores(command) => command.run(),
+        Command::Drift(command) => command.run(),
         Command::Models(command) => command.run(),
         Command::Forget(command) => command.run(),
         Command::Rebuild(command) => command.run(),

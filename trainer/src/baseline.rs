@@ -15,25 +15,26 @@ pub(crate) fn baselines(rows: &Rows) -> Vec<Baseline> {
     let mut of = |feature: usize| {
         column.clear();
         column.extend(rows.values.iter().skip(feature).step_by(features).filter(|value| !value.is_nan()));
-        column.sort_unstable_by(f32::total_cmp);
-        let mut borders: Vec<f32> =
-            (1..BINS).filter_map(|bin| column.get(bin * column.len() / BINS).copied()).collect();
-        borders.dedup();
-        // A border at the least value would leave its first bin empty for ever. Values equal to a border lie above it.
-        borders.retain(|border| column.first().is_some_and(|least| border > least));
-        let mut counts = vec![0; borders.len() + 1];
-        for value in &column {
-            counts[borders.partition_point(|border| border <= value)] += 1;
-        }
-        Baseline {
-            feature: rows.names[feature].clone(),
-            borders,
-            counts,
-            missing: (rows.len() - column.len()) as u64,
-            median: column.get(column.len() / 2).copied(),
-        }
+        let missing = (rows.len() - column.len()) as u64;
+        baseline(&rows.names[feature], &mut column, missing)
     };
     (0..features).map(&mut of).collect()
+}
+
+/// The baseline of the values in a column, which it sorts; none of them is NaN.
+pub(crate) fn baseline(name: &str, column: &mut [f32], missing: u64) -> Baseline {
+    column.sort_unstable_by(f32::total_cmp);
+    let mut borders: Vec<f32> =
+        (1..BINS).filter_map(|bin| column.get(bin * column.len() / BINS).copied()).collect();
+    borders.dedup();
+    // A border at the least value would leave its first bin empty for ever. Values equal to a border lie above it.
+    borders.retain(|border| column.first().is_some_and(|least| border > least));
+    let mut counts = vec![0; borders.len() + 1];
+    for value in column.iter() {
+        counts[borders.partition_point(|border| border <= value)] += 1;
+    }
+    let median = column.get(column.len() / 2).copied();
+    Baseline { feature: name.to_owned(), borders, counts, missing, median }
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use jiff::Timestamp;
-use scorer::{Bands, Bundle, BundleParts, Calibration, Manifest, Training};
+use scorer::{Bands, Baseline, Bundle, BundleParts, Calibration, Manifest, Training};
 use types::{EventTime, Millis};
 
+use crate::baseline::baseline;
 use crate::{Fitted, TrainError};
 
 /// What a bundle says that the rows do not.
@@ -56,10 +57,20 @@ impl Fitted {
             training,
             calibration: self.calibration.clone(),
             metrics: purpose.metrics.clone(),
-            baselines: self.baselines.clone(),
+            baselines: self.all_baselines(),
         };
         let card = self.card(&manifest);
         Ok(Bundle::write(folder, &BundleParts { model: &self.json, manifest, card: &card })?)
+    }
+
+    /// The baselines of the features, and of the probabilities of users held out.
+    fn all_baselines(&self) -> Vec<Baseline> {
+        let scores = self.held_out.as_ref().map(|held_out| {
+            let mut scores: Vec<f32> =
+                held_out.margins.iter().map(|margin| self.calibration.apply(*margin)).collect();
+            baseline(Baseline::SCORE, &mut scores, 0)
+        });
+        self.baselines.iter().cloned().chain(scores).collect()
     }
 
     /// The model card: what a person should know before trusting the numbers.

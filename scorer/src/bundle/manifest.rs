@@ -29,7 +29,8 @@ pub struct Manifest {
     /// Measured quality, by name; finite.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
-    /// How features were distributed in training, to notice when that changes. May be empty.
+    /// How features were distributed in training, and probabilities among users held out ([`Baseline::SCORE`]), to notice
+    /// when that changes. May be empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baselines: Vec<Baseline>,
 }
@@ -62,7 +63,7 @@ pub struct Training {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
-    /// The feature.
+    /// The feature, or [`SCORE`](Self::SCORE).
     pub feature: String,
     /// Rising borders between bins: a value is in bin `i` if `i` borders are at most it.
     pub borders: Vec<f32>,
@@ -148,6 +149,9 @@ impl ManifestFile {
 }
 
 impl Baseline {
+    /// The name under which the calibrated probabilities stand; no feature can have it.
+    pub const SCORE: &str = "$score";
+
     /// What a value usually is: the median; in a bundle that does not hold it, the middle of the bin that it lies in, if that
     /// bin has two ends.
     #[must_use]
@@ -167,7 +171,7 @@ impl Baseline {
 
     fn check(&self, feature_names: &[String]) -> Result<(), String> {
         let Self { feature, borders, counts, .. } = self;
-        if !feature_names.contains(feature) {
+        if feature != Self::SCORE && !feature_names.contains(feature) {
             return Err(format!("a baseline of `{feature}`, which is no feature"));
         }
         let rising =

@@ -1,7 +1,9 @@
 //! The quality to be expected of calibrated probabilities, without labels.
 
+use serde::Serialize;
+
 /// What calibrated probabilities say of themselves.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Expected {
     /// How many rows.
     pub rows: usize,

@@ -2,6 +2,8 @@
 
 use std::f64::consts::{LN_2, PI};
 
+use serde::Serialize;
+
 /// Fewer rows than this say nothing.
 pub const MIN_ROWS: u64 = 200;
 
@@ -12,7 +14,7 @@ const MOVED: f64 = 0.2;
 const DRAWS: usize = 400;
 
 /// How far two distributions are apart.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Drift {
     /// How many rows there are now.
     pub rows: u64,
@@ -28,7 +30,7 @@ pub struct Drift {
 }
 
 /// A confidence interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
     /// Its lower end.
     pub low: f64,
@@ -37,7 +39,8 @@ pub struct Interval {
 }
 
 /// What an index means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Below 0.2, whatever chance did.
     Stable,

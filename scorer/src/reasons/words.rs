@@ -118,7 +118,8 @@ impl Phrase {
     fn of_other(feature: &str) -> Self {
         let parts = feature.rsplit_once('_').and_then(|(head, window)| Some((head, Window::parse(window)?)));
         let name = parts
-            .filter(|(head, _)| !head.is_empty())
+            // `a_7d_of_90d` is a share of windows, not something in one.
+            .filter(|(head, _)| !head.is_empty() && !head.ends_with("_of"))
             .map_or_else(|| spaced(feature), |(head, window)| format!("{} {}", spaced(head), window.span()));
         Self {
             before: format!("{name}: "),
@@ -234,6 +235,7 @@ mod tests {
         check("plays_change_7d", 1.0, None, "plays in the last 7 days, and none the 7 days before");
         check("plays_change_7d", None, None, "no plays in the last 7 days, nor the 7 days before");
         check("finished_share_14d", 0.125, 0.5, "finished share in the last 14 days: 0.12, usually 0.5");
+        check("sessions_7d_of_90d", 0.25, 0.5, "sessions 7d of 90d: 0.25, usually 0.5");
         check("plan_premium", 1.0, 0.0, "plan premium: 1, usually 0");
         check("MonthlyCharges", None, 70.0, "MonthlyCharges: none");
         check("plays_mean_30d", -0.001, None, "plays on average: 0 in the last 30 days");

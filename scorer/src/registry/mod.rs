@@ -1,6 +1,7 @@
 //! Which bundle holds when: an append-only file of promotions, and the schedule that it makes.
 
 mod error;
+mod gate;
 mod lines;
 mod schedule;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use types::EventTime;
 
 pub use error::RegistryError;
+pub use gate::{Gate, Rules, gates};
 pub use schedule::Schedule;
 
 use crate::Bundle;

@@ -1,0 +1,289 @@
+//! `churnstream drift`: whether the users are still those that the model was trained on, and what quality to expect.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use backtest::{Labels, Ticks, Triggers, Watched};
+use clap::Args;
+use feature_store::Spec;
+use partition_log::LogOptions;
+use scorer::drift::{MIN_ROWS, Verdict, expected};
+use scorer::{Baseline, Bundle, Schedule};
+use serde::Serialize;
+use types::EventTime;
+
+use super::features::parse_moment;
+
+/// Compares the living users of a tick with those that the model was trained on, feature by feature and by score: population
+/// stability index (PSI) and Jensen-Shannon divergence, each with a 95 % interval.
+///
+/// Below 200 users nothing is said. A feature has `moved` if the whole interval of its index lies at 0.2 or above, is
+/// `stable` if it lies below, and `unclear` otherwise: then more users would be needed to tell.
+///
+/// The expected AUC needs no labels: it is what the calibrated probabilities say of themselves. It is right where the users
+/// changed, and blind where what leads to their loss changed; only the realised AUC (--labels), once outcomes are known,
+/// shows that.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  churnstream drift --from file:log --features spec.toml --model model
+  churnstream drift --from file:log --features spec.toml --model registry --at 2025-06-01T00:00:00Z --all
+  churnstream drift --from file:log --features spec.toml --model model --since 2025-05-01T00:00:00Z
+  churnstream drift --from file:log --features spec.toml --model model --labels labels.toml
+  churnstream drift --from file:log --features spec.toml --model model --check && echo nothing moved")]
+pub(crate) struct DriftCommand {
+    /// The log: file:DIR.
+    #[arg(long, value_name = "PLACE")]
+    from: String,
+    /// The topic of events.
+    #[arg(long, default_value = "events")]
+    topic: String,
+    /// The feature spec.
+    #[arg(long, value_name = "SPEC.toml")]
+    features: PathBuf,
+    /// The bundle, or a registry: then its newest champion.
+    #[arg(long, value_name = "BUNDLE|REGISTRY")]
+    model: PathBuf,
+    /// Look at the last tick up to this moment; without it, at the newest of the log.
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    at: Option<EventTime>,
+    /// Look at every tick from this moment on: a line each.
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    since: Option<EventTime>,
+    /// When a user counts as lost: also show expected and realised AUC of the ticks after training whose outcomes are known.
+    #[arg(long, value_name = "LABELS.toml")]
+    labels: Option<PathBuf>,
+    /// Show all features, not the ten that moved most.
+    #[arg(long)]
+    all: bool,
+    /// Fail if a feature or the scores have moved: for a schedule that retrains then.
+    #[arg(long)]
+    check: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    ticks: Vec<Watched>,
+    realised: Vec<Realised>,
+}
+
+/// The quality of the scores of one tick, now that the outcomes are known.
+#[derive(Serialize)]
+struct Realised {
+    as_of: EventTime,
+    users: usize,
+    lost: usize,
+    expected_auc: Option<f64>,
+    auc: Option<f64>,
+}
+
+/// How many features are shown.
+const SHOWN: usize = 10;
+
+impl DriftCommand {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let log = partition_log::open(&self.from, &LogOptions::default())?;
+        let spec = Arc::new(Spec::load(&self.features)?);
+        let schedule = Schedule::load(&self.model)?;
+        let bundle = schedule.champion(EventTime(i64::MAX));
+        bundle.check_spec(&spec.hash().to_string(), spec.feature_names())?;
+        ensure!(
+            !bundle.manifest().baselines.is_empty(),
+            "the bundle {} holds no baselines to compare with: train it anew with `churnstream train`",
+            bundle.hash()
+        );
+        let end = self.at.map_or(EventTime(i64::MAX), |at| at.plus(types::Millis(1)));
+        let ticks = self.since.map_or(Ticks::LastBefore(end), |since| Ticks::Between(since, end));
+        let total = crate::training::records(log.as_ref(), &self.topic)?;
+        let bar = super::progress::bar(total, "replay");
+        let watched =
+            backtest::watch(log.as_ref(), &self.topic, &spec, bundle, ticks, |n| bar.set_position(n));
+        let realised = self.labels.as_ref().map(|path| {
+            let labels = Labels { triggers: Triggers::Sweep, ..Labels::load(path)? };
+            realised(log.as_ref(), &self.topic, &spec, bundle, &labels, |n| bar.set_position(n))
+        });
+        bar.finish_and_clear();
+        let report = Report {
+            model: bundle.hash().to_owned(),
+            ticks: watched?,
+            realised: realised.transpose()?.unwrap_or_default(),
+        };
+        ensure!(
+            !report.ticks.is_empty(),
+            "no tick with a living user there: `churnstream log stat {}/{}` shows what the log holds",
+            self.from,
+            self.topic
+        );
+        if self.json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            self.print(&report, bundle);
+        }
+        let moved: usize = report.ticks.last().map_or(0, |tick| tick.count(Some(Verdict::Moved)));
+        if self.check && moved > 0 {
+            bail!("{moved} of the features and scores have moved");
+        }
+        Ok(())
+    }
+
+    fn print(&self, report: &Report, bundle: &Bundle) {
+        if self.since.is_some() {
+            println!(
+                "{:<20} {:>8} {:>6} {:>8} {:>7} {:>12}  moved most",
+                "tick", "users", "moved", "unclear", "stable", "expected AUC"
+            );
+            for tick in &report.ticks {
+                print_tick(tick);
+            }
+        } else if let Some(tick) = report.ticks.last() {
+            self.print_features(tick, bundle);
+        }
+        if self.labels.is_some() {
+            println!(
+                "\n{:<20} {:>8} {:>6} {:>12} {:>12}",
+                "tick", "users", "lost", "expected AUC", "realised AUC"
+            );
+            for tick in &report.realised {
+                println!(
+                    "{:<20} {:>8} {:>6} {:>12} {:>12}",
+                    date(tick.as_of),
+                    tick.users,
+                    tick.lost,
+                    known(tick.expected_auc),
+                    known(tick.auc)
+                );
+            }
+            if report.realised.is_empty() {
+                println!(
+                    "no outcome is known yet of a tick after {}",
+                    date(bundle.manifest().training.labels_decided)
+                );
+            }
+        }
+    }
+
+    fn print_features(&self, tick: &Watched, bundle: &Bundle) {
+        println!(
+            "{} users at {} against the {} rows that the bundle {} was trained on",
+            tick.users,
+            date(tick.as_of),
+            bundle.manifest().training.rows,
+            bundle.hash()
+        );
+        if tick.count(None) == tick.features.len() {
+            println!(
+                "not enough data: below {MIN_ROWS} users, now or in training, chance alone moves everything"
+            );
+            return;
+        }
+        println!("\n{:<32} {:>6}  {:<16} {:>6}  {:<16} verdict", "feature", "PSI", "95 %", "JS", "95 %");
+        let mut features: Vec<_> =
+            tick.features.iter().filter_map(|f| Some((f, f.drift?, f.verdict?))).collect();
+        features.sort_by(|(_, a, _), (_, b, _)| b.psi.total_cmp(&a.psi));
+        let shown = if self.all { features.len() } else { SHOWN };
+        for (feature, drift, verdict) in features.iter().take(shown) {
+            let name = if feature.name == Baseline::SCORE { "the scores" } else { &feature.name };
+            println!(
+                "{name:<32} {:>6.3}  {:<16} {:>6.3}  {:<16} {}",
+                drift.psi,
+                format!("{:.3} to {:.3}", drift.psi_interval.low, drift.psi_interval.high),
+                drift.js,
+                format!("{:.3} to {:.3}", drift.js_interval.low, drift.js_interval.high),
+                verdict.name()
+            );
+        }
+        let count = |verdict| tick.count(Some(verdict));
+        println!(
+            "\n{} moved, {} unclear, {} stable{}",
+            count(Verdict::Moved),
+            count(Verdict::Unclear),
+            count(Verdict::Stable),
+            if features.len() > shown { "; --all shows them all" } else { "" }
+        );
+        match &tick.expected {
+            Some(expected) => println!(
+                "expected AUC {:.4} and loss rate {:.2} %, if what leads to loss is as in training",
+                expected.auc,
+                100.0 * expected.loss_rate
+            ),
+            None => println!("expected AUC unknown: the probabilities expect only one outcome"),
+        }
+        if let Some(auc) = bundle.manifest().metrics.get("auc") {
+            println!("AUC on the test after training {auc:.4}");
+        }
+    }
+}
+
+fn print_tick(tick: &Watched) {
+    let count = |verdict| tick.count(Some(verdict));
+    let most = tick
+        .features
+        .iter()
+        .filter_map(|f| Some((f, f.drift?)))
+        .max_by(|(_, a), (_, b)| a.psi.total_cmp(&b.psi));
+    println!(
+        "{:<20} {:>8} {:>6} {:>8} {:>7} {:>12}  {}",
+        date(tick.as_of),
+        tick.users,
+        count(Verdict::Moved),
+        count(Verdict::Unclear),
+        count(Verdict::Stable),
+        known(tick.expected.map(|expected| expected.auc)),
+        most.map_or_else(
+            || "not enough data".to_owned(),
+            |(feature, drift)| format!("{} ({:.3})", feature.name, drift.psi)
+        )
+    );
+}
+
+/// The quality tick by tick, of ticks from the moment on at which the last label of training was decided.
+fn realised(
+    log: &dyn partition_log::Log,
+    topic: &str,
+    spec: &Arc<Spec>,
+    bundle: &Bundle,
+    labels: &Labels,
+    progress: impl FnMut(u64),
+) -> anyhow::Result<Vec<Realised>> {
+    ensure!(
+        labels.horizon == bundle.horizon(),
+        "the labels look {} ahead and the bundle {}: give the labels that it was trained with",
+        labels.horizon,
+        bundle.horizon()
+    );
+    let rows = backtest::collect(log, topic, spec, labels, progress).context("label the log's rows")?;
+    let mut by_tick: std::collections::BTreeMap<EventTime, (Vec<f32>, Vec<bool>)> =
+        std::collections::BTreeMap::new();
+    let (mut margin, mut scratch) = ([0.0], bundle.predictor().scratch());
+    let known = rows.values.chunks_exact(rows.names.len()).zip(&rows.as_of).zip(&rows.lost);
+    for ((row, as_of), lost) in
+        known.filter(|((_, as_of), _)| **as_of >= bundle.manifest().training.labels_decided)
+    {
+        bundle.predictor().margins(row, &mut margin, &mut scratch);
+        let (probabilities, outcomes) = by_tick.entry(*as_of).or_default();
+        probabilities.push(bundle.probability(margin[0]));
+        outcomes.push(*lost);
+    }
+    let tick = |(as_of, (probabilities, lost)): (EventTime, (Vec<f32>, Vec<bool>))| Realised {
+        as_of,
+        users: lost.len(),
+        lost: lost.iter().filter(|lost| **lost).count(),
+        expected_auc: expected(&probabilities).map(|expected| expected.auc),
+        auc: backtest::metrics::auc(&probabilities, &lost),
+    };
+    Ok(by_tick.into_iter().map(tick).collect())
+}
+
+fn known(number: Option<f64>) -> String {
+    number.map_or_else(|| "unknown".to_owned(), |number| format!("{number:.4}"))
+}
+
+fn date(moment: EventTime) -> String {
+    jiff::Timestamp::from_millisecond(moment.0)
+        .map_or_else(|_| format!("{moment} ms"), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
+}

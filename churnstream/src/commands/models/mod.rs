@@ -1,0 +1,86 @@
+//! `churnstream models`: which bundle holds from when, and what a bundle must show before it does.
+
+mod compare;
+mod promote;
+mod show;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use scorer::{Bundle, Entry, Registry, Role, Schedule};
+use types::EventTime;
+
+/// Works on a registry of model bundles.
+#[derive(Subcommand)]
+pub(crate) enum Models {
+    /// Show which bundle holds from when.
+    List(show::List),
+    /// Show what a bundle says of itself.
+    Show(show::Show),
+    /// Make a bundle champion, if it passes the gates, or a challenger in the shadow.
+    Promote(promote::Promote),
+    /// Make the champion before the present one champion again, from a tick on.
+    Rollback(promote::Rollback),
+    /// Compare a challenger's scores in the shadow with the champion's, now that outcomes are known.
+    Compare(compare::Compare),
+}
+
+impl Models {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
+            Self::Promote(promote) => promote.run(),
+            Self::Rollback(rollback) => rollback.run(),
+            Self::Compare(compare) => compare.run(),
+        }
+    }
+}
+
+/// The newest champion of a registry, if it has one.
+fn champion(registry: &Registry, folder: &Path) -> anyhow::Result<Option<Arc<Bundle>>> {
+    if registry.entries()?.iter().all(|entry| entry.role != Role::Champion) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::clone(Schedule::load(folder)?.champion(EventTime(i64::MAX)))))
+}
+
+/// The champions of a registry's entries, oldest first.
+fn champions(entries: &[Entry]) -> impl DoubleEndedIterator<Item = &Entry> {
+    entries.iter().filter(|entry| entry.role == Role::Champion)
+}
+
+/// Refuses a moment that the running consumer has passed.
+fn check_ahead(store: Option<&PathBuf>, at: EventTime) -> anyhow::Result<()> {
+    if let Some(status) = store.and_then(|store| running(store))
+        && let Some(newest) = status.newest_as_of.filter(|newest| at <= *newest)
+    {
+        bail!(
+            "the consumer has scored as of {} already; choose a later tick than {}",
+            date(newest),
+            date(at)
+        );
+    }
+    Ok(())
+}
+
+/// The status of the consumer that has the store open, if one answers.
+fn running(store: &Path) -> Option<consumer::Status> {
+    let address = consumer::address_of(store)?;
+    ureq::get(&format!("{address}/v1/status")).call().ok()?.body_mut().read_json().ok()
+}
+
+fn load(bundle: &Path) -> anyhow::Result<Bundle> {
+    Bundle::load(bundle).with_context(|| format!("load {}", bundle.display()))
+}
+
+/// A moment as people write it.
+fn date(moment: EventTime) -> String {
+    if moment == EventTime::MIN {
+        return "the beginning".to_owned();
+    }
+    jiff::Timestamp::from_millisecond(moment.0)
+        .map_or_else(|_| format!("{moment} ms"), |time| time.to_string())
+}

@@ -1,0 +1,126 @@
+//! What a bundle must show before it becomes the champion.
+
+use crate::{Bundle, Manifest};
+
+/// Where the gates stand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// How much AUC a bundle may have less than the champion.
+    pub auc_loss: f64,
+    /// The largest mean difference between probabilities and shares.
+    pub calibration_error: f64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { auc_loss: 0.01, calibration_error: 0.05 }
+    }
+}
+
+/// One of the gates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the bundle passes.
+    pub passed: bool,
+    /// The numbers that decide, in words.
+    pub detail: String,
+}
+
+/// The gates that a bundle's manifest decides: `spec`, `auc` and `calibration`. What a bundle does not say does not pass.
+///
+/// AUCs are those that each bundle measured on its own test, on rows after its training.
+#[must_use]
+pub fn gates(bundle: &Bundle, champion: Option<&Bundle>, rules: &Rules) -> Vec<Gate> {
+    let champion = champion.map(Bundle::manifest);
+    vec![
+        spec(bundle.manifest(), champion),
+        auc(bundle.manifest(), champion, rules),
+        calibration(bundle.manifest(), rules),
+    ]
+}
+
+fn spec(bundle: &Manifest, champion: Option<&Manifest>) -> Gate {
+    let (passed, detail) = match champion {
+        None => (true, format!("spec {}; there is no champion to differ from", bundle.spec_hash)),
+        Some(champion) if champion.spec_hash != bundle.spec_hash => (
+            false,
+            format!(
+                "it scores rows of the spec {}, the champion of {}: another spec needs a registry and a store of its own",
+                bundle.spec_hash, champion.spec_hash
+            ),
+        ),
+        Some(champion) if champion.horizon != bundle.horizon => {
+            (false, format!("it looks {} ahead, the champion {}", bundle.horizon, champion.horizon))
+        }
+        Some(_) => {
+            (true, format!("spec {} and horizon {} as the champion", bundle.spec_hash, bundle.horizon))
+        }
+    };
+    Gate { name: "spec", passed, detail }
+}
+
+fn auc(bundle: &Manifest, champion: Option<&Manifest>, rules: &Rules) -> Gate {
+    let of = |manifest: &Manifest| manifest.metrics.get("auc").copied();
+    let (passed, detail) = match (of(bundle), champion.and_then(of)) {
+        (None, _) => (false, "it measured no AUC".to_owned()),
+        (Some(auc), Some(before)) => (
+            auc >= before - rules.auc_loss,
+            format!("AUC {auc:.4}, the champion's {before:.4}, at most {} less allowed", rules.auc_loss),
+        ),
+        (Some(auc), None) => (auc > 0.5, format!("AUC {auc:.4}; more than 0.5 is needed")),
+    };
+    Gate { name: "auc", passed, detail }
+}
+
+fn calibration(bundle: &Manifest, rules: &Rules) -> Gate {
+    let (passed, detail) = match bundle.metrics.get("calibration_error") {
+        None => (false, "it measured no calibration error".to_owned()),
+        Some(error) => (
+            *error <= rules.calibration_error,
+            format!("calibration error {error:.4}, at most {} allowed", rules.calibration_error),
+        ),
+    };
+    Gate { name: "calibration", passed, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BundleParts, bundle::tests};
+
+    fn bundle(dir: &std::path::Path, change: impl FnOnce(&mut Manifest)) -> Bundle {
+        let mut manifest = tests::manifest();
+        manifest.metrics = [("auc".to_owned(), 0.8), ("calibration_error".to_owned(), 0.02)].into();
+        change(&mut manifest);
+        let json = tests::model_json(2.0);
+        let at = dir.join(std::fs::read_dir(dir).unwrap().count().to_string());
+        Bundle::write(&at, &BundleParts { model: json.as_bytes(), manifest, card: "" }).unwrap()
+    }
+
+    #[test]
+    fn each_gate_fails_for_its_own_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let champion = bundle(dir.path(), |_| {});
+        type Change = fn(&mut Manifest);
+        let cases: [(&[&str], Change); 8] = [
+            (&[], |m| *m.metrics.get_mut("auc").unwrap() = 0.795),
+            (&["auc"], |m| *m.metrics.get_mut("auc").unwrap() = 0.785),
+            (&["auc"], |m| _ = m.metrics.remove("auc")),
+            (&["calibration"], |m| *m.metrics.get_mut("calibration_error").unwrap() = 0.06),
+            (&["calibration"], |m| _ = m.metrics.remove("calibration_error")),
+            (&["spec"], |m| m.spec_hash = "ffff".into()),
+            (&["spec"], |m| m.horizon = types::Millis::DAY),
+            (&["auc", "calibration"], |m| m.metrics.clear()),
+        ];
+        for (expected, change) in cases {
+            let candidate = bundle(dir.path(), change);
+            let all = gates(&candidate, Some(&champion), &Rules::default());
+            let failed: Vec<_> = all.iter().filter(|gate| !gate.passed).map(|gate| gate.name).collect();
+            assert_eq!(failed, expected, "{all:?}");
+        }
+        let first = bundle(dir.path(), |m| *m.metrics.get_mut("auc").unwrap() = 0.51);
+        assert!(gates(&first, None, &Rules::default()).iter().all(|gate| gate.passed));
+    }
+}
