@@ -67,7 +67,7 @@ pub fn features_as_of(
                 let mut event = Event::default();
                 let is_event =
                     event.decode(record.value).is_ok() && event.system().is_ok_and(|s| s.is_none());
-                !rejected.contains(&record.offset) && !(is_event && event.ts > as_of)
+                !(rejected.contains(&record.offset) || is_event && event.ts > as_of)
             })?;
             let slot = users.get(&request.entity)?;
             let state = slot.map(|slot| users.state(slot));
