@@ -118,6 +118,42 @@ pub enum ConsumerError {
         /// Where the log ends.
         end: Offset,
     },
+    /// The store is further than the group.
+    #[error(
+        "the store holds {topic}-{partition} up to offset {store}, but the group is at {}: were its offsets reset, did they expire, \
+         or is this another group's store? To score all again, start with an empty store, another group and new output topics",
+        group.map_or("no offset".to_owned(), |offset| offset.to_string())
+    )]
+    StoreAheadOfGroup {
+        /// The input topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// The next offset in the store's commit.
+        store: Offset,
+        /// The next offset that the group knows.
+        group: Option<Offset>,
+    },
+    /// What the group noted beside an offset is not what this version writes.
+    #[error(
+        "the group's offset of {topic}-{partition} carries the note `{note}`: does another program commit in this group?"
+    )]
+    GroupNote {
+        /// The input topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// The note.
+        note: String,
+    },
+    /// The group could not be kept up.
+    #[error("joined the group {times} times without one commit; the last time: {last}")]
+    GroupFailed {
+        /// How often in a row.
+        times: u32,
+        /// What ended the last try.
+        last: String,
+    },
     /// Records that are needed to rebuild state are gone.
     #[error(
         "{topic}-{partition} begins at offset {start}, but state must be replayed from {needed}: retention removed what the \

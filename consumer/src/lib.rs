@@ -5,6 +5,7 @@
 mod api;
 mod error;
 mod files;
+mod group;
 mod measure;
 mod observe;
 mod open;

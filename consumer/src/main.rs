@@ -25,16 +25,23 @@ use types::Millis;
   consumer --from file:data/log --store data/state --features spec.toml --model data/model --until-end
   consumer --from file:data/log --store data/state --features spec.toml --model data/registry \\
            --workers auto --http 127.0.0.1:9464
+  consumer --from kafka:localhost:9092 --store data/state --features spec.toml --model data/model
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments. Ctrl-C commits and ends; a second one ends at once."
 )]
 struct Arguments {
-    /// Where the events are: file:DIR.
+    /// Where the events are: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE")]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    /// On Kafka: the consumers of one group share the partitions. Default: churnstream-TOPIC.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// On Kafka: after this long without a sign of life the group goes on without a process.
+    #[arg(long, default_value = "10s", value_name = "SPAN")]
+    session_timeout: Millis,
     /// The folder of the state; made if it is not there.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
@@ -122,6 +129,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let log = partition_log::open(&arguments.from, &LogOptions::default())?;
     let options = ConsumerOptions {
         topic: arguments.topic.clone(),
+        group: arguments.group.clone(),
+        session_timeout: span(arguments.session_timeout),
         store: arguments.store.clone(),
         model: arguments.model.clone(),
         features: arguments.features.clone(),

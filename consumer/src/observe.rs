@@ -108,9 +108,9 @@ impl Observer {
         self.stats.iter().map(|stats| stats.snapshot()).all(|stats| stats.position >= stats.committed)
     }
 
-    /// Whether every partition has been processed up to its target.
+    /// Whether every partition that this process has was processed up to its target.
     pub(crate) fn reached(&self, targets: &[Offset]) -> bool {
-        self.stats.iter().zip(targets).all(|(stats, target)| stats.position() >= *target)
+        self.stats.iter().zip(targets).all(|(stats, target)| !stats.is_owned() || stats.position() >= *target)
     }
 
     /// Looks, if it is time to: lag, rates, status, metrics; the registry; the number of workers.
@@ -118,14 +118,16 @@ impl Observer {
         &mut self,
         pool: &mut Pool,
         store: &Store,
-        schedule: &RwLock<Arc<Schedule>>,
+        schedule: Option<&RwLock<Arc<Schedule>>>,
         board: &StatusBoard,
     ) -> Result<(), ConsumerError> {
         if self.last_look.is_some_and(|last| last.elapsed() < self.options.scaling.every) {
             return Ok(());
         }
         self.last_look = Some(Instant::now());
-        self.reload_registry(pool, schedule)?;
+        if let Some(schedule) = schedule {
+            self.reload_registry(pool, schedule)?;
+        }
         let at = self.begun.elapsed();
         for index in 0..self.stats.len() {
             let sample = self.sample(index, at);
@@ -147,6 +149,9 @@ impl Observer {
     }
 
     fn sample(&mut self, index: usize, at: Duration) -> Sample {
+        if !self.stats[index].is_owned() {
+            return Sample { end: None, committed: None, lag_seconds: None, commits: None };
+        }
         let stats = self.stats[index].snapshot();
         // An end that cannot be read is unknown, not zero.
         let end = self.log.bounds(&self.options.topic, partition_id(index)).ok().map(|bounds| bounds.end);
@@ -245,8 +250,12 @@ impl Observer {
         let at = self.begun.elapsed();
         let seen = self.tracker.observe(at, 0);
         let processed = all.iter().map(|s| s.processed).sum();
-        let partitions =
-            all.iter().zip(&seen.partitions).enumerate().map(|(index, (stats, seen))| PartitionStatus {
+        let partitions = all
+            .iter()
+            .zip(&seen.partitions)
+            .enumerate()
+            .filter(|(index, _)| self.stats[*index].is_owned())
+            .map(|(index, (stats, seen))| PartitionStatus {
                 partition: seen.partition,
                 position: stats.position,
                 committed: stats.committed,

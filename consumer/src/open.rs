@@ -1,39 +1,40 @@
-//! Opening: check that topic, spec, model, store and outputs belong together, and build a task for each partition.
+//! Opening: check that topic, spec, model, store and outputs belong together, and build tasks for partitions.
 
 use std::sync::Arc;
 
 use feature_store::{Spec, Store, StoreIdentity};
-use partition_log::{Log, TopicConfig, TopicWriter};
+use partition_log::{Bounds, Log, PartitionReader, TopicConfig, TopicWriter};
 use scorer::Schedule;
 use telemetry::Metrics;
 use types::{Offset, PartitionId};
 
 use crate::measure::Measures;
-use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
-use crate::pipeline::Pipeline;
+use crate::output::{DEAD_LETTERS, Output, OwnOutput, SCORES, SHADOW_SCORES};
+use crate::pipeline::{Pipeline, UserStore};
 use crate::promotions::Judge;
 use crate::stats::PartitionStats;
 use crate::store_read::keep_spec;
-use crate::task::{Outputs, PartitionTask};
+use crate::task::{Commits, Outputs, PartitionTask};
 use crate::{ConsumerError, ConsumerOptions};
 
-/// Everything that a running consumer holds.
-pub(crate) struct Opened {
+/// What was checked and opened before any partition is.
+pub(crate) struct Base {
     pub(crate) config: TopicConfig,
     pub(crate) spec: Arc<Spec>,
-    pub(crate) schedule: Arc<Schedule>,
     pub(crate) store: Store,
-    pub(crate) tasks: Vec<PartitionTask>,
+    /// One of each partition, owned or not.
     pub(crate) stats: Vec<Arc<PartitionStats>>,
+}
+
+/// What a consumer that has all partitions holds.
+pub(crate) struct Opened {
+    pub(crate) schedule: Arc<Schedule>,
+    pub(crate) tasks: Vec<PartitionTask>,
     /// Kept for their locks: nobody else may write the outputs.
     pub(crate) _writers: Vec<Box<dyn TopicWriter>>,
 }
 
-pub(crate) fn open(
-    options: &ConsumerOptions,
-    log: &dyn Log,
-    metrics: &Metrics,
-) -> Result<Opened, ConsumerError> {
+pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base, ConsumerError> {
     let spec = Arc::new(Spec::load(&options.features)?);
     if !options.store.exists() {
         // A model that does not fit leaves nothing behind.
@@ -50,24 +51,49 @@ pub(crate) fn open(
 
     keep_spec(&options.store, &options.features)?;
 
+    for topic in [SCORES, SHADOW_SCORES, DEAD_LETTERS] {
+        let same = TopicConfig {
+            partitioner: "explicit".to_owned(),
+            key: spec.entity().to_owned(),
+            partitions: config.partitions,
+        };
+        log.create_topic(topic, &same)?;
+    }
+    let stats = (0..config.partitions).map(|_| Arc::default()).collect();
+    Ok(Base { config, spec, store, stats })
+}
+
+/// Opens every partition, and its outputs for this process alone.
+pub(crate) fn open_all(
+    options: &ConsumerOptions,
+    log: &dyn Log,
+    base: &Base,
+    metrics: &Metrics,
+) -> Result<Opened, ConsumerError> {
     let mut writers = Vec::new();
     for topic in [SCORES, SHADOW_SCORES, DEAD_LETTERS] {
-        let same = TopicConfig { partitioner: "explicit".to_owned(), ..config.clone() };
-        log.create_topic(topic, &same)?;
         writers.push(log.writer(topic)?);
     }
+    let partitions = (0..base.config.partitions).map(PartitionId);
+    let schedule = load_schedule(options, log, base)?;
+    let tasks =
+        partitions.map(|partition| own_task(options, log, base, &schedule, metrics, &mut writers, partition));
+    let tasks = tasks.collect::<Result<_, _>>()?;
+    Ok(Opened { schedule, tasks, _writers: writers })
+}
 
-    let (hash, features) = (spec.hash().to_string(), spec.feature_names());
-    let judge = Judge { store: &options.store, log, partitions: config.partitions, spec: (&hash, features) };
+/// The models, as far as they count for this consumer. What the outputs hold must be seen by then.
+fn load_schedule(
+    options: &ConsumerOptions,
+    log: &dyn Log,
+    base: &Base,
+) -> Result<Arc<Schedule>, ConsumerError> {
+    let (hash, features) = (base.spec.hash().to_string(), base.spec.feature_names());
+    let partitions = base.config.partitions;
+    let judge = Judge { store: &options.store, log, partitions, spec: (&hash, features) };
     let schedule = Arc::new(judge.load(&options.model)?);
     schedule.check_spec(&hash, features)?;
-    let (mut tasks, mut stats) = (Vec::new(), Vec::new());
-    for partition in (0..config.partitions).map(PartitionId) {
-        let (task, counted) = task(options, log, metrics, &store, &spec, &schedule, &mut writers, partition)?;
-        tasks.push(task);
-        stats.push(counted);
-    }
-    Ok(Opened { config, spec, schedule, store, tasks, stats, _writers: writers })
+    Ok(schedule)
 }
 
 fn input_topic(options: &ConsumerOptions, log: &dyn Log, spec: &Spec) -> Result<TopicConfig, ConsumerError> {
@@ -75,71 +101,103 @@ fn input_topic(options: &ConsumerOptions, log: &dyn Log, spec: &Spec) -> Result<
     let Some(config) = log.topic(&topic)? else {
         return Err(ConsumerError::NoInput { topic, place: log.place() });
     };
-    if config.key != spec.entity() {
+    // On Kafka, a topic that others made does not say what it is keyed by; a record whose key is not its entity is a dead letter.
+    let is_unknown = config.key.is_empty() && log.as_kafka().is_some();
+    if config.key != spec.entity() && !is_unknown {
         let (key, entity) = (config.key, spec.entity().to_owned());
         return Err(ConsumerError::WrongKey { topic, key, entity });
     }
     Ok(config)
 }
 
-#[expect(clippy::too_many_arguments, reason = "called once, with what `open` has at hand")]
-fn task(
+fn own_task(
     options: &ConsumerOptions,
     log: &dyn Log,
-    metrics: &Metrics,
-    store: &Store,
-    spec: &Arc<Spec>,
+    base: &Base,
     schedule: &Arc<Schedule>,
+    metrics: &Metrics,
     writers: &mut [Box<dyn TopicWriter>],
     partition: PartitionId,
-) -> Result<(PartitionTask, Arc<PartitionStats>), ConsumerError> {
+) -> Result<PartitionTask, ConsumerError> {
     let topic = options.topic.clone();
-    let users = store.partition::<feature_store::UserState>(partition)?;
+    let users = base.store.partition::<feature_store::UserState>(partition)?;
     let bounds = log.bounds(&topic, partition)?;
     let committed = users.committed().cloned();
     let next_input = committed.as_ref().map_or(Offset::ZERO, |commit| commit.next_input);
-    if next_input > bounds.end {
-        return Err(ConsumerError::InputBehindCommit {
-            topic,
-            partition,
-            committed: next_input,
-            end: bounds.end,
-        });
-    }
+    check_end(&topic, partition, next_input, bounds)?;
     let from = if committed.is_some() { users.replay_from() } else { bounds.start };
-    if from < bounds.start {
-        return Err(ConsumerError::InputGone { topic, partition, needed: from, start: bounds.start });
-    }
+    check_start(&topic, partition, from, bounds)?;
     let reader = log.reader(&topic, partition, from)?;
 
     let at = |name: &str| committed.as_ref().and_then(|commit| commit.outputs.get(name).copied());
     let [scores, shadow_scores, dead_letters] = writers else {
         unreachable!("three outputs are opened just above")
     };
-    let outputs = Outputs {
-        scores: Output::open(log, scores.as_mut(), SCORES, partition, at(SCORES))?,
-        shadow_scores: Output::open(
-            log,
-            shadow_scores.as_mut(),
-            SHADOW_SCORES,
-            partition,
-            at(SHADOW_SCORES),
-        )?,
-        dead_letters: Output::open(log, dead_letters.as_mut(), DEAD_LETTERS, partition, at(DEAD_LETTERS))?,
+    let open = |writer: &mut Box<dyn TopicWriter>, topic| {
+        OwnOutput::open(log, writer.as_mut(), topic, partition, at(topic)).map(Output::Own)
     };
-    let stats = Arc::new(PartitionStats::new(from, next_input));
-    let task = PartitionTask::new(
+    let outputs = Outputs {
+        scores: open(scores, SCORES)?,
+        shadow_scores: open(shadow_scores, SHADOW_SCORES)?,
+        dead_letters: open(dead_letters, DEAD_LETTERS)?,
+    };
+    base.stats[partition.0 as usize].begin(from, next_input);
+    Ok(build(options, base, schedule, metrics, partition, users, reader, outputs, Commits::Alone))
+}
+
+/// Puts a task together.
+#[expect(clippy::too_many_arguments, reason = "the parts of one thing")]
+pub(crate) fn build(
+    options: &ConsumerOptions,
+    base: &Base,
+    schedule: &Arc<Schedule>,
+    metrics: &Metrics,
+    partition: PartitionId,
+    users: UserStore,
+    reader: Box<dyn PartitionReader>,
+    outputs: Outputs,
+    commits: Commits,
+) -> PartitionTask {
+    PartitionTask::new(
         partition,
-        topic.into(),
-        Pipeline::new(Arc::clone(spec)),
+        options.topic.as_str().into(),
+        Pipeline::new(Arc::clone(&base.spec)),
         Arc::clone(schedule),
         users,
         reader,
         outputs,
         options.batch_events,
         options.reasons,
-        Arc::clone(&stats),
+        commits,
+        Arc::clone(&base.stats[partition.0 as usize]),
         Measures::new(metrics),
-    );
-    Ok((task, stats))
+    )
+}
+
+/// Nothing that was committed is missing at the input's end.
+pub(crate) fn check_end(
+    topic: &str,
+    partition: PartitionId,
+    committed: Offset,
+    bounds: Bounds,
+) -> Result<(), ConsumerError> {
+    if committed > bounds.end {
+        let (topic, end) = (topic.to_owned(), bounds.end);
+        return Err(ConsumerError::InputBehindCommit { topic, partition, committed, end });
+    }
+    Ok(())
+}
+
+/// Nothing that is to be replayed is missing at the input's start.
+pub(crate) fn check_start(
+    topic: &str,
+    partition: PartitionId,
+    needed: Offset,
+    bounds: Bounds,
+) -> Result<(), ConsumerError> {
+    if needed < bounds.start {
+        let (topic, start) = (topic.to_owned(), bounds.start);
+        return Err(ConsumerError::InputGone { topic, partition, needed, start });
+    }
+    Ok(())
 }

@@ -23,6 +23,10 @@ pub enum Workers {
 pub struct ConsumerOptions {
     /// The topic of events.
     pub topic: String,
+    /// On Kafka, the group that shares the partitions; `churnstream-TOPIC` without one.
+    pub group: Option<String>,
+    /// On Kafka, after how long without a sign of life the group goes on without a process.
+    pub session_timeout: Duration,
     /// The folder of the state.
     pub store: PathBuf,
     /// A model bundle or a registry of them.

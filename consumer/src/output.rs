@@ -1,9 +1,13 @@
 //! One output partition: appends records, and after a crash recognises those that it holds already.
 //!
+//! On Kafka there is nothing to recognise: the records of input that was not committed lie in a transaction that was not either, and
+//! nobody sees them.
+//!
 //! A commit names, for every output, the offset up to which the records belong to committed input. A process that dies
 //! leaves more behind that: synced records of input that was not committed. They are made again by the replay, byte for
 //! byte, because they are a function of the log alone; so instead of being written twice they are compared and passed.
 
+use partition_log::backends::kafka::TransactionWriter;
 use partition_log::{Log, LogError, PartitionReader, PartitionWriter, RecordBuf, TopicWriter};
 use types::{EventTime, Offset, PartitionId};
 
@@ -28,8 +32,43 @@ pub(crate) enum Emitted {
 /// How much of what an output holds is read at once while comparing.
 const READ_BYTES: usize = 1 << 20;
 
-/// Appends to one partition of an output topic.
-pub(crate) struct Output {
+/// One partition of an output topic.
+pub(crate) enum Output {
+    /// This process alone writes it.
+    Own(OwnOutput),
+    /// What is written counts when the transaction is committed.
+    Transaction(TransactionWriter),
+}
+
+impl Output {
+    /// Adds a record.
+    pub(crate) fn emit(
+        &mut self,
+        timestamp: EventTime,
+        key: &[u8],
+        value: &[u8],
+        headers: &[(&str, &[u8])],
+    ) -> Result<Emitted, ConsumerError> {
+        match self {
+            Self::Own(output) => output.emit(timestamp, key, value, headers),
+            Self::Transaction(writer) => {
+                writer.append(timestamp, key, value, headers)?;
+                Ok(Emitted::Written)
+            }
+        }
+    }
+
+    /// Makes everything durable and returns the offset for the commit; none where the transaction does that.
+    pub(crate) fn sync(&mut self) -> Result<Option<Offset>, LogError> {
+        match self {
+            Self::Own(output) => output.sync().map(Some),
+            Self::Transaction(_) => Ok(None),
+        }
+    }
+}
+
+/// Appends to one partition of an output topic that this process alone writes.
+pub(crate) struct OwnOutput {
     topic: &'static str,
     partition: PartitionId,
     writer: Box<dyn PartitionWriter>,
@@ -45,7 +84,7 @@ struct Existing {
     next: usize,
 }
 
-impl Output {
+impl OwnOutput {
     /// Opens an output at the offset that the commit names; at the log's start without one.
     pub(crate) fn open(
         log: &dyn Log,
@@ -73,7 +112,7 @@ impl Output {
     }
 
     /// Adds a record, or finds it where it stands already.
-    pub(crate) fn emit(
+    fn emit(
         &mut self,
         timestamp: EventTime,
         key: &[u8],
@@ -106,7 +145,7 @@ impl Output {
     }
 
     /// Makes everything durable and returns the offset for the commit.
-    pub(crate) fn sync(&mut self) -> Result<Offset, LogError> {
+    fn sync(&mut self) -> Result<Offset, LogError> {
         self.writer.sync()?;
         Ok(self.position)
     }

@@ -13,7 +13,7 @@ use crate::ConsumerError;
 use crate::query::{Answer, Query};
 use crate::run::SILENCE;
 use crate::task::PartitionTask;
-use crate::worker::{self, Halt, Order, Report, WorkerConfig};
+use crate::worker::{self, Halt, Order, Prepared, Report, WorkerConfig};
 
 /// The threads, and who owns what.
 pub(crate) struct Pool {
@@ -31,6 +31,8 @@ pub(crate) struct Pool {
     named: usize,
     /// Partitions that are on their way to another worker.
     moving: usize,
+    /// Whether memory waits for a commit of the process.
+    pressed: bool,
 }
 
 struct Worker {
@@ -87,12 +89,14 @@ impl Halted {
 }
 
 impl Pool {
-    /// Starts workers and places the partitions' tasks on them in turn.
+    /// Starts workers and places the partitions on them in turn, with those tasks that there are already.
     pub(crate) fn start(
         config: WorkerConfig,
         health: &Health,
         workers: u32,
+        partitions: u32,
         tasks: Vec<PartitionTask>,
+        routes: Routes,
     ) -> Result<Self, ConsumerError> {
         let (report, reports) = unbounded();
         let mut pool = Self {
@@ -101,20 +105,98 @@ impl Pool {
             workers: Vec::new(),
             retired: Vec::new(),
             placed: Vec::new(),
-            routes: Routes::default(),
+            routes,
             report,
             reports,
             named: 0,
             moving: 0,
+            pressed: false,
         };
         pool.grow_to(workers as usize)?;
-        for (index, task) in tasks.into_iter().enumerate() {
-            let owner = index % pool.workers.len();
-            pool.send(owner, Order::Own(Box::new(task)));
-            pool.placed.push(owner);
-        }
+        pool.placed = (0..partitions as usize).map(|index| index % pool.workers.len()).collect();
+        tasks.into_iter().for_each(|task| pool.own(task));
         pool.publish_routes();
         Ok(pool)
+    }
+
+    /// Gives a partition to the worker on which it is placed.
+    pub(crate) fn own(&self, task: PartitionTask) {
+        self.send(self.placed[task.partition.0 as usize], Order::Own(Box::new(task)));
+    }
+
+    /// Drops these partitions as a crash would, and waits for that; all of them if none is named. Ends a commit under way.
+    pub(crate) fn discard(&mut self, partitions: &[PartitionId]) -> Result<(), ConsumerError> {
+        let (done, dropped) = unbounded();
+        (0..self.workers.len())
+            .for_each(|worker| self.send(worker, Order::Drop(partitions.to_vec(), done.clone())));
+        drop(done);
+        self.hear(&dropped).map(|_| ())
+    }
+
+    /// Stops every worker at a batch boundary and asks what is to be committed. None goes on before [`Pool::committed`] or
+    /// [`Pool::discard`].
+    pub(crate) fn prepare(&mut self) -> Result<Vec<(PartitionId, feature_store::Commit)>, ConsumerError> {
+        self.pressed = false;
+        // A partition on its way would be asked by nobody.
+        while !self.settled() {
+            self.poll()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let (reply, replies) = unbounded::<Prepared>();
+        (0..self.workers.len()).for_each(|worker| self.send(worker, Order::Prepare(reply.clone())));
+        drop(reply);
+        let mut moved = Vec::new();
+        for prepared in self.hear(&replies)? {
+            moved.extend(prepared.into_iter().filter_map(|(partition, commit)| Some((partition, commit?))));
+        }
+        Ok(moved)
+    }
+
+    /// What was prepared is committed; `stop` ends the workers after it, with or without writing all state.
+    pub(crate) fn committed(&self, stop: Option<bool>) {
+        (0..self.workers.len()).for_each(|worker| self.send(worker, Order::Committed { stop }));
+    }
+
+    /// Whether memory waits for a commit of the process.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pressed
+    }
+
+    /// One answer of every worker.
+    fn hear<T>(&mut self, answers: &Receiver<T>) -> Result<Vec<T>, ConsumerError> {
+        // A batch takes milliseconds; a store that waits for its disk, longer.
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let mut heard = Vec::with_capacity(self.workers.len());
+        while heard.len() < self.workers.len() {
+            match answers.recv_timeout(Duration::from_millis(50)) {
+                Ok(answer) => heard.push(answer),
+                Err(_) => {
+                    self.poll()?;
+                    if Instant::now() > deadline {
+                        return Err(ConsumerError::WorkerGone);
+                    }
+                }
+            }
+        }
+        Ok(heard)
+    }
+
+    /// Drops every partition as a crash would, and ends.
+    pub(crate) fn abandon(self) -> Result<(), ConsumerError> {
+        (0..self.workers.len()).for_each(|worker| self.send(worker, Order::Stop { snapshot: false }));
+        self.join()
+    }
+
+    /// Waits until all workers have ended that were told to.
+    pub(crate) fn wait(&mut self) -> Result<(), ConsumerError> {
+        for thread in self.workers.drain(..).map(|worker| worker.thread).chain(self.retired.drain(..)) {
+            thread.join().map_err(|_| ConsumerError::WorkerGone)?;
+        }
+        self.poll()
+    }
+
+    fn join(mut self) -> Result<(), ConsumerError> {
+        self.wait()
     }
 
     /// How many workers there are.
@@ -144,6 +226,7 @@ impl Pool {
     pub(crate) fn poll(&mut self) -> Result<(), ConsumerError> {
         while let Ok(report) = self.reports.try_recv() {
             match report {
+                Report::Pressed => self.pressed = true,
                 Report::Took => self.moving = self.moving.saturating_sub(1),
                 Report::Failed(partition, error) => {
                     tracing::error!(%partition, %error, "the partition cannot go on");
@@ -214,10 +297,7 @@ impl Pool {
             std::thread::sleep(Duration::from_millis(5));
         }
         (0..self.workers.len()).for_each(|worker| self.send(worker, Order::Stop { snapshot }));
-        for thread in self.workers.drain(..).map(|worker| worker.thread).chain(self.retired.drain(..)) {
-            thread.join().map_err(|_| ConsumerError::WorkerGone)?;
-        }
-        self.poll()
+        self.join()
     }
 
     fn grow_to(&mut self, workers: usize) -> Result<(), ConsumerError> {

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use partition_log::Log;
 use telemetry::{Health, Metrics, Shutdown};
-use types::Offset;
+use types::{Offset, PartitionId};
 
 use crate::api::{self, Api};
 use crate::observe::Observer;
-use crate::open::{Opened, open};
+use crate::open::{Opened, open_all, open_base};
 use crate::pool::{Pool, Routes};
 use crate::status::StatusBoard;
 use crate::worker::WorkerConfig;
 use crate::{ConsumerError, ConsumerOptions, Status, Workers};
 
 /// How often the supervisor looks.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// A part that gives no sign of life for so long counts as dead. Opening a store that a crash left can take a while.
 pub(crate) const SILENCE: Duration = Duration::from_secs(120);
@@ -63,30 +63,22 @@ pub fn run(
     around: &Surroundings,
 ) -> Result<Status, ConsumerError> {
     let ready = around.health.check_beating("consumer", "opening the log and the store", SILENCE);
-    let opened = open(options, log.as_ref(), &around.metrics)?;
-    let Opened { config, schedule, store, tasks, stats, spec, _writers } = opened;
-    let targets: Vec<Offset> = tasks
-        .iter()
-        .map(|task| log.bounds(&options.topic, task.partition).map(|bounds| bounds.end))
-        .collect::<Result<_, _>>()?;
+    let base = open_base(options, log.as_ref())?;
+    if let Some(kafka) = log.as_kafka() {
+        return crate::group::run(options, log, kafka, around, base, &ready);
+    }
+    let Opened { tasks, schedule, _writers } = open_all(options, log.as_ref(), &base, &around.metrics)?;
+    let targets = targets(options, log.as_ref(), base.config.partitions)?;
 
-    let (first, most) = match options.workers {
-        Workers::Fixed(workers) => (workers, workers),
-        Workers::Auto { min, max } => (min, max),
-    };
-    let most = most.clamp(1, config.partitions.max(1));
-    let worker = WorkerConfig { commit_interval: options.commit_interval };
-    let mut pool = Pool::start(worker, &around.health, first.clamp(1, most), tasks)?;
+    let (first, most) = pool_size(options, base.config.partitions);
+    let worker = WorkerConfig { commit_interval: options.commit_interval, together: false };
+    let partitions = base.config.partitions;
+    let mut pool = Pool::start(worker, &around.health, first, partitions, tasks, Routes::default())?;
     let waker = Waker::start(log, &options.topic, pool.routes(), &around.shutdown)?;
     let schedule = Arc::new(RwLock::new(schedule));
-    let api = Api {
-        routes: pool.routes(),
-        partitions: config.partitions,
-        schedule: Arc::clone(&schedule),
-        status: around.status.clone(),
-    };
-    let server = Server::start(options, api, around)?;
-    let mut observer = Observer::new(options, log, &spec, stats, &around.metrics, (first.min(most), most));
+    let server = serve(options, around, pool.routes(), partitions, &schedule)?;
+    let stats = base.stats.clone();
+    let mut observer = Observer::new(options, log, &base.spec, stats, &around.metrics, (first, most));
     ready.not_ready("rebuilding state from the log");
     let mut is_ready = false;
 
@@ -95,7 +87,7 @@ pub fn run(
             break false;
         }
         pool.poll()?;
-        observer.look(&mut pool, &store, &schedule, &around.status)?;
+        observer.look(&mut pool, &base.store, Some(&schedule), &around.status)?;
         ready.beat();
         if !is_ready && observer.is_recovered() {
             is_ready = true;
@@ -108,9 +100,41 @@ pub fn run(
     ready.not_ready("stopping");
     drop(waker);
     pool.stop(reached_end)?;
-    observer.last_look(&store, &around.status);
+    observer.last_look(&base.store, &around.status);
     drop(server);
     Ok(around.status.read())
+}
+
+/// Where each partition of the input ends now.
+pub(crate) fn targets(
+    options: &ConsumerOptions,
+    log: &dyn Log,
+    partitions: u32,
+) -> Result<Vec<Offset>, ConsumerError> {
+    let ends = (0..partitions).map(|id| Ok(log.bounds(&options.topic, PartitionId(id))?.end));
+    ends.collect()
+}
+
+/// With how many workers the pool begins, and how many it may have.
+pub(crate) fn pool_size(options: &ConsumerOptions, partitions: u32) -> (u32, u32) {
+    let (first, most) = match options.workers {
+        Workers::Fixed(workers) => (workers, workers),
+        Workers::Auto { min, max } => (min, max),
+    };
+    let most = most.clamp(1, partitions.max(1));
+    (first.clamp(1, most), most)
+}
+
+/// Starts the HTTP server, where one is asked for.
+pub(crate) fn serve(
+    options: &ConsumerOptions,
+    around: &Surroundings,
+    routes: Routes,
+    partitions: u32,
+    schedule: &Arc<RwLock<Arc<scorer::Schedule>>>,
+) -> Result<Option<Server>, ConsumerError> {
+    let api = Api { routes, partitions, schedule: Arc::clone(schedule), status: around.status.clone() };
+    Server::start(options, api, around)
 }
 
 /// Wakes the workers when the log grows.
@@ -155,7 +179,7 @@ impl Drop for Waker {
 }
 
 /// The HTTP server on a runtime of its own, and the file that tells others where it listens.
-struct Server {
+pub(crate) struct Server {
     _runtime: tokio::runtime::Runtime,
     address_file: std::path::PathBuf,
 }

@@ -12,6 +12,8 @@ use crate::pipeline::ScoreRecord;
 /// wherever that is enough.
 #[derive(Debug)]
 pub struct PartitionStats {
+    /// Whether this process has the partition.
+    owned: AtomicBool,
     position: AtomicU64,
     committed: AtomicU64,
     processed: AtomicU64,
@@ -33,12 +35,13 @@ pub struct PartitionStats {
     resumed: AtomicBool,
 }
 
-impl PartitionStats {
-    pub(crate) fn new(position: Offset, committed: Offset) -> Self {
+impl Default for PartitionStats {
+    fn default() -> Self {
         let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
         Self {
-            position: AtomicU64::new(position.0),
-            committed: AtomicU64::new(committed.0),
+            owned: AtomicBool::new(false),
+            position: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
             processed: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -54,6 +57,26 @@ impl PartitionStats {
             sweeps: AtomicU64::new(0),
             resumed: AtomicBool::new(false),
         }
+    }
+}
+
+impl PartitionStats {
+    /// This process has the partition from now on, and goes on at these places.
+    pub(crate) fn begin(&self, position: Offset, committed: Offset) {
+        self.position.store(position.0, Relaxed);
+        self.committed.store(committed.0, Relaxed);
+        self.owned.store(true, Relaxed);
+    }
+
+    /// Another process has the partition from now on.
+    pub(crate) fn end(&self) {
+        self.owned.store(false, Relaxed);
+    }
+
+    /// Whether this process has the partition.
+    #[must_use]
+    pub fn is_owned(&self) -> bool {
+        self.owned.load(Relaxed)
     }
 
     pub(crate) fn batch(&self, position: Offset, records: u64, busy: Duration) {
@@ -200,7 +223,7 @@ mod tests {
 
     #[test]
     fn half_a_sweep_says_nothing_of_how_many_customers_there_are() {
-        let stats = PartitionStats::new(Offset(0), Offset(0));
+        let stats = PartitionStats::default();
         stats.resume_sweep();
         swept(&stats, Band::High, Emitted::Written);
         stats.end_sweep();
@@ -216,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_stood_there_already_is_not_counted_as_written() {
-        let stats = PartitionStats::new(Offset(0), Offset(0));
+        let stats = PartitionStats::default();
         swept(&stats, Band::Low, Emitted::Found);
         swept(&stats, Band::Low, Emitted::Written);
         stats.end_sweep();

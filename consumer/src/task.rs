@@ -46,9 +46,24 @@ pub(crate) struct PartitionTask {
     rows: Rows,
     rejects: Vec<Reject>,
     committed: Option<Place>,
+    commits: Commits,
+    /// Whether memory waits for a commit.
+    pressed: bool,
     last_commit: Instant,
     stats: Arc<PartitionStats>,
     measures: Measures,
+}
+
+/// How a task's commits come about.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Commits {
+    /// It makes them itself, and the store's last one is the truth.
+    Alone,
+    /// The process makes them for all its partitions at once, and the group knows the last one; the store's may be behind it.
+    Together {
+        /// The last one; none if the partition was never read.
+        last: Option<Place>,
+    },
 }
 
 /// What a step did.
@@ -72,10 +87,14 @@ impl PartitionTask {
         outputs: Outputs,
         batch_events: usize,
         reasons: Reasons,
+        commits: Commits,
         stats: Arc<PartitionStats>,
         measures: Measures,
     ) -> Self {
-        let committed = users.committed().map(|c| Place { next_input: c.next_input, sweep: c.sweep });
+        let committed = match &commits {
+            Commits::Alone => users.committed().map(|c| Place { next_input: c.next_input, sweep: c.sweep }),
+            Commits::Together { last } => last.clone(),
+        };
         let emit_from = committed.as_ref().map_or(Offset::ZERO, |c| c.next_input);
         let rows = Rows::new(pipeline.spec().feature_names().len());
         Self {
@@ -94,6 +113,8 @@ impl PartitionTask {
             rows,
             rejects: Vec::new(),
             committed,
+            commits,
+            pressed: false,
             last_commit: Instant::now(),
             stats,
             measures,
@@ -108,8 +129,7 @@ impl PartitionTask {
             self.records.clear();
             first = 0;
             if self.reader.read(&mut self.records, READ_BYTES)? == 0 {
-                self.replay_end(0);
-                self.keep_house()?;
+                self.at_end()?;
                 return Ok(Step::AtEnd);
             }
             self.measures.stage(Stage::Read, begun);
@@ -150,12 +170,45 @@ impl PartitionTask {
         Ok(Step::Worked)
     }
 
+    /// There is nothing to read now: all is done, or the next records are on their way.
+    fn at_end(&mut self) -> Result<(), ConsumerError> {
+        let at = self.reader.position();
+        if at >= self.emit_from {
+            self.replay_end(0);
+        }
+        // Only what is no record of ours lies between: control records, or what was removed.
+        if !self.replaying && self.place.sweep.is_none() && at > self.place.next_input {
+            self.place.next_input = at;
+            self.stats.batch(at, 0, std::time::Duration::ZERO);
+        }
+        self.keep_house()
+    }
+
     /// Lets the store write and forget; commits early where memory waits for it.
     fn keep_house(&mut self) -> Result<(), ConsumerError> {
         if self.users.maintain(self.place.next_input)? == Pressure::Commit {
-            self.commit()?;
+            match self.commits {
+                Commits::Alone => self.commit()?,
+                Commits::Together { .. } if self.replaying => self.commit_replayed()?,
+                Commits::Together { .. } => self.pressed = true,
+            }
         }
         self.stats.snapshot_age(self.users.snapshot_age());
+        Ok(())
+    }
+
+    /// Whether memory waits for the process's next commit: no further step before it.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pressed
+    }
+
+    /// Everything before `emit_from` was committed once, so state up to here may go to the store.
+    fn commit_replayed(&mut self) -> Result<(), ConsumerError> {
+        let next_input = self.place.next_input;
+        let stored = self.users.committed().map_or(Offset::ZERO, |commit| commit.next_input);
+        if stored < next_input && next_input <= self.emit_from {
+            self.users.commit(Commit { next_input, ..Commit::default() })?;
+        }
         Ok(())
     }
 
@@ -239,24 +292,44 @@ impl PartitionTask {
 
     /// Syncs the outputs and commits their positions with the place in the input. Nothing happens if nothing moved.
     pub(crate) fn commit(&mut self) -> Result<(), ConsumerError> {
+        match self.prepare()? {
+            Some(commit) => self.committed(commit),
+            None => Ok(()),
+        }
+    }
+
+    /// Syncs the outputs and says what is to be committed: nothing if nothing moved.
+    pub(crate) fn prepare(&mut self) -> Result<Option<Commit>, ConsumerError> {
         self.last_commit = Instant::now();
         // While state is being rebuilt there is nothing new to promise.
         if self.replaying {
-            return Ok(());
+            if matches!(self.commits, Commits::Together { .. }) {
+                self.commit_replayed()?;
+            }
+            return Ok(None);
         }
         // Even where nothing came, blocks written since the last commit shorten what a restart has to replay.
         if self.committed.as_ref() == Some(&self.place) && !self.users.can_settle() {
             self.stats.committed(self.place.next_input);
-            return Ok(());
+            return Ok(None);
         }
-        let outputs = BTreeMap::from([
-            (SCORES.to_owned(), self.outputs.scores.sync()?),
-            (SHADOW_SCORES.to_owned(), self.outputs.shadow_scores.sync()?),
-            (DEAD_LETTERS.to_owned(), self.outputs.dead_letters.sync()?),
-        ]);
+        let mut outputs = BTreeMap::new();
+        for (topic, output) in [
+            (SCORES, &mut self.outputs.scores),
+            (SHADOW_SCORES, &mut self.outputs.shadow_scores),
+            (DEAD_LETTERS, &mut self.outputs.dead_letters),
+        ] {
+            outputs.extend(output.sync()?.map(|offset| (topic.to_owned(), offset)));
+        }
         let Place { next_input, sweep } = self.place.clone();
-        self.users.commit(Commit { next_input, outputs, sweep })?;
+        Ok(Some(Commit { next_input, outputs, sweep }))
+    }
+
+    /// What was prepared is committed: the store may write what it covers.
+    pub(crate) fn committed(&mut self, commit: Commit) -> Result<(), ConsumerError> {
+        self.users.commit(commit)?;
         self.committed = Some(self.place.clone());
+        self.pressed = false;
         self.stats.committed(self.place.next_input);
         self.measures.commit(self.last_commit);
         self.measures.visible();
@@ -268,9 +341,8 @@ impl PartitionTask {
         self.last_commit
     }
 
-    /// Commits and writes all state to the store.
-    pub(crate) fn finish(&mut self) -> Result<(), ConsumerError> {
-        self.commit()?;
+    /// Writes all state to the store. Everything that was processed is committed.
+    pub(crate) fn snapshot(&mut self) -> Result<(), ConsumerError> {
         self.users.snapshot_all()?;
         Ok(())
     }

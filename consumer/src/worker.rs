@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use feature_store::Commit;
 use scorer::Schedule;
 use types::PartitionId;
 
@@ -25,6 +26,15 @@ pub(crate) enum Order {
     Wake,
     /// Commits, says so, and waits to be told by which schedule to go on; by the old one if nobody tells.
     Halt(Halt),
+    /// Says what is to be committed, and does nothing before it hears that it was, or is told to drop it all.
+    Prepare(Sender<Prepared>),
+    /// What was prepared is committed.
+    Committed {
+        /// Whether to end, and to write all state to the store before that.
+        stop: Option<bool>,
+    },
+    /// Drops these partitions as a crash would, and says so; all of them if none is named.
+    Drop(Vec<PartitionId>, Sender<()>),
     /// Commits, and writes all state to the store if there is time, and ends.
     Stop {
         /// Whether to write all state to the store, however long it takes.
@@ -39,9 +49,13 @@ pub(crate) struct Halt {
     /// Where it waits.
     pub(crate) go_on: Receiver<Arc<Schedule>>,
 }
+/// What a worker's partitions have to commit; nothing where nothing moved.
+pub(crate) type Prepared = Vec<(PartitionId, Option<Commit>)>;
 
 /// What a worker tells.
 pub(crate) enum Report {
+    /// Memory waits for a commit of the process.
+    Pressed,
     /// A partition that moved has arrived.
     Took,
     /// A partition cannot go on; its worker has ended.
@@ -54,6 +68,8 @@ pub(crate) enum Report {
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerConfig {
     pub(crate) commit_interval: Duration,
+    /// Whether the process commits for all partitions at once, or each for itself.
+    pub(crate) together: bool,
 }
 
 /// Runs until told to stop, or until a partition fails. Called on a thread of its own.
@@ -88,8 +104,13 @@ fn work(
         let mut order = if idle { wait(config, orders, tasks) } else { orders.try_recv().ok() };
         while let Some(next) = order {
             match next {
-                Order::Stop { snapshot } => return stop(tasks, snapshot),
+                Order::Stop { snapshot } => return stop(config, tasks, snapshot),
                 Order::Halt(halt) => wait_halted(&halt, tasks)?,
+                Order::Prepare(reply) => {
+                    if let Some(snapshot) = barrier(orders, reports, tasks, &reply)? {
+                        return stop(config, tasks, snapshot);
+                    }
+                }
                 other => obey(other, reports, tasks),
             }
             order = orders.try_recv().ok();
@@ -98,18 +119,71 @@ fn work(
         for task in tasks.iter_mut() {
             let partition = task.partition;
             let failed = |error| (partition, error);
+            if task.is_pressed() {
+                continue;
+            }
             if task.step().map_err(failed)? == Step::Worked {
                 idle = false;
             }
-            if task.last_commit().elapsed() >= config.commit_interval {
+            if task.is_pressed() {
+                let _ = reports.send(Report::Pressed);
+            }
+            if !config.together && task.last_commit().elapsed() >= config.commit_interval {
                 task.commit().map_err(failed)?;
             }
         }
     }
 }
 
+/// Prepares a commit of the process and waits for it. Returns what to stop with, if it is to stop after it.
+fn barrier(
+    orders: &Receiver<Order>,
+    reports: &Sender<Report>,
+    tasks: &mut Vec<PartitionTask>,
+    reply: &Sender<Prepared>,
+) -> Result<Option<bool>, Failure> {
+    let mut prepared = Vec::with_capacity(tasks.len());
+    for task in tasks.iter_mut() {
+        prepared.push((task.partition, task.prepare().map_err(|error| (task.partition, error))?));
+    }
+    // The pool may be gone when the process is ending; then the next order says so.
+    let _ = reply.send(prepared.clone());
+    loop {
+        match orders.recv() {
+            Ok(Order::Committed { stop }) => {
+                for (partition, commit) in prepared {
+                    let task = tasks.iter_mut().find(|task| task.partition == partition);
+                    if let (Some(task), Some(commit)) = (task, commit) {
+                        task.committed(commit).map_err(|error| (partition, error))?;
+                    }
+                }
+                return Ok(stop);
+            }
+            // Not committed: everything goes.
+            Ok(Order::Drop(partitions, done)) => {
+                obey(Order::Drop(partitions, done), reports, tasks);
+                return Ok(None);
+            }
+            Ok(Order::Stop { .. }) | Err(_) => {
+                tasks.clear();
+                return Ok(Some(false));
+            }
+            Ok(other) => obey(other, reports, tasks),
+        }
+    }
+}
+
 /// Sleeps until there is an order or the next commit is due. A closed channel means that the pool is gone: stop.
 fn wait(config: &WorkerConfig, orders: &Receiver<Order>, tasks: &[PartitionTask]) -> Option<Order> {
+    // What a group reads comes without a word.
+    const LOOK: Duration = Duration::from_millis(2);
+    if config.together {
+        return match orders.recv_timeout(LOOK) {
+            Ok(order) => Some(order),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Order::Stop { snapshot: false }),
+        };
+    }
     let due = tasks.iter().map(|task| task.last_commit() + config.commit_interval).min();
     let timeout = due.map_or(config.commit_interval, |due| due.saturating_duration_since(Instant::now()));
     match orders.recv_timeout(timeout) {
@@ -136,13 +210,21 @@ fn obey(order: Order, reports: &Sender<Report>, tasks: &mut Vec<PartitionTask>) 
                     }
                     let _ = reports.send(Report::Took);
                 }
+            } else {
+                // In a group, not every partition is here.
+                let _ = reports.send(Report::Took);
             }
+        }
+        Order::Drop(partitions, done) => {
+            tasks.retain(|task| !partitions.is_empty() && !partitions.contains(&task.partition));
+            let _ = done.send(());
         }
         Order::Read(query) => {
             let task = tasks.iter_mut().find(|task| task.partition == query.partition);
             query.answer(task);
         }
-        Order::Wake | Order::Halt(_) | Order::Stop { .. } => {}
+        // These are obeyed where they are received.
+        Order::Wake | Order::Halt(_) | Order::Stop { .. } | Order::Prepare(_) | Order::Committed { .. } => {}
     }
 }
 
@@ -158,14 +240,16 @@ fn wait_halted(halt: &Halt, tasks: &mut [PartitionTask]) -> Result<(), Failure> 
     Ok(())
 }
 
-fn stop(tasks: &mut [PartitionTask], snapshot: bool) -> Result<(), Failure> {
+fn stop(config: &WorkerConfig, tasks: &mut [PartitionTask], snapshot: bool) -> Result<(), Failure> {
     // Every partition is committed before the first slow snapshot.
-    for task in tasks.iter_mut() {
-        task.commit().map_err(|error| (task.partition, error))?;
+    if !config.together {
+        for task in tasks.iter_mut() {
+            task.commit().map_err(|error| (task.partition, error))?;
+        }
     }
     if snapshot {
         for task in tasks.iter_mut() {
-            task.finish().map_err(|error| (task.partition, error))?;
+            task.snapshot().map_err(|error| (task.partition, error))?;
         }
     }
     Ok(())

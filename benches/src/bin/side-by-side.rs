@@ -190,6 +190,8 @@ fn consume(out: &Path, workers: u32) -> anyhow::Result<()> {
     let log = partition_log::open(&format!("file:{}", out.join("log").display()), &LogOptions::default())?;
     let options = ConsumerOptions {
         topic: "events".to_owned(),
+        group: None,
+        session_timeout: Duration::from_secs(10),
         store: out.join("state"),
         model: out.join("model"),
         features: out.join("spec.toml"),

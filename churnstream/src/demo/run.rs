@@ -166,6 +166,8 @@ impl<'a> Demo<'a> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         ConsumerOptions {
             topic: "events".to_owned(),
+            group: None,
+            session_timeout: Duration::from_secs(10),
             store: dir.join("state"),
             model: dir.join("model"),
             features: dir.join("spec.toml"),

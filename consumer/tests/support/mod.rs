@@ -103,6 +103,8 @@ impl World {
     pub(crate) fn options(&self, name: &str, registry: &str) -> ConsumerOptions {
         ConsumerOptions {
             topic: EVENTS.to_owned(),
+            group: None,
+            session_timeout: Duration::from_secs(10),
             store: self.dir.path().join(name),
             model: self.registry_path(registry),
             features: self.spec_path(),

@@ -61,6 +61,14 @@ pub fn start(brokers: u32) -> Option<Brokers> {
     None
 }
 
+/// Ends brokers before this process does.
+pub fn stop(brokers: &Brokers) {
+    if let Some(dir) = &brokers.dir {
+        // If it cannot, their watch ends them with this process.
+        let _ = script().args(["stop", "--dir"]).arg(dir).status();
+    }
+}
+
 /// `scripts/kafka` of this workspace.
 #[must_use]
 pub fn script() -> Command {

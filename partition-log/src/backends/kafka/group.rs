@@ -8,6 +8,7 @@
 //! There is one way to go on after a failure: [`KafkaGroup`] is dropped, with everything that was read and written in the open
 //! transaction, and joined again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,8 +56,8 @@ pub enum GroupEvent {
     Assigned(Vec<PartitionId>),
     /// These are to go: commit, then [`KafkaGroup::release`].
     Revoked(Vec<PartitionId>),
-    /// The group goes on without this process: nothing of the open transaction can be committed.
-    Lost,
+    /// The group goes on without this process: nothing of the open transaction can be committed. Join again.
+    Lost(Vec<PartitionId>),
 }
 
 /// How far a partition is done, as the group knows it.
@@ -88,6 +89,24 @@ type GroupProducer = BaseProducer<DefaultProducerContext>;
 #[derive(Default)]
 pub(super) struct Membership {
     wanted: Mutex<std::collections::VecDeque<GroupEvent>>,
+    /// What was handed out and not obeyed yet.
+    handed_out: Mutex<Option<GroupEvent>>,
+    /// While closing, librdkafka waits for each wish to be obeyed, and nobody else does it.
+    closing: AtomicBool,
+}
+
+impl Membership {
+    fn next(&self) -> Option<GroupEvent> {
+        let event = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        if event.is_some() {
+            self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&event);
+        }
+        event
+    }
+
+    fn obeyed(&self) {
+        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 impl ClientContext for Membership {
@@ -106,9 +125,19 @@ impl ConsumerContext for Membership {
             .collect();
         let event = match kind {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => GroupEvent::Assigned(partitions),
-            _ if consumer.assignment_lost() => GroupEvent::Lost,
+            _ if consumer.assignment_lost() => GroupEvent::Lost(partitions),
             _ => GroupEvent::Revoked(partitions),
         };
+        if self.closing.load(Ordering::Acquire) {
+            let obeyed = match kind {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => consumer.incremental_assign(list),
+                _ => consumer.incremental_unassign(list),
+            };
+            if let Err(error) = obeyed {
+                tracing::debug!(%error, "while leaving the group");
+            }
+            return;
+        }
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
 }
@@ -184,8 +213,7 @@ impl KafkaGroup {
     /// If this process cannot be a member any more: join again.
     pub fn poll(&self, wait: Duration) -> Result<Option<GroupEvent>, LogError> {
         let consumer = self.consumer()?;
-        let wanted = || consumer.context().wanted.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        if let Some(event) = wanted() {
+        if let Some(event) = consumer.context().next() {
             return Ok(Some(event));
         }
         match consumer.poll(wait) {
@@ -214,7 +242,7 @@ impl KafkaGroup {
             }
             None => {}
         }
-        Ok(wanted())
+        Ok(consumer.context().next())
     }
 
     /// How far these partitions are done. Waits until no transaction of another member is open on them.
@@ -283,7 +311,10 @@ impl KafkaGroup {
             let from = rdkafka::Offset::Offset(signed(*from));
             list.add_partition_offset(&self.topic, number(*partition), from).map_err(failed)?;
         }
-        self.consumer()?.incremental_assign(&list).map_err(failed)
+        let consumer = self.consumer()?;
+        consumer.incremental_assign(&list).map_err(failed)?;
+        consumer.context().obeyed();
+        Ok(())
     }
 
     /// Obeys [`GroupEvent::Revoked`]: others may have these from now on.
@@ -295,8 +326,36 @@ impl KafkaGroup {
         for partition in partitions {
             list.add_partition(&self.topic, number(*partition));
         }
-        let released = self.consumer()?.incremental_unassign(&list);
-        released.map_err(|error| self.log.connect.error("release partitions", &error))
+        let consumer = self.consumer()?;
+        let released = consumer.incremental_unassign(&list);
+        released.map_err(|error| self.log.connect.error("release partitions", &error))?;
+        consumer.context().obeyed();
+        Ok(())
+    }
+
+    /// Obeys what was not obeyed yet, so that leaving does not wait for it.
+    fn obey_all(&self, consumer: &GroupConsumer) {
+        let membership = consumer.context();
+        membership.closing.store(true, Ordering::Release);
+        let open = membership.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let wanted = std::mem::take(&mut *membership.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        for event in open.into_iter().chain(wanted) {
+            let mut list = TopicPartitionList::new();
+            let (GroupEvent::Assigned(partitions)
+            | GroupEvent::Revoked(partitions)
+            | GroupEvent::Lost(partitions)) = &event;
+            for partition in partitions {
+                // Nobody reads: fetching from the end costs the least.
+                let _ = list.add_partition_offset(&self.topic, number(*partition), rdkafka::Offset::End);
+            }
+            let obeyed = match event {
+                GroupEvent::Assigned(_) => consumer.incremental_assign(&list),
+                GroupEvent::Revoked(_) | GroupEvent::Lost(_) => consumer.incremental_unassign(&list),
+            };
+            if let Err(error) = obeyed {
+                tracing::debug!(%error, "while leaving the group");
+            }
+        }
     }
 
     /// What writes to a partition of a topic within the open transaction.
@@ -371,6 +430,7 @@ impl Drop for KafkaGroup {
     fn drop(&mut self) {
         // The consumer first: what it owned is free once the group has heard.
         if let Some(consumer) = self.consumer.take() {
+            self.obey_all(&consumer);
             let_go("group consumer", consumer);
         }
         if let Some(producer) = self.producer.take() {
