@@ -15,7 +15,7 @@ use feature_store::{Commit, SweepCursor, UserState};
 use partition_log::backends::kafka::{
     GroupEvent, GroupOffset, GroupOptions, KafkaGroup, KafkaLog, NotCommitted,
 };
-use partition_log::{Log, LogError};
+use partition_log::{Log, LogError, RecordBuf};
 use scorer::Schedule;
 use telemetry::Check;
 use types::{Offset, PartitionId};
@@ -265,6 +265,9 @@ impl Group<'_> {
             let (topic, store) = (topic.clone(), stored.unwrap_or_default());
             return Err(ConsumerError::StoreAheadOfGroup { topic, partition, store, group: next }.into());
         }
+        if next.is_none() {
+            self.check_unused(partition)?;
+        }
         let from = if stored.is_some() { users.replay_from() } else { bounds.start };
         if stored.is_none() && next.is_some_and(|next| next > bounds.start) {
             tracing::warn!(%partition, from = %bounds.start, to = %next.unwrap_or_default(),
@@ -286,6 +289,22 @@ impl Group<'_> {
         let commits = Commits::Together { last };
         let task = build(self.options, base, &schedule, metrics, partition, users, reader, outputs, commits);
         Ok((task, from))
+    }
+
+    /// A partition of which the group knows no offset was never scored: its outputs hold nothing. If they do, its offset was lost, or
+    /// is not to be seen yet; to begin again would write everything twice.
+    fn check_unused(&self, partition: PartitionId) -> Result<(), Trouble> {
+        for topic in [SCORES, SHADOW_SCORES, DEAD_LETTERS] {
+            let start = self.log.bounds(topic, partition)?.start;
+            let mut found = RecordBuf::default();
+            if self.log.reader(topic, partition, start)?.read(&mut found, 1)? > 0 {
+                return Err(Trouble::Session(format!(
+                    "{topic}-{partition} holds records, and the group knows no offset of the partition: was it reset, did it expire, or \
+                     is this another group? To score all again, use another group and other output topics (kafka:BROKERS/PREFIX)"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Gives partitions back: what was done with them is committed before anybody else may have them.
