@@ -159,14 +159,15 @@ pub fn simulate(
     })
 }
 
-/// Days so far apart that no label of one reaches into the next.
+/// Days so far apart that no label of one reaches into the next. A day with less than a fifth of the rows of the fullest one is no day
+/// of a tick, but that of a few events which came late.
 fn rounds(as_of: &[EventTime], span: Millis) -> Vec<i64> {
-    let mut days: Vec<i64> = as_of.iter().map(|at| day(*at)).collect();
-    days.sort_unstable();
-    days.dedup();
+    let mut sizes: BTreeMap<i64, usize> = BTreeMap::new();
+    as_of.iter().for_each(|at| *sizes.entry(day(*at)).or_default() += 1);
+    let fullest = sizes.values().max().copied().unwrap_or(0);
     let apart = span.0.div_euclid(Millis::DAY.0) + i64::from(span.0 % Millis::DAY.0 != 0);
     let mut rounds: Vec<i64> = Vec::new();
-    for day in days {
+    for (day, _) in sizes.into_iter().filter(|(_, size)| 5 * size >= fullest) {
         if rounds.last().is_none_or(|last| day - last >= apart) {
             rounds.push(day);
         }
