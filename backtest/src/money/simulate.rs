@@ -26,6 +26,8 @@ pub struct Money {
     pub lost_revenue: Estimate,
     /// Probability times price times the labels' horizon, summed, by currency, in that currency.
     pub at_risk: Vec<AtRisk>,
+    /// The same, all in the main currency.
+    pub at_risk_total: f64,
     /// The campaign as the settings plan it.
     pub planned: Campaign,
     /// The campaign with the threshold of the highest profit on these very rows.
@@ -141,6 +143,7 @@ pub fn simulate(
     let everybody = vec![1.0; users];
     let by_threshold = game.curve(&everybody);
     let best = best_of(&by_threshold);
+    let at_risk_total = at_risk.iter().map(|(currency, amount)| amount * settings.rate(currency)).sum();
     let sum = |of: fn(&Player) -> f64| game.resampled(|player, drawn| drawn * of(player));
     Ok(Money {
         settings: settings.clone(),
@@ -152,6 +155,7 @@ pub fn simulate(
             .into_iter()
             .map(|(currency, amount)| AtRisk { currency: currency.to_owned(), amount })
             .collect(),
+        at_risk_total,
         planned,
         best: game.estimate(Plan { share: None, threshold: Some(best.threshold) }),
         best_held_out: game.held_out(),

@@ -189,9 +189,13 @@ pub(super) fn profit(of: &Money) -> String {
         name: "",
         label: &label,
     };
-    let mut plot = Plot::new(share_axis("users contacted, highest risk first"), y);
-    plot.line(&[[0.0, 0.0], [1.0, 0.0]], "chance", None);
     let shown: Vec<[f64; 2]> = points.iter().copied().take_while(|point| point[1] >= low).collect();
+    let last = shown.last().map_or(1.0, |point| point[0]);
+    let share = |value: f64| percent(value).replace(".0", "");
+    let end = round_up((1.1 * last).max(0.02)).min(1.0);
+    let x = Axis { from: 0.0, to: end, name: "users contacted, highest risk first", label: &share };
+    let mut plot = Plot::new(x, y);
+    plot.line(&[[0.0, 0.0], [end, 0.0]], "chance", None);
     plot.line(&shown, "model", None);
     let best = of.by_threshold.iter().fold([0.0, 0.0], |best, point| {
         if point.profit > best[1] { [point.share, point.profit] } else { best }

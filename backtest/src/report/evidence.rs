@@ -15,14 +15,14 @@ pub(super) fn money(report: &Report) -> String {
     let cash = |amount: f64| super::text::money(amount, &of.settings.currency);
     let terms = format!(
         "Assumed: the offer keeps {} of the leavers it reaches, a contact costs {}, an offer taken {}, {} of the stayers who are contacted \
-         take it, and a user who is kept pays for another {}. {} rounds, {} apart so that no loss counts twice. Only a trial with a \
+         take it, and a user who is kept pays for another {}. {}, {} apart so that no loss counts twice. Only a trial with a \
          control group can tell whether an offer keeps anybody.",
         percent(offer.effectiveness),
         super::text::price(offer.contact_cost, &of.settings.currency),
         super::text::price(offer.offer_cost, &of.settings.currency),
         percent(offer.taken_by_stayers),
         of.settings.kept_for(),
-        of.rounds.len(),
+        super::text::several(of.rounds.len(), "round"),
         report.backtest.horizon
     );
     let held_out = format!(

@@ -38,10 +38,10 @@ fn with_money(of: &Money) -> String {
     if best.profit.value <= 0.0 || of.best_held_out <= 0.0 {
         return format!(
             "<p class=advice><b>Contact nobody on these terms.</b> An offer that keeps {} of the leavers it reaches costs more than it \
-             brings at every threshold. Leaving cost {} over {} rounds; a cheaper or a better offer may change that.</p>",
+             brings at every threshold. Leaving cost {} over {}; a cheaper or a better offer may change that.</p>",
             percent(of.settings.offer.effectiveness),
             cash(of.lost_revenue.value),
-            of.rounds.len()
+            super::text::several(of.rounds.len(), "round")
         );
     }
     let rounds = of.rounds.len().max(1) as f64;
@@ -91,11 +91,9 @@ pub(super) fn tiles(report: &Report) -> String {
             (money(value, currency), format!("{} to {}", money(low, currency), money(high, currency)))
         };
         let risk: Vec<String> = of.at_risk.iter().map(|risk| money(risk.amount, &risk.currency)).collect();
-        tiles.push((
-            "Revenue at risk".to_owned(),
-            risk.join(" + "),
-            "probability × price × horizon".to_owned(),
-        ));
+        let below =
+            if risk.len() > 1 { risk.join(" + ") } else { "probability × price × horizon".to_owned() };
+        tiles.push(("Revenue at risk".to_owned(), money(of.at_risk_total, currency), below));
         let (value, interval) = cash(&of.lost_revenue);
         tiles.push((format!("Lost with {} leavers", count(of.churners.value)), value, interval));
         let campaign = |name: &str, campaign: &Campaign| {

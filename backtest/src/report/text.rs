@@ -26,6 +26,11 @@ pub(super) fn percent(share: f64) -> String {
     if value.abs() < 9.95 { format!("{value:.1}\u{202f}%") } else { format!("{value:.0}\u{202f}%") }
 }
 
+/// A number of things.
+pub(super) fn several(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A small amount of money, with cents if it has any.
 pub(super) fn price(amount: f64, currency: &str) -> String {
     if amount.fract() == 0.0 {
