@@ -7,7 +7,7 @@
 //! # Where a plainer sum differs
 //!
 //! A usual sum takes the tenth with the highest scores, counts the leavers in it times the effectiveness times a month's price, and calls
-//! that saved. The simulator gives the same for the same ranking where it is told to (`share = 0.1`, no costs, `taken_by_stayers = 0`). Otherwise it differs:
+//! that saved. The simulator gives the same where it is told to (`share = 0.1`, no costs, `taken_by_stayers = 0`). Otherwise it differs:
 //!
 //! - Users who have left already are not there to be contacted. Where they are left in the table, they take up contacts, because they look
 //!   like leavers, and make the ranking look worse than it is for those who can still be kept.
