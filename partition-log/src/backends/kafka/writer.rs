@@ -108,7 +108,11 @@ impl Writer {
             return Err(locked());
         }
         let deliveries = Deliveries((0..config.partitions).map(|_| Delivered::default()).collect());
-        let made = log.connect.producer_config(log.compression).create_with_context(deliveries);
+        // A record that could not be delivered must not be followed by later ones: whoever resumes takes the last for the end
+        // of a whole. So none expires, and where the broker refuses one, the producer stops.
+        let mut settings = log.connect.producer_config(log.compression);
+        settings.set("message.timeout.ms", "0").set("enable.gapless.guarantee", "true");
+        let made = settings.create_with_context(deliveries);
         let producer = made.map_err(|error| {
             log.writers().remove(topic);
             log.connect.error(format!("write to `{topic}`"), &error)
@@ -210,8 +214,12 @@ impl Appender {
                         producer.poll(Duration::from_millis(20));
                     }
                     Err((error, _)) => {
-                        let (topic, partition) = (self.held.topic.to_string(), self.partition);
-                        return Err(LogError::Poisoned { topic, partition, cause: error.to_string() });
+                        // The rest of the batch is gone: nothing more may follow.
+                        let delivered = self.held.delivered(self.partition)?;
+                        let mut failed = delivered.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        failed.get_or_insert_with(|| error.to_string());
+                        drop(failed);
+                        return self.check();
                     }
                 }
             }
