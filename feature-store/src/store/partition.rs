@@ -134,21 +134,6 @@ impl<S: StateValue> PartitionStore<S> {
         self.stored.as_ref().map_or(Offset::ZERO, |stored| stored.replay_from)
     }
 
-    /// Whether another commit, even of the same place, would let less be replayed after a crash: blocks were written since
-    /// the last one.
-    #[must_use]
-    pub fn can_settle(&self) -> bool {
-        let stored = self.stored.as_ref();
-        stored.is_some_and(|stored| self.settled_below(stored.commit.next_input) > stored.replay_from)
-    }
-
-    /// The offset below which every event is in blocks, at most `next_input`.
-    fn settled_below(&self, next_input: Offset) -> Offset {
-        let open = [self.dirty.first(), self.in_flight.first()];
-        let oldest = open.into_iter().flatten().map(|(offset, _)| *offset).min();
-        oldest.map_or(next_input, |oldest| oldest.min(next_input))
-    }
-
     /// The offset up to which what is known of a user's events is complete while the log is replayed to `position`: blocks
     /// may be ahead of the replay.
     ///

@@ -70,6 +70,21 @@ impl<S: StateValue> PartitionStore<S> {
         }
     }
 
+    /// Whether another commit, even of the same place, would let less be replayed after a crash: blocks were written since
+    /// the last one.
+    #[must_use]
+    pub fn can_settle(&self) -> bool {
+        let stored = self.stored.as_ref();
+        stored.is_some_and(|stored| self.settled_below(stored.commit.next_input) > stored.replay_from)
+    }
+
+    /// The offset below which every event is in blocks, at most `next_input`.
+    pub(super) fn settled_below(&self, next_input: Offset) -> Offset {
+        let open = [self.dirty.first(), self.in_flight.first()];
+        let oldest = open.into_iter().flatten().map(|(offset, _)| *offset).min();
+        oldest.map_or(next_input, |oldest| oldest.min(next_input))
+    }
+
     /// How long ago the oldest change arrived that a crash would replay, as of the last commit; zero if there is none. Wall
     /// time, for a metric only.
     #[must_use]
