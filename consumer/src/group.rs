@@ -7,11 +7,10 @@
 //! The group's offset is the truth, with the sweep under way noted beside it. The local store is behind it, never ahead: it hears of a
 //! commit when the brokers have confirmed it.
 
-use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use feature_store::{Commit, SweepCursor, UserState};
+use feature_store::{Commit, UserState};
 use partition_log::backends::kafka::{
     GroupEvent, GroupOffset, GroupOptions, KafkaGroup, KafkaLog, NotCommitted,
 };
@@ -20,10 +19,10 @@ use scorer::Schedule;
 use telemetry::Check;
 use types::{Offset, PartitionId};
 
+use crate::member::{member, offset, place};
 use crate::observe::Observer;
 use crate::open::{Base, build, check_end, check_start};
 use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
-use crate::pipeline::Place;
 use crate::pool::{Pool, Routes};
 use crate::run::{LOOK, Surroundings, pool_size, serve, targets};
 use crate::task::{Commits, Outputs, PartitionTask};
@@ -36,8 +35,6 @@ const TRIES: u32 = 8;
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 /// After this long the brokers abort what this process left open.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
-/// The file in the store's folder that names this process in the group.
-const MEMBER: &str = "member";
 
 /// Everything that lasts longer than a session.
 struct Group<'c> {
@@ -367,65 +364,4 @@ impl Group<'_> {
 fn listed(partitions: &[PartitionId]) -> String {
     let all: Vec<String> = partitions.iter().map(PartitionId::to_string).collect();
     all.join(" ")
-}
-
-/// How far a partition is, as the group keeps it: the offset, and beside it the sweep under way.
-fn offset(partition: PartitionId, commit: &Commit) -> GroupOffset {
-    let note = commit.sweep.map_or("v1".to_owned(), |sweep| format!("v1 sweep={}", sweep.0));
-    GroupOffset { partition, next: commit.next_input, note }
-}
-
-fn place(topic: &str, known: &GroupOffset) -> Result<Place, ConsumerError> {
-    let sweep = match known.note.strip_prefix("v1") {
-        Some("") => Some(None),
-        Some(rest) => rest.strip_prefix(" sweep=").and_then(|n| n.parse().ok()).map(|n| Some(SweepCursor(n))),
-        None => None,
-    };
-    match sweep {
-        Some(sweep) => Ok(Place { next_input: known.next, sweep }),
-        None => Err(ConsumerError::GroupNote {
-            topic: topic.to_owned(),
-            partition: known.partition,
-            note: known.note.clone(),
-        }),
-    }
-}
-
-/// The name of the process that uses this store: made once, kept beside it, so that a process that is started again ends what it left
-/// open itself.
-fn member(store: &Path) -> Result<String, ConsumerError> {
-    let path = store.join(MEMBER);
-    let io = |source| ConsumerError::Io {
-        action: format!("keep this process's name in {}", path.display()),
-        source,
-    };
-    match std::fs::read_to_string(&path) {
-        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
-        _ => {
-            // The standard library's own source of random keys; no result depends on it.
-            let random =
-                std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0_u8);
-            let name = format!("member-{random:016x}");
-            std::fs::write(&path, format!("{name}\n")).map_err(io)?;
-            Ok(name)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_group_keeps_a_place_with_its_sweep() {
-        for sweep in [None, Some(SweepCursor(0)), Some(SweepCursor(u64::MAX))] {
-            let commit = Commit { next_input: Offset(7), sweep, ..Commit::default() };
-            let kept = offset(PartitionId(2), &commit);
-            assert_eq!(place("t", &kept).unwrap(), Place { next_input: Offset(7), sweep });
-        }
-        for note in ["", "v2", "v1 sweep=", "v1 x"] {
-            let foreign = GroupOffset { partition: PartitionId(0), next: Offset(1), note: note.to_owned() };
-            assert!(place("t", &foreign).unwrap_err().to_string().contains("note"), "{note}");
-        }
-    }
 }

@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod group;
 mod measure;
+mod member;
 mod observe;
 mod open;
 mod options;

@@ -21,6 +21,7 @@
 //! itself goes on with the map that it began with.
 
 mod args;
+mod deliver;
 mod feed;
 mod mend;
 mod order;

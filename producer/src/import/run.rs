@@ -10,7 +10,8 @@ use telemetry::Shutdown;
 use types::{EventTime, Millis};
 
 use super::args::{Also, ImportArgs, Sort};
-use super::feed::{Body, Feed, Input, Item, Reading};
+use super::deliver::Delivery;
+use super::feed::{Feed, Input, Item, Reading};
 use super::mend::{MendSummary, mend};
 use super::order::{self, Order};
 use super::sort::Sorter;
@@ -340,72 +341,4 @@ fn sorted(
         Ok::<_, ImportError>(whole)
     })?;
     Ok(whole)
-}
-
-/// Hands items to the sink, at their pace.
-struct Delivery<'a> {
-    sink: EventSink,
-    pacer: Pacer,
-    shutdown: &'a Shutdown,
-    progress: Option<Progress>,
-    read: Arc<AtomicU64>,
-    entities: Entities,
-    events: u64,
-    span: Option<(EventTime, EventTime)>,
-    not_after: EventTime,
-    position: Vec<u8>,
-}
-
-impl Delivery<'_> {
-    /// `false` if it was asked to stop before the item.
-    fn deliver(&mut self, item: &Item<'_>) -> Result<bool, ImportError> {
-        if self.sink.batch_ends_before(item.arrival) {
-            if self.shutdown.is_requested() {
-                return Ok(false);
-            }
-            if let Some(progress) = &mut self.progress {
-                progress.update(self.read.load(Ordering::Relaxed), self.events);
-            }
-        }
-        self.position.clear();
-        item.write_position(&mut self.position);
-        let (arrival, file) = (item.arrival, item.file);
-        match item.body {
-            Body::Event { ts, key, value } => {
-                if self.sink.append_encoded((key, value), ts, arrival, file, &self.position)? {
-                    self.pacer.wait(arrival, self.shutdown);
-                }
-                self.events += 1;
-                self.entities.see(key);
-                if ts <= self.not_after {
-                    let (first, last) = self.span.get_or_insert((ts, ts));
-                    *first = ts.min(*first);
-                    *last = ts.max(*last);
-                }
-            }
-            Body::Reject { reason, detail, original } => {
-                self.sink.append_reject(original, (reason, detail), arrival, file, &self.position)?;
-            }
-        }
-        Ok(true)
-    }
-
-    fn finish(
-        mut self,
-        whole: bool,
-        options: &ImportOptions,
-        summary: impl FnOnce(&Self, crate::sink::SinkTotals) -> Summary,
-    ) -> Result<Summary, ImportError> {
-        if let Some((_, last)) = self.span.filter(|_| whole) {
-            // The files end here: ticks up to the last event need no grace.
-            self.sink.flush_ticks_until(options.ticks.due(last))?;
-        }
-        if let Some(progress) = self.progress.take() {
-            progress.finish(self.events);
-        }
-        let totals = self.sink.totals();
-        let summary = summary(&self, totals);
-        self.sink.finish(whole)?;
-        Ok(summary)
-    }
 }

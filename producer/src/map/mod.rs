@@ -79,6 +79,7 @@ mod file;
 mod iso;
 mod layout;
 mod number;
+mod read;
 mod table;
 mod time;
 

@@ -8,23 +8,21 @@
 //! There is one way to go on after a failure: [`KafkaGroup`] is dropped, with everything that was read and written in the open
 //! transaction, and joined again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::TopicPartitionList;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
-use rdkafka::types::RDKafkaRespErr;
-use types::{EventTime, Offset, PartitionId};
+use rdkafka::producer::Producer as _;
+use types::{Offset, PartitionId};
 
 use super::KafkaLog;
-use super::connect::{ASK, let_go, number, say, signed, unsigned};
+use super::connect::{let_go, number, signed, unsigned};
 use super::group_reader::GroupReader;
+use super::membership::{GroupConsumer, Membership};
+use super::transaction::{GroupProducer, TransactionWriter};
 use crate::{LogError, PartitionReader};
 
 /// How long one try of a commit may take; it is tried again.
@@ -80,66 +78,6 @@ pub enum NotCommitted {
     /// Nobody knows yet; joining again finds out.
     #[error("the brokers did not say whether the transaction was committed: {0}")]
     Unknown(String),
-}
-
-pub(super) type GroupConsumer = BaseConsumer<Membership>;
-type GroupProducer = BaseProducer<DefaultProducerContext>;
-
-/// Notes what the group wants, to be obeyed by whoever polls, in its own time.
-#[derive(Default)]
-pub(super) struct Membership {
-    wanted: Mutex<std::collections::VecDeque<GroupEvent>>,
-    /// What was handed out and not obeyed yet.
-    handed_out: Mutex<Option<GroupEvent>>,
-    /// While closing, librdkafka waits for each wish to be obeyed, and nobody else does it.
-    closing: AtomicBool,
-}
-
-impl Membership {
-    fn next(&self) -> Option<GroupEvent> {
-        let event = self.wanted.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        if event.is_some() {
-            self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&event);
-        }
-        event
-    }
-
-    fn obeyed(&self) {
-        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
-}
-
-impl ClientContext for Membership {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        say(level, facility, message);
-    }
-}
-
-impl ConsumerContext for Membership {
-    fn rebalance(&self, consumer: &GroupConsumer, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let partitions: Vec<_> = list
-            .elements()
-            .iter()
-            .filter_map(|e| u32::try_from(e.partition()).ok())
-            .map(PartitionId)
-            .collect();
-        let event = match kind {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => GroupEvent::Assigned(partitions),
-            _ if consumer.assignment_lost() => GroupEvent::Lost(partitions),
-            _ => GroupEvent::Revoked(partitions),
-        };
-        if self.closing.load(Ordering::Acquire) {
-            let obeyed = match kind {
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => consumer.incremental_assign(list),
-                _ => consumer.incremental_unassign(list),
-            };
-            if let Err(error) = obeyed {
-                tracing::debug!(%error, "while leaving the group");
-            }
-            return;
-        }
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
-    }
 }
 
 /// A process in a group.
@@ -435,59 +373,6 @@ impl Drop for KafkaGroup {
         }
         if let Some(producer) = self.producer.take() {
             let_go("transactional producer", producer);
-        }
-    }
-}
-
-/// Writes to one partition within the transaction of its [`KafkaGroup`].
-pub struct TransactionWriter {
-    log: KafkaLog,
-    topic: Arc<str>,
-    partition: PartitionId,
-    producer: Arc<GroupProducer>,
-}
-
-impl TransactionWriter {
-    /// Adds a record; waits while librdkafka's buffer is full. Whether it arrived is known when the transaction is committed.
-    ///
-    /// # Errors
-    /// If the transaction cannot take it any more: it will be aborted.
-    pub fn append(
-        &self,
-        timestamp: EventTime,
-        key: &[u8],
-        value: &[u8],
-        headers: &[(&str, &[u8])],
-    ) -> Result<(), LogError> {
-        let mut record = BaseRecord::to(&self.topic)
-            .partition(number(self.partition))
-            .payload(value)
-            .timestamp(if timestamp.0 == 0 { 1 } else { timestamp.0 });
-        if !key.is_empty() {
-            record = record.key(key);
-        }
-        if !headers.is_empty() {
-            let mut all = OwnedHeaders::new_with_capacity(headers.len());
-            for (key, value) in headers {
-                all = all.insert(Header { key, value: Some(*value) });
-            }
-            record = record.headers(all);
-        }
-        let deadline = Instant::now() + ASK;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                    if Instant::now() < deadline =>
-                {
-                    record = back;
-                    std::thread::sleep(Duration::from_millis(2));
-                }
-                Err((error, _)) => {
-                    let action = format!("write to {}-{}", self.topic, self.partition);
-                    return Err(self.log.connect.error(action, &error));
-                }
-            }
         }
     }
 }

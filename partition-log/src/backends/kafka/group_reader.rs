@@ -9,7 +9,7 @@ use types::{Offset, PartitionId};
 
 use super::KafkaLog;
 use super::connect::unsigned;
-use super::group::{GroupConsumer, Membership};
+use super::membership::{GroupConsumer, Membership};
 use super::reader::{Trouble, judge, position, push};
 use crate::{LogError, PartitionReader, RecordBuf};
 

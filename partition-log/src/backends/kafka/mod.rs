@@ -12,8 +12,10 @@
 mod connect;
 mod group;
 mod group_reader;
+mod membership;
 mod reader;
 mod topics;
+mod transaction;
 mod watch;
 mod writer;
 
@@ -24,7 +26,8 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::Consumer as _;
 use types::{EventTime, Offset, PartitionId};
 
-pub use self::group::{GroupEvent, GroupOffset, GroupOptions, KafkaGroup, NotCommitted, TransactionWriter};
+pub use self::group::{GroupEvent, GroupOffset, GroupOptions, KafkaGroup, NotCommitted};
+pub use self::transaction::TransactionWriter;
 
 use self::connect::{ASK, Connect, Consumer, Context, number, one, signed, unsigned};
 use self::reader::Reader;

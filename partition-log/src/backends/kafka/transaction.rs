@@ -1,0 +1,68 @@
+//! Writing within the transaction of a group's member.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use types::{EventTime, PartitionId};
+
+use super::KafkaLog;
+use super::connect::{ASK, number};
+use crate::LogError;
+
+pub(super) type GroupProducer = BaseProducer<DefaultProducerContext>;
+
+/// Writes to one partition within the transaction of its [`KafkaGroup`].
+pub struct TransactionWriter {
+    pub(super) log: KafkaLog,
+    pub(super) topic: Arc<str>,
+    pub(super) partition: PartitionId,
+    pub(super) producer: Arc<GroupProducer>,
+}
+
+impl TransactionWriter {
+    /// Adds a record; waits while librdkafka's buffer is full. Whether it arrived is known when the transaction is committed.
+    ///
+    /// # Errors
+    /// If the transaction cannot take it any more: it will be aborted.
+    pub fn append(
+        &self,
+        timestamp: EventTime,
+        key: &[u8],
+        value: &[u8],
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), LogError> {
+        let mut record = BaseRecord::to(&self.topic)
+            .partition(number(self.partition))
+            .payload(value)
+            .timestamp(if timestamp.0 == 0 { 1 } else { timestamp.0 });
+        if !key.is_empty() {
+            record = record.key(key);
+        }
+        if !headers.is_empty() {
+            let mut all = OwnedHeaders::new_with_capacity(headers.len());
+            for (key, value) in headers {
+                all = all.insert(Header { key, value: Some(*value) });
+            }
+            record = record.headers(all);
+        }
+        let deadline = Instant::now() + ASK;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    record = back;
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err((error, _)) => {
+                    let action = format!("write to {}-{}", self.topic, self.partition);
+                    return Err(self.log.connect.error(action, &error));
+                }
+            }
+        }
+    }
+}
