@@ -122,7 +122,7 @@ fn main() -> Result<()> {
     note("active_rss_bytes", json!(rss("VmRSS:")?));
 
     run.snapshot()?;
-    let mut replay = run.next.clone();
+    let snapshot = run.next.clone();
     for n in 0..arguments.crash_after {
         run.visit(n * 7 % active, today + DAY + (n / active) as i64, 1)?;
     }
@@ -137,15 +137,33 @@ fn main() -> Result<()> {
     let mut run = Run::open(&arguments, &dir, &spec)?;
     note("open_seconds", json!(restarted.elapsed().as_secs_f64()));
     let behind: u64 = run.next.iter().zip(&ends).map(|(from, end)| end - from).sum();
-    for n in 0..arguments.crash_after {
-        let user = n * 7 % active;
-        let partition = run.key(user);
-        // Blocks may have gone on after the snapshot: what they hold is not read again.
-        if replay[partition] == run.next[partition] {
-            run.visit(user, today + DAY + (n / active) as i64, 1)?;
-        }
-        replay[partition] += 1;
-    }
+    let moments = |n: u64| (n * 7 % active, today + DAY + (n / active) as i64);
+    let partitions = run.partitions.len() as u64;
+    // Two workers, each with its partitions.
+    std::thread::scope(|scope| {
+        let half = run.partitions.len().div_ceil(2);
+        let work = run.partitions.chunks_mut(half).zip(run.next.chunks(half)).enumerate();
+        let workers: Vec<_> = work
+            .map(|(worker, (users, next))| {
+                let (spec, snapshot) = (&spec, &snapshot);
+                scope.spawn(move || {
+                    for (index, (users, next)) in users.iter_mut().zip(next).enumerate() {
+                        let partition = (worker * half + index) as u64;
+                        let of_partition = (0..arguments.crash_after)
+                            .map(moments)
+                            .filter(|(user, _)| user % partitions == partition)
+                            .zip(snapshot[partition as usize]..);
+                        // Blocks may have gone on after the snapshot: what they hold is not read again.
+                        replay(users, spec, of_partition.filter(|(_, at)| at >= next))?;
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
+    })?;
     note("replayed_events", json!(behind));
     note("restart_seconds", json!(restarted.elapsed().as_secs_f64()));
 
@@ -227,22 +245,8 @@ impl<'a> Run<'a> {
     fn visit(&mut self, user: u64, start: i64, events: u64) -> Result<()> {
         let partition = self.key(user);
         for n in 0..events {
-            let ts = EventTime(start + (user % 1_000) as i64 * 60_000 + n as i64 * 47_000);
             let users = &mut self.partitions[partition];
-            if let Some(slot) = users.entry(&self.key, Offset(self.next[partition]), UserState::new)? {
-                let watched = Value::Float((user * 31 + n * 977) as f64 % 3_600_000.0 / 1_000.0);
-                let event = Event {
-                    entity_type: "user".into(),
-                    entity: self.key.as_str().into(),
-                    kind: if n % 10 == 9 { "payment_failed" } else { "play" }.into(),
-                    ts,
-                    id: None,
-                    fields: vec![("watch_s".into(), watched)],
-                };
-                let state = users.state_mut(slot);
-                state.apply(self.spec, &event, ts, false);
-                state.features(self.spec, ts, &mut self.row);
-            }
+            apply(users, self.spec, &mut self.row, &self.key, self.next[partition], (user, start, n))?;
             self.next[partition] += 1;
             self.since_maintain += 1;
         }
@@ -276,6 +280,48 @@ impl<'a> Run<'a> {
         self.commit()?;
         Ok(self.partitions.iter_mut().try_for_each(PartitionStore::snapshot_all)?)
     }
+}
+
+/// Applies a user's n-th event since `start` and reads the row, as the pipeline does.
+fn apply(
+    users: &mut PartitionStore<UserState>,
+    spec: &Spec,
+    row: &mut [f32],
+    key: &str,
+    at: u64,
+    (user, start, n): (u64, i64, u64),
+) -> Result<()> {
+    let ts = EventTime(start + (user % 1_000) as i64 * 60_000 + n as i64 * 47_000);
+    let Some(slot) = users.entry(key, Offset(at), UserState::new)? else { return Ok(()) };
+    let watched = Value::Float((user * 31 + n * 977) as f64 % 3_600_000.0 / 1_000.0);
+    let event = Event {
+        entity_type: "user".into(),
+        entity: key.into(),
+        kind: if n % 10 == 9 { "payment_failed" } else { "play" }.into(),
+        ts,
+        id: None,
+        fields: vec![("watch_s".into(), watched)],
+    };
+    let state = users.state_mut(slot);
+    state.apply(spec, &event, ts, false);
+    state.features(spec, ts, row);
+    Ok(())
+}
+
+/// Replays the events of one partition: user and start, each with its offset.
+fn replay(
+    users: &mut PartitionStore<UserState>,
+    spec: &Spec,
+    events: impl Iterator<Item = ((u64, i64), u64)>,
+) -> Result<()> {
+    let mut row = vec![0.0; spec.feature_names().len()];
+    for ((user, start), at) in events {
+        apply(users, spec, &mut row, &format!("u{user:08}"), at, (user, start, 0))?;
+        if at % BATCH == 0 {
+            users.maintain(Offset(at + 1))?;
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of this process's memory, as a line of `/proc/self/status` says.

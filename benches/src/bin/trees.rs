@@ -4,17 +4,14 @@
 //! many short runs (the least is what the work takes; the median shows how busy the machine was). Evaluators take turns.
 //! The models, unless given, are random: 100 and 500 trees of depth 6 on 60 features. A fifth of the values are missing.
 
-use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use benches::{DEPTH, Random, random_model};
 use scorer::{Evaluator, Model, Predictor, Shap};
 
 const FEATURES: usize = 60;
-const DEPTH: u32 = 6;
-/// A feature's thresholds in a random model: as many as `max_bin` allows in training are rarely all used.
-const CUTS: u64 = 120;
 /// Rows to score: enough that branches cannot be learnt by heart.
 const ROWS: usize = 2048;
 const BATCHES: [usize; 4] = [1, 16, 64, 1024];
@@ -29,7 +26,7 @@ fn main() -> anyhow::Result<()> {
     }
     if models.is_empty() {
         for trees in [100, 500] {
-            let json = random_model(trees);
+            let json = random_model(trees, FEATURES);
             models.push((format!("{trees} trees of depth {DEPTH}"), Model::from_json(json.as_bytes())?));
         }
     }
@@ -38,52 +35,6 @@ fn main() -> anyhow::Result<()> {
         measure(model);
     }
     Ok(())
-}
-
-/// A congruential generator: the same numbers in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
-
-/// A model in XGBoost's JSON with full trees.
-fn random_model(trees: usize) -> String {
-    let mut random = Random(1);
-    let (splits, nodes) = ((1_usize << DEPTH) - 1, (2_usize << DEPTH) - 1);
-    let list = |value: &mut dyn FnMut(usize) -> String| {
-        let values: Vec<_> = (0..nodes).map(value).collect();
-        format!("[{}]", values.join(","))
-    };
-    let mut text = String::new();
-    for tree in 0..trees {
-        let child = |i: usize, side: usize| if i < splits { (2 * i + side).to_string() } else { "-1".into() };
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "{}{{\"tree_param\":{{}},\"left_children\":{},\"right_children\":{},\"split_indices\":{},\
-             \"split_conditions\":{},\"default_left\":{},\"sum_hessian\":{}}}",
-            if tree == 0 { "" } else { "," },
-            list(&mut |i| child(i, 1)),
-            list(&mut |i| child(i, 2)),
-            list(&mut |_| random.below(FEATURES as u64).to_string()),
-            list(&mut |i| {
-                let cut = random.below(CUTS) as f64;
-                if i < splits { format!("{cut}") } else { format!("{}", cut / 1e4 - 0.006) }
-            }),
-            list(&mut |_| random.below(2).to_string()),
-            list(&mut |i| format!("{}", f64::from(1 << DEPTH) / f64::from(1_u32 << (i + 1).ilog2()))),
-        );
-    }
-    format!(
-        "{{\"learner\":{{\"gradient_booster\":{{\"name\":\"gbtree\",\"model\":{{\"gbtree_model_param\":\
-         {{\"num_trees\":\"{trees}\"}},\"tree_info\":[{}],\"trees\":[{text}]}}}},\"learner_model_param\":\
-         {{\"base_score\":\"3E-1\",\"num_feature\":\"{FEATURES}\"}},\"objective\":{{\"name\":\"binary:logistic\"}}}}}}",
-        vec!["0"; trees].join(",")
-    )
 }
 
 /// Rows whose values lie among the model's thresholds, a fifth of them missing.
