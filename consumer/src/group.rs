@@ -10,7 +10,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use feature_store::{Commit, UserState};
+use feature_store::UserState;
 use partition_log::backends::kafka::{
     GroupEvent, GroupOffset, GroupOptions, KafkaGroup, KafkaLog, NotCommitted,
 };

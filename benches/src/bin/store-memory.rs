@@ -318,7 +318,7 @@ fn replay(
     for ((user, start), at) in events {
         apply(users, spec, &mut row, &format!("u{user:08}"), at, (user, start, 0))?;
         if at % BATCH == 0 {
-            users.maintain(Offset(at + 1))?;
+            let _ = users.maintain(Offset(at + 1))?;
         }
     }
     Ok(())

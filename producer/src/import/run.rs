@@ -11,7 +11,7 @@ use types::{EventTime, Millis};
 
 use super::args::{Also, ImportArgs, Sort};
 use super::deliver::Delivery;
-use super::feed::{Feed, Input, Item, Reading};
+use super::feed::{Feed, Input, Reading};
 use super::mend::{MendSummary, mend};
 use super::order::{self, Order};
 use super::sort::Sorter;

@@ -8,6 +8,8 @@ use partition_log::{Log as _, MemoryLog, RecordBuf};
 use telemetry::Shutdown;
 use types::{Event, EventTime, Offset, PartitionId, headers};
 
+use order::{is_in_order, rows};
+
 use super::*;
 use crate::map::Mapping;
 

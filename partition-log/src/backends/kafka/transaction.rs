@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext};
 use types::{EventTime, PartitionId};
 
 use super::KafkaLog;

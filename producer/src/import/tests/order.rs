@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn rows(times: impl IntoIterator<Item = (u64, i64)>) -> String {
+pub(super) fn rows(times: impl IntoIterator<Item = (u64, i64)>) -> String {
     let mut text = "user,at,what,n\n".to_owned();
     for (user, ms) in times {
         text.push_str(&format!("u{user},{ms},play,1\n"));
@@ -11,7 +11,7 @@ fn rows(times: impl IntoIterator<Item = (u64, i64)>) -> String {
 }
 
 /// Whether each partition's records are in order of time.
-fn is_in_order(bench: &Bench) -> bool {
+pub(super) fn is_in_order(bench: &Bench) -> bool {
     (0..2).all(|p| {
         let times: Vec<i64> = bench
             .partition(p)
