@@ -310,6 +310,10 @@ impl PartitionTask {
         }
         // Even where nothing came, blocks written since the last commit shorten what a restart has to replay.
         if self.committed.as_ref() == Some(&self.place) && !self.users.can_settle() {
+            // The store of a process that took the partition over may not know how far it was committed.
+            if matches!(self.commits, Commits::Together { .. }) {
+                self.commit_replayed()?;
+            }
             self.stats.committed(self.place.next_input);
             return Ok(None);
         }

@@ -148,7 +148,7 @@ fn a_bundle_scores_as_the_fitted_model_does() {
     let training = bundle.manifest().training;
     assert_eq!((training.rows, training.from, training.to), (rows.len() as u64, EventTime(0), EventTime(1)));
     assert_eq!(training.labels_decided, EventTime(1).plus(purpose().horizon));
-    assert_eq!(bundle.manifest().baselines.len(), rows.names.len());
+    assert_eq!(bundle.manifest().baselines.len(), rows.names.len() + 1, "each feature's, and the scores'");
 
     // Of the rows held out, a twentieth is of high risk and a fifth of medium or high, ties aside.
     let high = scored.iter().filter(|p| bundle.band(**p) == Band::High).count() as f64 / scored.len() as f64;

@@ -315,10 +315,11 @@ impl Game<'_> {
         thresholds.into_iter().map(point).collect()
     }
 
-    /// Profit of the best threshold of each half of the users on the other half.
+    /// Profit of the best threshold of each half of the users on the other half; each half stands for all users, with their
+    /// budget and their cap.
     fn held_out(&self) -> f64 {
         let half = |odd: u32| -> Vec<f64> {
-            (0..self.users as u32).map(|user| f64::from(u8::from(user % 2 == odd))).collect()
+            (0..self.users as u32).map(|user| 2.0 * f64::from(u8::from(user % 2 == odd))).collect()
         };
         let effectiveness = self.settings.offer.effectiveness;
         let profit = |chosen: u32| {
@@ -327,7 +328,7 @@ impl Game<'_> {
             let sums = self.play(plan, &half(1 - chosen), |_| effectiveness);
             sums.saved - sums.cost
         };
-        profit(0) + profit(1)
+        (profit(0) + profit(1)) / 2.0
     }
 }
 

@@ -198,9 +198,11 @@ impl Rollback {
         let registry = Registry::open(&self.registry)?;
         let entries = registry.entries()?;
         let present = champions(&entries).next_back().context("the registry has no champion")?;
+        // A champion that was rolled back from once does not come back by the next rollback.
+        let first = champions(&entries).position(|entry| entry.bundle == present.bundle).unwrap_or_default();
         let before = champions(&entries)
-            .rev()
-            .find(|entry| entry.bundle != present.bundle)
+            .take(first)
+            .last()
             .with_context(|| format!("there was no other champion before {}", present.bundle))?;
         check_ahead(self.store.as_ref(), self.at)?;
         let bundle = load(&self.registry.join("bundles").join(&before.bundle))?;
