@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Where a user's own brokers are, for tests.
 pub const OWN: &str = "CHURNSTREAM_TEST_KAFKA";
@@ -35,7 +36,10 @@ pub fn shared() -> Option<&'static Brokers> {
 /// # Panics
 /// As [`shared`].
 pub fn start(brokers: u32) -> Option<Brokers> {
-    let dir = std::env::temp_dir().join(format!("churnstream-test-kafka-{}-{brokers}", std::process::id()));
+    // Tests of one process start theirs side by side.
+    static STARTED: AtomicU32 = AtomicU32::new(0);
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("churnstream-test-kafka-{}-{number}", std::process::id()));
     let started = script()
         .args([
             "start",
