@@ -18,7 +18,7 @@ use super::Judged;
 /// The number of metrics.
 pub const COUNT: usize = 19;
 
-/// The metrics' names, in the order of [`Judged::measure`].
+/// The metrics' names, in the order of the values that are measured.
 pub const NAMES: [&str; COUNT] = [
     "auc",
     "pr_auc",
