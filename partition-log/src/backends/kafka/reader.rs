@@ -68,7 +68,8 @@ impl Reader {
             }
             Some(Err(error)) => match judge(&error) {
                 Trouble::Passing => Ok(false),
-                Trouble::Gone => Err(self.log.out_of_range(&topic, partition, next)?),
+                // It may be about a place that was left by a seek since.
+                Trouble::Gone => self.log.check_range(&topic, partition, next).map(|()| false),
                 Trouble::Real => {
                     Err(self.log.connect.error(format!("read {topic}-{partition} at {next}"), &error))
                 }
