@@ -13,6 +13,8 @@ use clap::{CommandFactory, Parser, Subcommand};
     after_help = "Examples:
   churnstream train --from file:log --features spec.toml --labels labels.toml --to model
   churnstream backtest --from file:log --model model --labels labels.toml --report report
+  churnstream train --table customers.csv --label churned --id customer --to model
+  churnstream score --model model --in customers.csv --out scores.csv
   churnstream scores tail --from file:log
   churnstream features get u000042 --store state
 
@@ -29,7 +31,7 @@ enum Command {
     Demo(crate::commands::demo::Demo),
     /// Draft a map, a spec and labels from a sample of your events.
     Init(crate::commands::init::InitArgs),
-    /// Fit a model bundle from a log.
+    /// Fit a model bundle from a log, or from a customer table.
     Train(crate::commands::train::Train),
     /// Judge a model bundle on the part of a log that it was not made with.
     Backtest(crate::commands::backtest::Backtest),
@@ -38,6 +40,8 @@ enum Command {
     /// Make labelled rows for other tools.
     #[command(subcommand)]
     Rows(crate::commands::rows::RowsCommand),
+    /// Score the customers of a table.
+    Score(crate::commands::score::Score),
     /// Look into a log and repair what can be repaired.
     #[command(subcommand)]
     Log(crate::commands::log::LogCommand),
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Backtest(command) => command.run(),
         Command::Actions(command) => command.run(),
         Command::Rows(command) => command.run(),
+        Command::Score(command) => command.run(),
         Command::Features(command) => command.run(),
         Command::Scores(command) => command.run(),
         Command::Drift(command) => command.run(),

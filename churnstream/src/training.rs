@@ -1,4 +1,4 @@
-//! From a log to a model bundle: rows by replay, split in time, fit, calibrate, judge, write.
+//! From a log to a model bundle: rows by replay, split in time, search, fit, calibrate, judge beside baselines, write.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,13 +6,35 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use backtest::metrics::Quality;
-use backtest::{Labels, RowSummary, Split, SplitPlan};
+use backtest::{LabelledRows, Labels, RowSummary, Split, SplitPlan};
 use feature_store::Spec;
 use partition_log::Log;
 use serde::Serialize;
-use trainer::{Params, Purpose, Round, Rows};
+use trainer::{Algorithm, Fitted, Found, Params, Purpose, Round, Rows, Trial};
 use types::EventTime;
 use xxhash_rust::xxh3::xxh3_64;
+
+/// How to train.
+#[derive(Debug, Clone)]
+pub struct Training {
+    /// The kind of model and its parameters; where a search begins.
+    pub params: Params,
+    /// Sets of parameters to try; 0 for no search.
+    pub search: u32,
+    /// The other kinds of model that are fitted too, to be compared with.
+    pub baselines: Vec<Algorithm>,
+    /// Whether the model that ships learns from the test rows too, once it is known how good it is without.
+    pub refit: bool,
+}
+
+impl Training {
+    /// Training with these parameters, and all other kinds of model beside it.
+    #[must_use]
+    pub fn new(params: Params) -> Self {
+        let baselines = Algorithm::ALL.into_iter().filter(|other| *other != params.algorithm).collect();
+        Self { params, search: 0, baselines, refit: false }
+    }
+}
 
 /// What a training came to.
 #[derive(Debug, Clone, Serialize)]
@@ -21,24 +43,55 @@ pub struct TrainReport {
     pub bundle: String,
     /// What was counted while rows were made.
     pub replay: RowSummary,
-    /// Rows fitted, stopped and calibrated on.
+    /// Rows learnt, stopped and calibrated on before the test.
     pub training_rows: usize,
     /// Rows left out because their label was not decided when the test begins.
     pub embargo_rows: usize,
     /// The first moment of the test.
     pub test_from: EventTime,
+    /// The model and its quality on the test rows.
+    #[serde(flatten)]
+    pub model: Judged,
+    /// The other kinds of model, on the same rows.
+    pub baselines: Vec<Judged>,
+    /// Sets of parameters tried.
+    pub trials: u32,
+    /// Rows that the model in the bundle learnt from: with a refit, those of the test too.
+    pub fitted_rows: usize,
+}
+
+/// A model and how good it is.
+#[derive(Debug, Clone, Serialize)]
+pub struct Judged {
+    /// The kind.
+    pub algorithm: Algorithm,
     /// Trees.
     pub trees: u32,
     /// Quality on the test rows; `None` if one of the outcomes does not occur there.
     pub test: Option<Quality>,
+    /// Brier skill there: how much of the error of giving everybody the training rows' loss rate it avoids. 0 for none of it.
+    pub brier_skill: Option<f64>,
+    /// Brier score of the same model without calibration.
+    pub brier_uncalibrated: Option<f64>,
 }
 
 /// What is going on, for showing progress.
 pub enum Stage<'a> {
     /// So many records were replayed.
     Replayed(u64),
-    /// A round of boosting is done.
-    Boosted(&'a Round),
+    /// A fold of a cross-validation begins.
+    Fold {
+        /// The kind of model.
+        algorithm: Algorithm,
+        /// Which, from 1.
+        number: u32,
+        /// Folds in all.
+        of: u32,
+    },
+    /// A set of parameters was tried.
+    Tried(&'a Trial),
+    /// A round of a kind of model is done.
+    Round(Algorithm, &'a Round),
 }
 
 /// Trains a bundle from a topic and writes it to a new folder.
@@ -50,7 +103,7 @@ pub fn train(
     topic: &str,
     spec: &Arc<Spec>,
     labels: &Labels,
-    params: &Params,
+    training: &Training,
     to: &Path,
     mut progress: impl FnMut(Stage<'_>),
 ) -> anyhow::Result<TrainReport> {
@@ -58,52 +111,157 @@ pub fn train(
     all.exclude();
     let plan = SplitPlan::new(labels, &all)?;
     backtest::check_split(&all, |row| plan.of_row(&all, row))?;
-    let rows = Rows {
-        names: all.names.clone(),
-        values: all.values.clone(),
-        lost: all.lost.clone(),
-        weights: all.weight.clone(),
-        groups: all.entities.iter().map(|entity| xxh3_64(entity.as_bytes())).collect(),
-        as_of: all.as_of.clone(),
-    };
-    let training = rows.filter(|row| plan.of_row(&all, row) == Split::Train);
+    let rows = rows_of(&all);
+    let past = rows.filter(|row| plan.of_row(&all, row) == Split::Train);
     let test = rows.filter(|row| plan.of_row(&all, row) == Split::Test);
-    let embargo_rows = rows.len() - training.len() - test.len();
-    drop(rows);
+    // The last label of those that the shipped model learns from.
+    let learns = |row: &usize| training.refit || plan.of_row(&all, *row) == Split::Train;
+    let labels_decided = (0..all.len()).filter(learns).map(|row| all.decided_at[row]).max();
 
-    let fitted = trainer::fit(&training, params, |round| progress(Stage::Boosted(round)))?;
-    let quality = Quality::of(&fitted.probabilities(&test), &test.lost);
+    let found = find(&past, training, &mut progress)?;
+    let params = &found.params;
+    let mut fitted = trainer::fit(&past, params, |round| progress(Stage::Round(params.algorithm, round)))?;
+    let model = judge(&fitted, &test);
+    let baselines = baselines(&past, &test, training, &mut progress)?;
+    let mut notes = notes(&model, &baselines, &found);
+    if training.refit {
+        notes.push(format!(
+            "the figures are of the same settings fitted on {} rows and judged on the {} rows from {} on; this model was then \
+             fitted on all rows, those of the test too, so nothing has judged it yet",
+            past.len(),
+            test.len(),
+            jiff::Timestamp::from_millisecond(plan.test_from.0)?
+        ));
+        fitted = trainer::fit(&rows, params, |round| progress(Stage::Round(params.algorithm, round)))?;
+    }
     let purpose = Purpose {
         spec_hash: spec.hash().to_string(),
         horizon: labels.horizon,
         bands: None,
-        metrics: quality.as_ref().map(metrics_of).unwrap_or_default(),
+        metrics: metrics_of(&model),
+        labels_decided,
+        notes,
     };
     let bundle = fitted.write(to, &purpose)?;
     bundle.attach_spec(spec.text())?;
     Ok(TrainReport {
         bundle: bundle.hash().to_owned(),
         replay: all.summary,
-        training_rows: training.len(),
-        embargo_rows,
+        training_rows: past.len(),
+        embargo_rows: rows.len() - past.len() - test.len(),
         test_from: plan.test_from,
-        trees: fitted.rounds,
-        test: quality,
+        model,
+        baselines,
+        trials: found.trials,
+        fitted_rows: fitted.rows,
     })
 }
 
-fn metrics_of(quality: &Quality) -> BTreeMap<String, f64> {
+/// Rows as the trainer takes them.
+pub(crate) fn rows_of(all: &LabelledRows) -> Rows {
+    Rows {
+        names: all.names.clone(),
+        values: all.values.clone(),
+        lost: all.lost.clone(),
+        weights: all.weight.clone(),
+        groups: all.entities.iter().map(|entity| xxh3_64(entity.as_bytes())).collect(),
+        as_of: all.as_of.clone(),
+    }
+}
+
+/// The parameters to fit with: the best of a search, or those given.
+pub(crate) fn find(
+    rows: &Rows,
+    training: &Training,
+    progress: &mut impl FnMut(Stage<'_>),
+) -> anyhow::Result<Found> {
+    // Both of the search's reports go the same way, one at a time.
+    let progress = std::cell::RefCell::new(progress);
+    let algorithm = training.params.algorithm;
+    Ok(trainer::search(
+        rows,
+        &training.params,
+        training.search,
+        |round| (*progress.borrow_mut())(Stage::Round(algorithm, round)),
+        |trial| (*progress.borrow_mut())(Stage::Tried(trial)),
+    )?)
+}
+
+/// Fits the other kinds of model with what is usual for them, and judges them.
+pub(crate) fn baselines(
+    past: &Rows,
+    test: &Rows,
+    training: &Training,
+    progress: &mut impl FnMut(Stage<'_>),
+) -> anyhow::Result<Vec<Judged>> {
+    let mut judged = Vec::new();
+    for algorithm in &training.baselines {
+        let usual = Params::of(*algorithm);
+        let params =
+            Params { seed: training.params.seed, monotone: training.params.monotone.clone(), ..usual };
+        let fitted = trainer::fit(past, &params, |round| progress(Stage::Round(*algorithm, round)))?;
+        judged.push(judge(&fitted, test));
+    }
+    Ok(judged)
+}
+
+/// How good a model is on rows that it has not seen.
+pub(crate) fn judge(fitted: &Fitted, test: &Rows) -> Judged {
+    let margins = fitted.margins(test);
+    let calibrated: Vec<f32> = margins.iter().map(|margin| fitted.calibration.apply(*margin)).collect();
+    let raw: Vec<f32> = margins.iter().map(|margin| scorer::probability(*margin)).collect();
+    let constant = vec![fitted.loss_rate as f32; test.len()];
+    let brier = |probabilities: &[f32]| backtest::metrics::brier(probabilities, &test.lost);
+    let brier_skill = match (brier(&calibrated), brier(&constant)) {
+        (Some(ours), Some(theirs)) if theirs > 0.0 => Some(1.0 - ours / theirs),
+        _ => None,
+    };
+    Judged {
+        algorithm: fitted.algorithm,
+        trees: fitted.trees,
+        test: Quality::of(&calibrated, &test.lost),
+        brier_skill,
+        brier_uncalibrated: brier(&raw),
+    }
+}
+
+/// What the model card says besides the numbers.
+pub(crate) fn notes(model: &Judged, baselines: &[Judged], found: &Found) -> Vec<String> {
+    let mut notes = Vec::new();
+    if found.trials > 1 {
+        notes.push(format!(
+            "{} sets of parameters were tried on users held out; the loss went from {:.5} to {:.5} nats a row",
+            found.trials, found.began, found.loss
+        ));
+    }
+    let auc = |judged: &Judged| judged.test.as_ref().map(|quality| quality.auc);
+    for other in baselines {
+        if let (Some(ours), Some(theirs)) = (auc(model), auc(other)) {
+            notes.push(format!(
+                "beside it, {} on the same rows: AUC {theirs:.4}, {} than this model by {:.4}",
+                other.algorithm.words(),
+                if theirs > ours { "better" } else { "worse" },
+                (theirs - ours).abs()
+            ));
+        }
+    }
+    notes
+}
+
+fn metrics_of(model: &Judged) -> BTreeMap<String, f64> {
+    let Some(quality) = &model.test else { return BTreeMap::new() };
     [
-        ("auc", quality.auc),
-        ("lift_1", quality.lift_1),
-        ("lift_5", quality.lift_5),
-        ("lift_10", quality.lift_10),
-        ("brier", quality.brier),
-        ("log_loss", quality.log_loss),
-        ("calibration_error", quality.calibration_error),
+        ("auc", Some(quality.auc)),
+        ("lift_1", Some(quality.lift_1)),
+        ("lift_5", Some(quality.lift_5)),
+        ("lift_10", Some(quality.lift_10)),
+        ("brier", Some(quality.brier)),
+        ("brier_skill", model.brier_skill),
+        ("log_loss", Some(quality.log_loss)),
+        ("calibration_error", Some(quality.calibration_error)),
     ]
     .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
     .collect()
 }
 

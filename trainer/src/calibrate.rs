@@ -40,6 +40,7 @@ impl HeldOut {
             margins: rows.iter().map(|row| self.margins[*row]).collect(),
             lost: rows.iter().map(|row| self.lost[*row]).collect(),
             weights: rows.iter().map(|row| self.weights[*row]).collect(),
+            groups: rows.iter().map(|row| self.groups[*row]).collect(),
         }
     }
 
@@ -71,7 +72,7 @@ mod tests {
         let margins: Vec<f32> = (0..rows).map(|_| (share() * 8.0 - 4.0) as f32).collect();
         let lost = margins.iter().map(|margin| share() < truth(f64::from(*margin))).collect();
         let half = (0..rows).map(|row| row % 2 == 0).collect();
-        (HeldOut { margins, lost, weights: vec![1.0; rows] }, half)
+        (HeldOut { margins, lost, weights: vec![1.0; rows], groups: vec![0; rows] }, half)
     }
 
     fn sigmoid(x: f64) -> f64 {
@@ -112,8 +113,12 @@ mod tests {
 
     #[test]
     fn one_outcome_in_a_half_leaves_the_margins_alone() {
-        let rows =
-            HeldOut { margins: vec![-1.0, 0.0, 1.0], lost: vec![false, false, true], weights: vec![1.0; 3] };
+        let rows = HeldOut {
+            margins: vec![-1.0, 0.0, 1.0],
+            lost: vec![false, false, true],
+            weights: vec![1.0; 3],
+            groups: vec![0; 3],
+        };
         assert_eq!(choose(&rows, &[false, true, true]), Calibration::Identity);
     }
 }

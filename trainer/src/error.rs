@@ -50,6 +50,12 @@ pub enum TrainError {
         /// What it may be.
         rule: &'static str,
     },
+    /// A direction is asked for a feature that is not there.
+    #[error("there is no feature `{name}` to bind the probability to")]
+    NoFeature {
+        /// Its name.
+        name: String,
+    },
     /// XGBoost failed.
     #[error("XGBoost failed")]
     XgBoost(#[from] xgb::XGBError),

@@ -4,49 +4,73 @@ use scorer::{Baseline, Calibration, Model, Predictor};
 use types::EventTime;
 
 use crate::baseline::baselines;
-use crate::boost::{Boosted, Round, boost};
+use crate::boost::{Round, boost, mean_loss};
 use crate::calibrate::choose;
 use crate::params::half_of;
-use crate::{Params, Rows, TrainError};
+use crate::{Algorithm, Params, Rows, TrainError, linear};
 
 /// A fitted model, not yet judged.
 #[derive(Debug, Clone)]
 pub struct Fitted {
+    /// The kind of model.
+    pub algorithm: Algorithm,
     /// The model in XGBoost's JSON, as it goes into a bundle.
     pub json: Vec<u8>,
     /// The same model, loaded for scoring.
     pub model: Model,
     /// How its margins become probabilities; the identity if nobody was held out.
     pub calibration: Calibration,
-    /// The number of boosting rounds, a tree each.
-    pub rounds: u32,
+    /// Trees in it.
+    pub trees: u32,
     /// The share of lost users among all rows, by weight.
     pub loss_rate: f64,
-    /// All rows, those held out included.
+    /// All rows; the model was fitted on each of them.
     pub rows: usize,
     /// The earliest and the latest moment of any row.
     pub window: (EventTime, EventTime),
     /// How the features were distributed.
     pub baselines: Vec<Baseline>,
-    /// What the model says of the users held out; `None` if nobody was.
+    /// What models that had not seen them said of the users held out; `None` if nobody was.
     pub held_out: Option<HeldOut>,
 }
 
-/// Users that the trees have not seen.
-#[derive(Debug, Clone, PartialEq)]
+/// Users held out, each part by a model that has not seen them. In the order of the parts.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct HeldOut {
-    /// The model's margins (log-odds), a row each.
+    /// The margins (log-odds), a row each.
     pub margins: Vec<f32>,
     /// The outcomes.
     pub lost: Vec<bool>,
     /// The weights.
     pub weights: Vec<f32>,
+    /// The hashes of the rows' users.
+    pub groups: Vec<u64>,
+}
+
+/// A model without what surrounds it.
+struct Learned {
+    json: Vec<u8>,
+    trees: u32,
+    /// What a later fit on more rows takes over: rounds, or the place of a penalty.
+    size: u32,
+}
+
+/// What the parts held out say together.
+pub(crate) struct Trial {
+    pub(crate) held_out: HeldOut,
+    /// The mean loss of a row, in nats, not calibrated; by weight.
+    pub(crate) loss: f64,
+    /// The same after each part.
+    pub(crate) losses: Vec<f64>,
+    size: u32,
 }
 
 /// Fits a model. The same rows and parameters give the same bytes, on any machine with the same number of threads: sums of
 /// gradients are made in parts, one a thread.
 ///
-/// If those held out (or those left) are all lost or all still there, nobody is held out.
+/// Each part of the users is held out once, while a model learns from the others: that decides how many rounds to run (or how
+/// strong a penalty to take) and how to calibrate. Then one more model learns from all rows. If a part or what is left without
+/// it has one outcome only, nobody is held out.
 ///
 /// Memory: the values twice in XGBoost's form, and once more as copies. `progress` is called after every round.
 ///
@@ -54,39 +78,99 @@ pub struct HeldOut {
 /// If the rows or the parameters do not pass their checks, or XGBoost fails.
 pub fn fit(rows: &Rows, params: &Params, mut progress: impl FnMut(&Round)) -> Result<Fitted, TrainError> {
     rows.check()?;
-    params.check()?;
-    let training = rows.filter(|row| !params.holds_out(rows.groups[row]));
-    let held_out = rows.filter(|row| params.holds_out(rows.groups[row]));
-    let (boosted, held_out) = if training.has_both_outcomes() && held_out.has_both_outcomes() {
-        (boost(&training, Some(&held_out), params, &mut progress)?, Some(held_out))
-    } else {
-        (boost(rows, None, params, &mut progress)?, None)
-    };
-    finish(boosted, rows, held_out.as_ref())
-}
-
-fn finish(boosted: Boosted, rows: &Rows, held_out: Option<&Rows>) -> Result<Fitted, TrainError> {
-    let model = Model::from_json(&boosted.json)?;
-    let mut calibration = Calibration::Identity;
-    let held_out = held_out.map(|rows| {
-        let margins = margins(&model, rows);
-        let weights = (0..rows.len()).map(|row| rows.weight(row)).collect();
-        let held_out = HeldOut { margins, lost: rows.lost.clone(), weights };
-        let half: Vec<bool> = rows.groups.iter().map(|group| half_of(*group)).collect();
-        calibration = choose(&held_out, &half);
-        held_out
+    params.check(&rows.names)?;
+    let fits = params.parts_held_out(rows) + 1;
+    let trial = trial(rows, params, &[], &mut |round| progress(&Round { fits, ..round }))?;
+    let size = trial.as_ref().map(|trial| trial.size);
+    let learned =
+        learn(rows, None, size, params, &mut |round| progress(&Round { fit: fits, fits, ..round }))?;
+    let model = Model::from_json(&learned.json)?;
+    let calibration = trial.as_ref().map_or(Calibration::Identity, |trial| {
+        let half: Vec<bool> = trial.held_out.groups.iter().map(|group| half_of(*group)).collect();
+        choose(&trial.held_out, &half)
     });
     Ok(Fitted {
-        json: boosted.json,
+        algorithm: params.algorithm,
+        json: learned.json,
         model,
         calibration,
-        rounds: boosted.rounds,
+        trees: learned.trees,
         loss_rate: rows.loss_rate().unwrap_or_default(),
         rows: rows.len(),
         window: rows.window().unwrap_or_default(),
         baselines: baselines(rows),
-        held_out,
+        held_out: trial.map(|trial| trial.held_out),
     })
+}
+
+/// Learns with each part held out in turn, and gathers what the models say of them. `None` if no part can be held out. Given up
+/// with what is there once the loss over the parts so far is above what `worth` says of as many parts.
+pub(crate) fn trial(
+    rows: &Rows,
+    params: &Params,
+    worth: &[f64],
+    progress: &mut dyn FnMut(Round),
+) -> Result<Option<Trial>, TrainError> {
+    let parts = params.parts_held_out(rows);
+    let mut all = HeldOut::default();
+    let (mut sizes, mut losses) = (Vec::new(), Vec::new());
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for part in 0..parts {
+        let is_held_out = |row: usize| params.part_of(rows.groups[row]) == part;
+        let (training, held_out) = (rows.filter(|row| !is_held_out(row)), rows.filter(is_held_out));
+        if !training.has_both_outcomes() || !held_out.has_both_outcomes() {
+            return Ok(None);
+        }
+        let fit = part + 1;
+        let learned = learn(&training, Some(&held_out), None, params, &mut |round| {
+            progress(Round { fit, ..round });
+        })?;
+        drop(training);
+        let margins = margins(&Model::from_json(&learned.json)?, &held_out);
+        let weights: Vec<f32> = (0..held_out.len()).map(|row| held_out.weight(row)).collect();
+        let of_part: f64 = weights.iter().copied().map(f64::from).sum();
+        sum += mean_loss(&margins, &held_out) * of_part;
+        weight += of_part;
+        sizes.push(learned.size);
+        all.margins.extend(margins);
+        all.lost.extend_from_slice(&held_out.lost);
+        all.weights.extend(weights);
+        all.groups.extend_from_slice(&held_out.groups);
+        losses.push(sum / weight);
+        if worth.get(part as usize).is_some_and(|worth| sum / weight > *worth) {
+            break;
+        }
+    }
+    if sizes.is_empty() {
+        return Ok(None);
+    }
+    let mean = f64::from(sizes.iter().sum::<u32>()) / sizes.len() as f64;
+    Ok(Some(Trial { held_out: all, loss: sum / weight, losses, size: mean.round() as u32 }))
+}
+
+fn learn(
+    rows: &Rows,
+    held_out: Option<&Rows>,
+    size: Option<u32>,
+    params: &Params,
+    progress: &mut dyn FnMut(Round),
+) -> Result<Learned, TrainError> {
+    match params.algorithm {
+        Algorithm::Xgboost | Algorithm::Forest => {
+            let boosted = boost(rows, held_out, size, params, progress)?;
+            let trees = match params.algorithm {
+                Algorithm::Forest => params.forest_trees,
+                _ => boosted.rounds,
+            };
+            Ok(Learned { json: boosted.json, trees, size: boosted.rounds })
+        }
+        Algorithm::Logistic => {
+            let penalty = size.map(|size| size as usize);
+            let fitted = linear::fit(rows, held_out, penalty, params, mean_loss)?;
+            progress(Round { fit: 1, fits: 1, number: 1, of: 1, loss: None, best: 1 });
+            Ok(Learned { json: fitted.json, trees: fitted.trees, size: fitted.penalty as u32 })
+        }
+    }
 }
 
 impl Fitted {
@@ -96,7 +180,16 @@ impl Fitted {
     /// If the rows do not have the model's number of features.
     #[must_use]
     pub fn probabilities(&self, rows: &Rows) -> Vec<f32> {
-        margins(&self.model, rows).into_iter().map(|margin| self.calibration.apply(margin)).collect()
+        self.margins(rows).into_iter().map(|margin| self.calibration.apply(margin)).collect()
+    }
+
+    /// The margins (log-odds, not calibrated) of rows.
+    ///
+    /// # Panics
+    /// If the rows do not have the model's number of features.
+    #[must_use]
+    pub fn margins(&self, rows: &Rows) -> Vec<f32> {
+        margins(&self.model, rows)
     }
 }
 

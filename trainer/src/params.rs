@@ -1,18 +1,34 @@
 //! What can be turned when fitting.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
+use crate::{Algorithm, Rows, TrainError};
 
 /// The number of values below which one thread is faster than several: XGBoost's threads wait for each other spinning.
 const SMALL: usize = 1 << 20;
+
+/// The number of values beyond which one part of the users is held out once, instead of each part in turn.
+const LARGE: usize = 1 << 25;
+
+/// Which way a probability may go when a feature's value rises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Never down.
+    Rising,
+    /// Never up.
+    Falling,
+}
 
 /// What can be turned when fitting. The defaults learn slowly and stop early: robust on a thousand users and on a million.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
+    /// The kind of model. What follows and is not about it is not looked at: logistic regression takes `monotone`, `folds`, `seed`.
+    pub algorithm: Algorithm,
     /// Boosting rounds at most, one tree each; from 1.
     pub max_rounds: u32,
     /// Rounds without a better loss on held-out users before fitting stops; from 1.
@@ -31,9 +47,14 @@ pub struct Params {
     pub lambda: f32,
     /// Bins that each feature is cut into at most; 2 to 254.
     pub max_bin: u32,
-    /// The share of users held out to stop and to calibrate; 0 to 0.5. With 0, all rounds are run and nothing is calibrated.
-    pub held_out_share: f64,
-    /// Chooses who is held out, and the rows and features of each tree.
+    /// Trees in a forest; from 1.
+    pub forest_trees: u32,
+    /// For features by name, the only way that the probability may go when the value rises.
+    pub monotone: BTreeMap<String, Direction>,
+    /// Parts that users are cut into; each is held out once, to stop and to calibrate; 1 to 20. With 1 nobody is held out: all
+    /// rounds are run and nothing is calibrated. With very many rows only the first part is held out.
+    pub folds: u32,
+    /// Chooses who is in which part, and the rows and features of each tree.
     pub seed: u32,
     /// Threads at most. By default as many as there are processors, and one for little data.
     pub threads: Option<NonZeroUsize>,
@@ -42,6 +63,7 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
+            algorithm: Algorithm::default(),
             max_rounds: 500,
             patience: 30,
             learning_rate: 0.05,
@@ -51,7 +73,9 @@ impl Default for Params {
             feature_share: 0.5,
             lambda: 1.0,
             max_bin: 254,
-            held_out_share: 0.2,
+            forest_trees: 300,
+            monotone: BTreeMap::new(),
+            folds: 5,
             seed: 1,
             threads: None,
         }
@@ -59,16 +83,28 @@ impl Default for Params {
 }
 
 impl Params {
+    /// What is usual for a kind of model: the trees of a forest are deep, since no other mends what they miss.
+    #[must_use]
+    pub fn of(algorithm: Algorithm) -> Self {
+        let usual = Self { algorithm, ..Self::default() };
+        match algorithm {
+            Algorithm::Xgboost | Algorithm::Logistic => usual,
+            Algorithm::Forest => {
+                Self { max_depth: 8, min_child_weight: 1.0, lambda: 0.0, row_share: 0.632, ..usual }
+            }
+        }
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors
-    /// If a parameter is out of its range; names it.
-    pub fn check(&self) -> Result<(), TrainError> {
+    /// If a parameter is out of its range, or a feature that is bound is none of `features`; names it.
+    pub fn check(&self, features: &[String]) -> Result<(), TrainError> {
         let share = |value: f32| value > 0.0 && value <= 1.0;
         let positive = "it must be at least 1";
         let share_rule = "it must be above 0 and at most 1";
         let penalty_rule = "it must be finite and not negative";
-        let checks: [(&'static str, f64, bool, &'static str); 10] = [
+        let checks: [(&'static str, f64, bool, &'static str); 11] = [
             ("max_rounds", self.max_rounds.into(), self.max_rounds > 0, positive),
             ("patience", self.patience.into(), self.patience > 0, positive),
             ("learning_rate", self.learning_rate.into(), share(self.learning_rate), share_rule),
@@ -83,16 +119,15 @@ impl Params {
             ("feature_share", self.feature_share.into(), share(self.feature_share), share_rule),
             ("lambda", self.lambda.into(), is_penalty(self.lambda), penalty_rule),
             ("max_bin", self.max_bin.into(), (2..=254).contains(&self.max_bin), "it must be 2 to 254"),
-            (
-                "held_out_share",
-                self.held_out_share,
-                (0.0..=0.5).contains(&self.held_out_share),
-                "it must be 0 to 0.5",
-            ),
+            ("forest_trees", self.forest_trees.into(), self.forest_trees > 0, positive),
+            ("folds", self.folds.into(), (1..=20).contains(&self.folds), "it must be 1 to 20"),
         ];
         match checks.into_iter().find(|(_, _, good, _)| !good) {
             Some((name, value, _, rule)) => Err(TrainError::Param { name, value, rule }),
-            None => Ok(()),
+            None => match self.monotone.keys().find(|name| !features.contains(name)) {
+                Some(name) => Err(TrainError::NoFeature { name: name.clone() }),
+                None => Ok(()),
+            },
         }
     }
 
@@ -103,12 +138,27 @@ impl Params {
         wanted.min(processors)
     }
 
-    /// Whether the user with this hash is held out. The hash is mixed again, so that neither the partition nor anything else
-    /// made of it says who is.
-    pub(crate) fn holds_out(&self, group: u64) -> bool {
+    /// The part, from 0 and below `folds`, that the user with this hash is in. The hash is mixed again, so that neither the
+    /// partition nor anything else made of it says which.
+    #[must_use]
+    pub fn part_of(&self, group: u64) -> u32 {
         let mixed = mix(group ^ mix(u64::from(self.seed)));
-        // The upper 53 bits as a number from 0 up to 1.
-        ((mixed >> 11) as f64) < self.held_out_share * (1_u64 << 53) as f64
+        // Less than `folds`: the upper half of the product.
+        ((u128::from(mixed) * u128::from(self.folds)) >> 64) as u32
+    }
+
+    /// How many of the parts are held out, one after the other.
+    pub(crate) fn parts_held_out(&self, rows: &Rows) -> u32 {
+        match self.folds {
+            1 => 0,
+            _ if rows.values.len() > LARGE => 1,
+            folds => folds,
+        }
+    }
+
+    /// Which way a feature is bound to, if it is.
+    pub(crate) fn direction(&self, feature: &str) -> Option<Direction> {
+        self.monotone.get(feature).copied()
     }
 }
 
@@ -122,7 +172,7 @@ fn is_penalty(value: f32) -> bool {
 }
 
 /// The finisher of SplitMix64 (Steele, Lea, Flood 2014): every bit of the input changes half the bits of the output.
-const fn mix(value: u64) -> u64 {
+pub(crate) const fn mix(value: u64) -> u64 {
     let z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -135,31 +185,32 @@ mod tests {
 
     #[test]
     fn the_defaults_pass_and_what_is_out_of_range_is_named() {
-        Params::default().check().unwrap();
-        let message = |params: Params| params.check().unwrap_err().to_string();
+        Params::default().check(&[]).unwrap();
+        let message = |params: Params| params.check(&[]).unwrap_err().to_string();
         assert_eq!(
             message(Params { max_bin: 256, ..Params::default() }),
             "`max_bin` is 256; it must be 2 to 254"
         );
         assert!(message(Params { row_share: f32::NAN, ..Params::default() }).starts_with("`row_share`"));
         assert!(message(Params { lambda: -1.0, ..Params::default() }).starts_with("`lambda`"));
+        let bound =
+            Params { monotone: [("price".to_owned(), Direction::Rising)].into(), ..Params::default() };
+        assert_eq!(message(bound.clone()), "there is no feature `price` to bind the probability to");
+        bound.check(&["price".to_owned()]).unwrap();
         assert!(message(Params { max_depth: 9, ..Params::default() }).starts_with("`max_depth`"));
     }
 
     #[test]
-    fn as_many_are_held_out_as_was_asked_for() {
-        for share in [0.0, 0.1, 0.2, 0.5] {
-            let params = Params { held_out_share: share, ..Params::default() };
-            let held_out = (0..100_000).filter(|group| params.holds_out(*group)).count() as f64;
-            assert!((held_out / 100_000.0 - share).abs() < 0.01, "{held_out} for {share}");
+    fn parts_are_of_one_size_and_another_seed_cuts_otherwise() {
+        let (params, other) = (Params::default(), Params { seed: 2, ..Params::default() });
+        let mut sizes = [0; 5];
+        let mut same = 0;
+        for group in 0..100_000 {
+            sizes[params.part_of(group) as usize] += 1;
+            same += u32::from(params.part_of(group) == other.part_of(group));
         }
-    }
-
-    #[test]
-    fn another_seed_holds_out_others() {
-        let other = Params { seed: 2, ..Params::default() };
-        let both = (0..100_000).filter(|g| Params::default().holds_out(*g) && other.holds_out(*g)).count();
-        assert!((3_500..4_500).contains(&both), "{both} of an expected 4,000");
+        assert!(sizes.iter().all(|size| (19_500..20_500).contains(size)), "{sizes:?}");
+        assert!((19_500..20_500).contains(&same), "{same} of an expected 20,000");
     }
 
     #[test]

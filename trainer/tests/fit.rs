@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
 use scorer::Bundle;
-use trainer::{Params, Purpose, Rows, TrainError, fit};
+use trainer::{Algorithm, Direction, Params, Purpose, Rows, TrainError, fit, search};
 use types::{Band, EventTime, Millis};
 
 /// Users of whom each has `each` rows; the loss depends on two of four features, one of them often missing.
@@ -48,24 +48,103 @@ fn it_learns_and_stops_when_held_out_users_gain_nothing() {
     let params = Params { patience: 10, ..Params::default() };
     let fitted = fit(&rows, &params, |round| seen.push(*round)).unwrap();
 
-    let last = seen.last().unwrap();
-    assert!(last.number < params.max_rounds, "stopped by itself after {}", last.number);
-    assert_eq!(last.number - last.best, 10, "{last:?}");
-    assert_eq!((fitted.rounds, fitted.model.trees().len()), (last.best, last.best as usize));
-    let least = seen.iter().min_by(|a, b| a.loss.unwrap().total_cmp(&b.loss.unwrap())).unwrap();
-    assert_eq!(least.number, last.best);
+    let mut best = Vec::new();
+    for part in 1..=5 {
+        let rounds: Vec<_> = seen.iter().filter(|round| round.fit == part).collect();
+        let last = rounds.last().unwrap();
+        assert!(last.number < params.max_rounds, "stopped by itself after {}", last.number);
+        assert_eq!((last.number - last.best, last.fits), (10, 6), "{last:?}");
+        let least = rounds.iter().min_by(|a, b| a.loss.unwrap().total_cmp(&b.loss.unwrap())).unwrap();
+        assert_eq!(least.number, last.best);
+        best.push(f64::from(last.best));
+    }
+    let mean = (best.iter().sum::<f64>() / 5.0).round() as u32;
+    assert_eq!((fitted.trees, fitted.model.trees().len()), (mean, mean as usize));
+    assert_eq!(seen.last().map(|round| (round.fit, round.number, round.loss)), Some((6, mean, None)));
 
     let held_out = fitted.held_out.as_ref().unwrap();
-    assert!((300..900).contains(&held_out.lost.len()), "about a fifth of {} rows", rows.len());
+    assert_eq!(held_out.lost.len(), rows.len(), "every row was held out once");
     assert!(gap(&held_out.margins, &held_out.lost) > 1.0, "users it never saw are told apart");
     assert_eq!(fitted.model.feature_names(), &rows.names[..]);
 }
 
 #[test]
+fn every_kind_of_model_learns_and_starts_from_what_it_should() {
+    let (past, future) = (rows(1_500, 2), rows(3_000, 1).filter(|row| row >= 1_500));
+    for algorithm in Algorithm::ALL {
+        let fitted = fit(&past, &Params::of(algorithm), |_| {}).unwrap();
+        assert_eq!(fitted.algorithm, algorithm);
+        assert_eq!(fitted.model.trees().len(), fitted.trees as usize, "{algorithm}");
+        assert!(fitted.model.depth() <= 8, "{algorithm}");
+        let told_apart = gap(&margins(&fitted, &future), &future.lost);
+        assert!(told_apart > 0.5, "{algorithm}: {told_apart}");
+        let said = fitted.probabilities(&future).iter().sum::<f32>() / future.len() as f32;
+        let happened = future.lost.iter().filter(|lost| **lost).count() as f32 / future.len() as f32;
+        assert!((said - happened).abs() < 0.03, "{algorithm}: {said} said, {happened} happened");
+        assert!(
+            fit(&past, &Params::of(algorithm), |_| {}).unwrap().json == fitted.json,
+            "{algorithm} repeats"
+        );
+    }
+}
+
+#[test]
+fn a_bound_probability_never_moves_the_other_way() {
+    let rows = rows(1_500, 2);
+    for algorithm in Algorithm::ALL {
+        for direction in [Direction::Rising, Direction::Falling] {
+            let monotone = [("use".to_owned(), direction), ("age".to_owned(), direction)].into();
+            let fitted = fit(&rows, &Params { monotone, ..Params::of(algorithm) }, |_| {}).unwrap();
+            for age in [f32::NAN, 5.0, 50.0] {
+                let along: Vec<f32> = (0..=50_u8)
+                    .map(|at| fitted.model.margin(&[f32::from(at) / 50.0, age, 0.5, 1.0]))
+                    .collect();
+                let holds = |pair: &[f32]| match direction {
+                    Direction::Rising => pair[0] <= pair[1] + 1e-5,
+                    Direction::Falling => pair[0] + 1e-5 >= pair[1],
+                };
+                assert!(along.windows(2).all(holds), "{algorithm} {direction:?} {along:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_linear_model_is_xgboosts_too_and_its_trees_are_what_was_fitted() {
+    let rows = rows(600, 2);
+    let fitted = fit(&rows, &Params::of(Algorithm::Logistic), |_| {}).unwrap();
+    let booster = xgb::Booster::load_buffer(&fitted.json).unwrap();
+    let matrix = xgb::DMatrix::from_dense(&rows.values, rows.len()).unwrap();
+    let theirs = booster.predict_margin(&matrix).unwrap();
+    let ours = margins(&fitted, &rows);
+    assert!(theirs.iter().zip(&ours).all(|(theirs, ours)| theirs.to_bits() == ours.to_bits()));
+    // Additive: what one feature's value changes does not depend on the others.
+    let at = |using: f32, age: f32| fitted.model.margin(&[using, age, 0.5, 1.0]);
+    for age in [f32::NAN, 10.0, 90.0] {
+        assert!((at(0.9, age) - at(0.1, age) - at(0.9, 50.0) + at(0.1, 50.0)).abs() < 1e-5);
+    }
+    assert!(at(0.1, 50.0) > at(0.9, 50.0) + 1.0, "those who use little leave");
+}
+
+#[test]
+fn a_search_keeps_the_best_and_repeats() {
+    let rows = rows(500, 1);
+    let start =
+        Params { learning_rate: 1.0, max_depth: 8, min_child_weight: 0.0, patience: 5, ..Params::default() };
+    let mut trials = Vec::new();
+    let found = search(&rows, &start, 6, |_| {}, |trial| trials.push(trial.clone())).unwrap();
+    assert_eq!((found.trials, trials.len(), &trials[0].params), (6, 6, &start));
+    assert!(found.loss < found.began, "{found:?}");
+    assert!(trials.iter().all(|trial| trial.least >= found.loss));
+    assert_eq!(search(&rows, &start, 6, |_| {}, |_| {}).unwrap(), found);
+    let none = search(&rows, &Params::of(Algorithm::Logistic), 6, |_| {}, |_| {}).unwrap();
+    assert_eq!(none.trials, 0);
+}
+
+#[test]
 fn trees_start_from_the_loss_rate() {
     let rows = rows(300, 1);
-    let fitted =
-        fit(&rows, &Params { held_out_share: 0.0, max_rounds: 1, ..Params::default() }, |_| {}).unwrap();
+    let fitted = fit(&rows, &Params { folds: 1, max_rounds: 1, ..Params::default() }, |_| {}).unwrap();
     let rate = rows.loss_rate().unwrap();
     assert_eq!((fitted.loss_rate, fitted.rows, &fitted.held_out), (rate, rows.len(), &None));
     assert!((f64::from(fitted.model.base_margin()) - (rate / (1.0 - rate)).ln()).abs() < 1e-6);
@@ -93,7 +172,7 @@ fn a_row_that_counts_twice_is_two_rows() {
         repeated.groups.push(weighted.groups[row]);
         repeated.as_of.push(weighted.as_of[row]);
     }
-    let params = Params { row_share: 1.0, held_out_share: 0.0, max_rounds: 5, ..Params::default() };
+    let params = Params { row_share: 1.0, folds: 1, max_rounds: 5, ..Params::default() };
     let (a, b) = (fit(&weighted, &params, |_| {}).unwrap(), fit(&repeated, &params, |_| {}).unwrap());
     assert_eq!(a.loss_rate, b.loss_rate);
     for (a, b) in margins(&a, &weighted).iter().zip(margins(&b, &weighted)) {
@@ -112,7 +191,7 @@ fn little_data_is_fitted_without_holding_anybody_out() {
     let fitted =
         fit(&few, &Params { max_rounds: 3, ..Params::default() }, |round| assert_eq!(round.loss, None))
             .unwrap();
-    assert_eq!((fitted.rows, fitted.rounds, fitted.held_out), (6, 3, None));
+    assert_eq!((fitted.rows, fitted.trees, fitted.held_out), (6, 3, None));
 }
 
 #[test]
@@ -130,6 +209,8 @@ fn purpose() -> Purpose {
         horizon: Millis(30 * Millis::DAY.0),
         bands: None,
         metrics,
+        labels_decided: None,
+        notes: vec!["compared with nothing".to_owned()],
     }
 }
 
@@ -156,7 +237,13 @@ fn a_bundle_scores_as_the_fitted_model_does() {
     assert!((0.02..0.12).contains(&high) && (0.7..0.85).contains(&low), "{high} high, {low} low");
 
     let card = std::fs::read_to_string(path.join("MODEL_CARD.md")).unwrap();
-    for part in ["within 30d", "spec 00112233aabbccdd", "from 1970-01-01T00:00:00Z", "| auc | 0.7500 |"] {
+    for part in [
+        "within 30d",
+        "spec 00112233aabbccdd",
+        "from 1970-01-01T00:00:00Z",
+        "| auc | 0.7500 |",
+        "- compared with nothing",
+    ] {
         assert!(card.contains(part), "{part} in\n{card}");
     }
     assert!(fitted.write(&path, &purpose()).is_err(), "a bundle is never overwritten");

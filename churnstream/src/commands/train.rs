@@ -1,82 +1,131 @@
-//! `churnstream train`: fits a model bundle from a log.
+//! `churnstream train`: fits a model bundle from a log, or from a customer table.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::training::{self, Stage, TrainReport};
+use anyhow::Context;
 use backtest::Labels;
 use clap::Args;
 use feature_store::Spec;
-use indicatif::{ProgressBar, ProgressStyle};
 use partition_log::LogOptions;
-use trainer::Params;
+use trainer::{Algorithm, Direction, Params};
 
-/// Fits a model bundle from a log: replays it through the live pipeline, labels what was known with what came after, splits in
-/// time, boosts trees, calibrates on users held out, and judges on the later part.
+use super::fitting::Bar;
+use super::train_table::TableArgs;
+use crate::training::{self, Judged, TrainReport, Training};
+
+/// Fits a model bundle.
+///
+/// From a log: replays it through the live pipeline, labels what was known with what came after, splits in time, fits and
+/// calibrates on users held out, and judges on the later part, with the other kinds of model beside it.
+///
+/// From a customer table (CSV, Excel or Parquet, a row a customer): finds out what the columns are and says so, suspects those
+/// that know too much, judges by cross-validation, and fits on all rows.
 #[derive(Args)]
-#[command(after_help = "Example:
-  churnstream train --from file:log --features spec.toml --labels labels.toml --to model")]
+#[command(after_help = "Examples:
+  churnstream train --from file:log --features spec.toml --labels labels.toml --to model
+  churnstream train --from file:log --features spec.toml --labels labels.toml --to model --algorithm logistic
+  churnstream train --from file:log --features spec.toml --labels labels.toml --to model --search 30 --refit
+  churnstream train --table customers.csv --label churned --id customer --to model
+  churnstream train --table customers.xlsx --label status --lost closed --drop end_date --search 20 --to model")]
 pub(crate) struct Train {
     /// The log: file:DIR or kafka:BROKERS.
-    #[arg(long, value_name = "PLACE")]
-    from: String,
+    #[arg(long, value_name = "PLACE", required_unless_present = "table", conflicts_with = "table")]
+    from: Option<String>,
     /// The topic of events.
-    #[arg(long, default_value = "events")]
+    #[arg(long, default_value = "events", conflicts_with = "table")]
     topic: String,
     /// The feature spec.
-    #[arg(long, value_name = "SPEC.toml")]
-    features: PathBuf,
+    #[arg(long, value_name = "SPEC.toml", required_unless_present = "table", conflicts_with = "table")]
+    features: Option<PathBuf>,
     /// When a user counts as lost.
-    #[arg(long, value_name = "LABELS.toml")]
-    labels: PathBuf,
+    #[arg(long, value_name = "LABELS.toml", required_unless_present = "table", conflicts_with = "table")]
+    labels: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// The bundle's folder; must not exist yet.
     #[arg(long, value_name = "BUNDLE")]
     to: PathBuf,
-    /// Chooses who is held out and what each tree sees.
-    #[arg(long, default_value_t = 1)]
-    seed: u32,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Once it is known how good the model is, fit it again on all rows with a decided label, those of the test too. The bundle's
+    /// figures stay those of the model that was judged, and its card says so. (A table's model always learns from all rows.)
+    #[arg(long, conflicts_with = "table")]
+    refit: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
 }
 
+/// What to fit and how.
+#[derive(Args)]
+pub(crate) struct ModelArgs {
+    /// The kind of model: xgboost, logistic or forest. All of them are scored by the same evaluator.
+    #[arg(long, default_value = "xgboost", value_name = "KIND")]
+    algorithm: Algorithm,
+    /// Try so many sets of parameters on users held out, the usual ones first, and take the best.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
+    search: u32,
+    /// The probability must never fall when this feature rises. Can be given several times.
+    #[arg(long, value_name = "FEATURE")]
+    rising: Vec<String>,
+    /// The probability must never rise when this feature rises. Can be given several times.
+    #[arg(long, value_name = "FEATURE")]
+    falling: Vec<String>,
+    /// Fit no other kinds of model for comparison: faster.
+    #[arg(long)]
+    no_baselines: bool,
+    /// Chooses who is held out, what each tree sees, and what a search tries.
+    #[arg(long, default_value_t = 1)]
+    seed: u32,
+}
+
+impl ModelArgs {
+    /// The training that is asked for.
+    pub(crate) fn training(&self, refit: bool) -> anyhow::Result<Training> {
+        let mut params = Params { seed: self.seed, ..Params::of(self.algorithm) };
+        let bound = self.rising.iter().map(|name| (name, Direction::Rising));
+        for (name, direction) in bound.chain(self.falling.iter().map(|name| (name, Direction::Falling))) {
+            let before = params.monotone.insert(name.clone(), direction);
+            anyhow::ensure!(
+                before.is_none_or(|before| before == direction),
+                "`{name}` cannot be both --rising and --falling"
+            );
+        }
+        let mut training = Training { search: self.search, refit, ..Training::new(params) };
+        if self.no_baselines {
+            training.baselines.clear();
+        }
+        Ok(training)
+    }
+}
+
 impl Train {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let log = partition_log::open(&self.from, &LogOptions::default())?;
-        let spec = Arc::new(Spec::load(&self.features)?);
-        let labels = Labels::load(&self.labels)?;
         anyhow::ensure!(
             !self.to.exists(),
             "{} exists already: a bundle is never overwritten",
             self.to.display()
         );
-        let total = training::records(log.as_ref(), &self.topic)?;
-        let bar = ProgressBar::new(total).with_style(
-            ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {per_sec} ETA {eta}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        bar.set_message("replay");
-        bar.enable_steady_tick(Duration::from_millis(200));
-        let params = Params { seed: self.seed, ..Params::default() };
+        let training = self.model.training(self.refit)?;
+        match self.table.request(&training, &self.to) {
+            Some(request) => super::train_table::run(&request, &self.to, self.json),
+            None => self.from_log(&training),
+        }
+    }
+
+    fn from_log(&self, training: &Training) -> anyhow::Result<()> {
+        // The parser has seen to these.
+        let from = self.from.as_deref().context("--from is missing")?;
+        let log = partition_log::open(from, &LogOptions::default())?;
+        let spec = Arc::new(Spec::load(self.features.as_deref().context("--features is missing")?)?);
+        let labels = Labels::load(self.labels.as_deref().context("--labels is missing")?)?;
+        let bar = Bar::new(training::records(log.as_ref(), &self.topic)?);
         let report =
-            training::train(
-                log.as_ref(),
-                &self.topic,
-                &spec,
-                &labels,
-                &params,
-                &self.to,
-                |stage| match stage {
-                    Stage::Replayed(records) => bar.set_position(records),
-                    Stage::Boosted(round) => {
-                        bar.set_message("boost");
-                        bar.set_length(u64::from(round.of));
-                        bar.set_position(u64::from(round.number));
-                    }
-                },
-            );
-        bar.finish_and_clear();
+            training::train(log.as_ref(), &self.topic, &spec, &labels, training, &self.to, |stage| {
+                bar.show(&stage);
+            });
+        bar.clear();
         let report = report?;
         if self.json {
             println!("{}", serde_json::to_string(&report)?);
@@ -96,26 +145,48 @@ impl Train {
             "rows       {} to train on, {} in the embargo, {} not decided yet, {} of users too new",
             report.training_rows, report.embargo_rows, replay.undecided, replay.too_new
         );
-        match &report.test {
-            Some(q) => {
-                println!(
-                    "test       {} rows, {} lost ({:.1} %)",
-                    q.rows,
-                    q.lost,
-                    100.0 * q.lost as f64 / q.rows as f64
-                );
-                println!("AUC        {:.4}", q.auc);
-                println!(
-                    "lift       {:.2} at 1 %, {:.2} at 5 %, {:.2} at 10 %",
-                    q.lift_1, q.lift_5, q.lift_10
-                );
-                println!(
-                    "honesty    Brier score {:.4}, calibration error {:.4}",
-                    q.brier, q.calibration_error
-                );
-            }
-            None => println!("test       only one outcome occurs there: quality is unknown"),
+        if report.trials > 0 {
+            println!("search     {} sets of parameters tried", report.trials);
         }
-        println!("bundle     {} ({} trees) in {}", report.bundle, report.trees, self.to.display());
+        print_quality(&report.model, &report.baselines);
+        if self.refit {
+            println!(
+                "refit      on {} rows: the figures are of the model before that, fitted on {}",
+                report.fitted_rows, report.training_rows
+            );
+        }
+        println!(
+            "bundle     {} ({}, {} trees) in {}",
+            report.bundle,
+            report.model.algorithm,
+            report.model.trees,
+            self.to.display()
+        );
+    }
+}
+
+/// Prints how good a model is, and what others beside it are.
+fn print_quality(model: &Judged, baselines: &[Judged]) {
+    let Some(q) = &model.test else {
+        println!("test       only one outcome occurs there: quality is unknown");
+        return;
+    };
+    println!("test       {} rows, {} lost ({:.1} %)", q.rows, q.lost, 100.0 * q.lost as f64 / q.rows as f64);
+    println!("AUC        {:.4}", q.auc);
+    println!("lift       {:.2} at 1 %, {:.2} at 5 %, {:.2} at 10 %", q.lift_1, q.lift_5, q.lift_10);
+    let skill = model.brier_skill.map_or_else(|| "unknown".to_owned(), |skill| format!("{skill:.3}"));
+    println!(
+        "honesty    Brier score {:.4} (skill {skill}), calibration error {:.4}",
+        q.brier, q.calibration_error
+    );
+    let others: Vec<String> = baselines
+        .iter()
+        .filter_map(|other| {
+            let quality = other.test.as_ref()?;
+            Some(format!("{} AUC {:.4}, Brier score {:.4}", other.algorithm, quality.auc, quality.brier))
+        })
+        .collect();
+    if !others.is_empty() {
+        println!("beside it  {}", others.join("; "));
     }
 }

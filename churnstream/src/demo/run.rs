@@ -24,7 +24,7 @@ use super::risk::RiskBoard;
 use super::stage::Stage;
 use super::summary::{Scaled, Summary};
 use super::view::{Lag, LastDecision, Screen};
-use crate::training::{self, TrainReport};
+use crate::training::{self, TrainReport, Training};
 
 /// The spec and labels of the simulator, as they stand in `examples/simulator`.
 const SPEC: &str = include_str!("../../../examples/simulator/spec.toml");
@@ -117,7 +117,10 @@ impl<'a> Demo<'a> {
         let dir = &self.options.dir;
         let spec = Arc::new(Spec::load(&dir.join("spec.toml"))?);
         let labels = Labels::load(&dir.join("labels.toml"))?;
-        let params = Params { seed: self.options.seed as u32, max_rounds: 300, ..Params::default() };
+        // Two parts instead of five and no other models beside it: the demo is to be watched, not waited for.
+        let params =
+            Params { seed: self.options.seed as u32, max_rounds: 300, folds: 2, ..Params::default() };
+        let training = Training { baselines: Vec::new(), ..Training::new(params) };
         let total = training::records(self.log.as_ref(), "events")?.max(1);
         // Replay takes about as long as boosting.
         let report = training::train(
@@ -125,14 +128,16 @@ impl<'a> Demo<'a> {
             "events",
             &spec,
             &labels,
-            &params,
+            &training,
             &dir.join("model"),
             |done| {
                 stage.progress(match done {
                     training::Stage::Replayed(records) => 0.5 * records as f64 / total as f64,
-                    training::Stage::Boosted(round) => {
-                        0.5 + 0.5 * f64::from(round.number) / f64::from(round.of)
+                    training::Stage::Round(_, round) => {
+                        let within = f64::from(round.number) / f64::from(round.of);
+                        0.5 + 0.5 * (f64::from(round.fit - 1) + within) / f64::from(round.fits)
                     }
+                    training::Stage::Tried(_) | training::Stage::Fold { .. } => return,
                 });
                 // A view that cannot be drawn is no reason to stop training; the next drawing says so.
                 let _ = stage.show();

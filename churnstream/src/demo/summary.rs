@@ -56,7 +56,7 @@ impl Summary {
             users: trained.replay.users,
             living: status.customers.map(|customers| customers.iter().sum()),
             scores: status.scores,
-            test_auc: trained.test.map(|quality| quality.auc),
+            test_auc: trained.model.test.map(|quality| quality.auc),
             verdict,
             scaled,
         }

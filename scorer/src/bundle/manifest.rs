@@ -18,7 +18,7 @@ pub struct Manifest {
     pub spec_hash: String,
     /// The features' names, in the order of a row.
     pub feature_names: Vec<String>,
-    /// How far ahead the probabilities look; more than 0.
+    /// How far ahead the probabilities look; 0 for a model of a customer table, which does not say.
     pub horizon: Millis,
     /// Where the bands lie.
     pub bands: Bands,
@@ -126,8 +126,8 @@ impl ManifestFile {
                 self.model.file
             ));
         }
-        if horizon.0 <= 0 {
-            return Err(format!("the horizon is {horizon}; it must be more than 0"));
+        if horizon.0 < 0 {
+            return Err(format!("the horizon is {horizon}; it must not be less than 0"));
         }
         if !(0.0 <= bands.medium && bands.medium <= bands.high && bands.high <= 1.0) {
             return Err(format!(

@@ -1,5 +1,6 @@
 //! The immutable folder that holds a model with all that is needed to use it rightly.
 
+mod beside;
 mod error;
 mod manifest;
 mod write;
@@ -25,13 +26,16 @@ const MANIFEST: &str = "bundle.toml";
 const CARD: &str = "MODEL_CARD.md";
 /// The file name of the feature spec whose rows the model scores.
 const SPEC: &str = "spec.toml";
+/// The file name of the schema of a customer table.
+const TABLE: &str = "table.toml";
 
 /// A loaded model bundle: a folder with
 ///
 /// - `bundle.toml`, the [`Manifest`] and the hash of the model file,
 /// - `model.json` or `model.ubj`, as XGBoost wrote it,
 /// - `MODEL_CARD.md`, for people,
-/// - `spec.toml`, if whoever wrote the bundle put the feature spec beside the model.
+/// - `spec.toml`, if whoever wrote the bundle put the feature spec beside the model,
+/// - `table.toml`, if the model is of a customer table: what its columns mean.
 ///
 /// Its [`hash`](Self::hash) is that of `bundle.toml`'s bytes, which hold the model file's hash in turn: it covers all that a
 /// score depends on. The card is prose and not part of it.

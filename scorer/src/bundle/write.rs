@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::manifest::{ManifestFile, ModelFile};
-use super::{Bundle, BundleError, CARD, MANIFEST, Manifest, SPEC, check_names, hash_of};
+use super::{Bundle, BundleError, CARD, MANIFEST, Manifest, SPEC, TABLE, check_names, hash_of};
 use crate::Model;
 
 /// What a bundle is made of.
@@ -78,7 +78,7 @@ impl Bundle {
     /// If the folder exists, or reading or writing fails.
     pub fn copy_to(&self, folder: &Path) -> Result<Self, BundleError> {
         let mut files = Vec::new();
-        for name in ["model.json", "model.ubj", MANIFEST, CARD, SPEC] {
+        for name in ["model.json", "model.ubj", MANIFEST, CARD, SPEC, TABLE] {
             let path = self.path.join(name);
             match fs::read(&path) {
                 Ok(bytes) => files.push((name, bytes)),
