@@ -110,11 +110,11 @@ impl Train {
         let training = self.model.training(self.refit)?;
         match self.table.request(&training, &self.to) {
             Some(request) => super::train_table::run(&request, &self.to, self.json),
-            None => self.from_log(&training),
+            None => self.run_on_log(&training),
         }
     }
 
-    fn from_log(&self, training: &Training) -> anyhow::Result<()> {
+    fn run_on_log(&self, training: &Training) -> anyhow::Result<()> {
         // The parser has seen to these.
         let from = self.from.as_deref().context("--from is missing")?;
         let log = partition_log::open(from, &LogOptions::default())?;
