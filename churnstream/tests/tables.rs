@@ -82,7 +82,9 @@ fn a_table_is_learnt_from_and_another_scored() {
     let scores = std::fs::read_to_string(at("scores.csv")).unwrap();
     let lines: Vec<&str> = scores.lines().collect();
     assert_eq!(lines[0], "customer,probability,band,remarks");
-    assert!(lines[1].starts_with("a,0.") && lines[1].ends_with(",high,"), "{scores}");
+    let probability = |line: &str| line.split(',').nth(1).unwrap().parse::<f32>().unwrap();
+    assert!(lines[1].starts_with("a,0.") && !lines[1].contains("low"), "{scores}");
+    assert!(probability(lines[1]) > 3.0 * probability(lines[2]), "{scores}");
     assert!(lines[2].contains("plan is `gold`, which training has not seen"), "{scores}");
     assert!(lines[3].starts_with("c,") && lines[3].ends_with(",minutes is missing"), "{scores}");
     let rejected = std::fs::read_to_string(at("scores.csv.rejected.csv")).unwrap();

@@ -107,7 +107,7 @@ fn contradictions_are_refused_before_anything_is_written() {
             m.feature_names.pop();
             m.baselines.clear();
         }),
-        ("the horizon is 0", |m| m.horizon = Millis(0)),
+        ("it must not be less than 0", |m| m.horizon = Millis(-1)),
         ("the bands begin at 0.8 and 0.7", |m| m.bands.medium = 0.8),
         ("the bands begin at NaN", |m| m.bands.medium = f32::NAN),
         ("the training window", |m| m.training.labels_decided = EventTime(9)),
