@@ -14,7 +14,7 @@ use crate::LogError;
 
 pub(super) type GroupProducer = BaseProducer<DefaultProducerContext>;
 
-/// Writes to one partition within the transaction of its [`KafkaGroup`].
+/// Writes to one partition within the transaction of its [`KafkaGroup`](super::KafkaGroup).
 pub struct TransactionWriter {
     pub(super) log: KafkaLog,
     pub(super) topic: Arc<str>,
