@@ -41,37 +41,6 @@ impl Bundle {
         Self::load(folder)
     }
 
-    /// Puts the text of the feature spec beside the model, so that the bundle alone is enough to make rows for it. The manifest
-    /// holds the spec's hash already, so this changes nothing that the bundle is known by; whoever reads the text checks it
-    /// against that hash.
-    ///
-    /// # Errors
-    /// If writing fails.
-    pub fn attach_spec(&self, text: &str) -> Result<(), BundleError> {
-        let (path, partial) = (self.path.join(SPEC), self.path.join(".spec.partial"));
-        let write = || {
-            let mut file = File::create(&partial)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&partial, &path)?;
-            File::open(&self.path)?.sync_all()
-        };
-        write().map_err(|source| BundleError::Io { path: path.clone(), source })
-    }
-
-    /// The text of the feature spec, if it lies beside the model.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn spec_text(&self) -> Result<Option<String>, BundleError> {
-        let path = self.path.join(SPEC);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(BundleError::Io { path, source }),
-        }
-    }
-
     /// Copies the bundle to a new folder, as [`write`](Self::write) writes one.
     ///
     /// # Errors
