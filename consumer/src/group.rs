@@ -103,6 +103,7 @@ pub(crate) fn run(
         group: options.group.clone().unwrap_or_else(|| format!("churnstream-{}", kafka.name(&options.topic))),
         member: member(&options.store)?,
         topic: options.topic.clone(),
+        outputs: [SCORES, SHADOW_SCORES, DEAD_LETTERS].map(str::to_owned).to_vec(),
         session_timeout: options.session_timeout,
         transaction_timeout: TRANSACTION_TIMEOUT.max(options.commit_interval * 5),
     };

@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod compare;
+pub(crate) mod group;
 pub(crate) mod model;
 pub(crate) mod random;
 pub(crate) mod stream;

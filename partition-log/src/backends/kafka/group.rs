@@ -22,13 +22,14 @@ use super::KafkaLog;
 use super::connect::{let_go, number, signed, unsigned};
 use super::group_reader::GroupReader;
 use super::membership::{GroupConsumer, Membership};
+use super::settle::{is_retriable, pause, settled, stable};
 use super::transaction::{GroupProducer, TransactionWriter};
 use crate::{LogError, PartitionReader};
 
 /// How long one try of a commit may take; it is tried again.
-const TRY: Duration = Duration::from_secs(5);
+pub(super) const TRY: Duration = Duration::from_secs(5);
 /// How long joining may take: as long as brokers may need to end what the last member of this name left.
-const JOIN: Duration = Duration::from_secs(60);
+pub(super) const JOIN: Duration = Duration::from_secs(60);
 /// What librdkafka fetches ahead of each partition.
 const QUEUE_KBYTES: u32 = 16 << 10;
 
@@ -41,6 +42,8 @@ pub struct GroupOptions {
     pub member: String,
     /// The topic that is read.
     pub topic: String,
+    /// The topics that are written to.
+    pub outputs: Vec<String>,
     /// After this long without a sign of life the group goes on without a process.
     pub session_timeout: Duration,
     /// After this long the brokers abort a transaction that nobody ends.
@@ -106,13 +109,13 @@ impl KafkaLog {
             .create()
             .map_err(failed)?;
         let deadline = Instant::now() + JOIN;
-        let begun = loop {
+        let initialized = loop {
             match producer.init_transactions(TRY) {
                 Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
-                other => break other.and_then(|()| producer.begin_transaction()),
+                other => break other,
             }
         };
-        if let Err(error) = begun {
+        if let Err(error) = initialized {
             let_go("transactional producer", producer);
             return Err(failed(error));
         }
@@ -123,8 +126,17 @@ impl KafkaLog {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", options.session_timeout.as_millis().to_string())
             .set("heartbeat.interval.ms", (options.session_timeout.as_millis() / 10).max(100).to_string())
+            // An offset is not stable until the marker of its transaction is there: a matter of milliseconds.
+            .set("retry.backoff.ms", "5")
             .create_with_context(Membership::default())
             .map_err(failed)?;
+        let settled = self.settle(&producer, &consumer, options);
+        let begun = settled.and_then(|()| producer.begin_transaction().map_err(failed));
+        if let Err(error) = begun {
+            let_go("group consumer", consumer);
+            let_go("transactional producer", producer);
+            return Err(error);
+        }
         let topic = self.name(&options.topic);
         consumer.subscribe(&[&topic]).map_err(failed)?;
         Ok(KafkaGroup {
@@ -195,10 +207,7 @@ impl KafkaGroup {
             for partition in partitions {
                 list.add_partition(&self.topic, number(*partition));
             }
-            let answer = self.consumer()?.committed_offsets(list, TRY).and_then(|list| {
-                list.elements().iter().try_for_each(|element| element.error()).map(|()| list)
-            });
-            match answer {
+            match stable(&**self.consumer()?, list, TRY) {
                 Ok(list) => {
                     let known = list.elements().into_iter().filter_map(|element| match element.offset() {
                         rdkafka::Offset::Offset(next) => Some(GroupOffset {
@@ -345,23 +354,9 @@ impl KafkaGroup {
                 Err(error) => return Err(aborted(&error)),
             }
         }
+        settled(consumer, &list, give_up)?;
         producer.begin_transaction().map_err(|error| aborted(&error))
     }
-}
-
-fn is_retriable(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::Transaction(error) => {
-            error.is_retriable() && !error.txn_requires_abort() && !error.is_fatal()
-        }
-        // Waiting for the records themselves to arrive.
-        KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => true,
-        _ => false,
-    }
-}
-
-fn pause(producer: &GroupProducer) {
-    producer.poll(Duration::from_millis(50));
 }
 
 impl Drop for KafkaGroup {

@@ -14,6 +14,7 @@ mod group;
 mod group_reader;
 mod membership;
 mod reader;
+mod settle;
 mod topics;
 mod transaction;
 mod watch;

@@ -1,0 +1,171 @@
+//! Processes of a group on a real Kafka, and what one uninterrupted run on files makes of the same records.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use consumer::{DEAD_LETTERS, SCORES, SHADOW_SCORES};
+use partition_log::{LogOptions, SharedLog};
+
+use super::World;
+use super::compare::{self, Stored};
+use super::stream::{self, Appender, Outgoing, Shape};
+
+pub(crate) const PARTITIONS: u32 = 3;
+/// No wait is longer: a test that hangs fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A topic on the brokers and what one uninterrupted run on files made of the same records.
+pub(crate) struct Proof {
+    pub(crate) world: World,
+    pub(crate) records: Vec<Outgoing>,
+    pub(crate) place: String,
+    pub(crate) log: SharedLog,
+    pub(crate) expected: Vec<(&'static str, Vec<Vec<Stored>>)>,
+    pub(crate) reference_store: PathBuf,
+}
+
+/// One process of the group.
+pub(crate) struct Member {
+    pub(crate) child: Child,
+    pub(crate) words: PathBuf,
+}
+
+impl Proof {
+    pub(crate) fn new(brokers: &str, name: &str, seed: u64, shape: Shape) -> Self {
+        let world = World::new(seed);
+        let records = stream::make(seed, shape);
+        drop(world.registry("registry"));
+        let reference = format!("file:{}", world.dir().join("reference-log").display());
+        let file = partition_log::open(&reference, &LogOptions::default()).unwrap();
+        stream::create(file.as_ref(), PARTITIONS);
+        Appender::new(file.as_ref()).append(&records);
+        let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+        let place = format!("kafka:{brokers}/{name}-{nanos}.");
+        let log = partition_log::open(&place, &LogOptions::default()).unwrap();
+        stream::create(log.as_ref(), PARTITIONS);
+        let reference_store = world.dir().join("reference-store");
+        let mut proof = Self { world, records, place, log, expected: Vec::new(), reference_store };
+        let mut run = proof.start_on(&reference, "reference-store", &["--until-end"]);
+        run.ends_well();
+        proof.expected = [SCORES, SHADOW_SCORES, DEAD_LETTERS].map(|t| (t, without_offsets(&file, t))).into();
+        assert!(proof.expected[0].1.iter().flatten().count() > 1000);
+        proof
+    }
+
+    pub(crate) fn start(&self, member: &str, arguments: &[&str]) -> Member {
+        self.start_on(&self.place, member, arguments)
+    }
+
+    pub(crate) fn start_on(&self, place: &str, store: &str, arguments: &[&str]) -> Member {
+        let words = self.world.dir().join(format!("{store}.log"));
+        let child = Command::new(env!("CARGO_BIN_EXE_consumer"))
+            .args([
+                "--from",
+                place,
+                "--commit-interval",
+                "100ms",
+                "--snapshot-interval",
+                "200ms",
+                "--memory",
+                "1",
+            ])
+            .args(["--session-timeout", "3s", "--batch", "500"])
+            .arg("--features")
+            .arg(self.world.spec_path())
+            .arg("--model")
+            .arg(self.world.registry_path("registry"))
+            .arg("--store")
+            .arg(self.world.dir().join(store))
+            .args(arguments)
+            .stderr(Stdio::from(File::options().create(true).append(true).open(&words).unwrap()))
+            .spawn()
+            .unwrap();
+        Member { child, words }
+    }
+
+    /// Runs a member to the end, and compares what is there then.
+    pub(crate) fn holds(&self, store: &str) {
+        // Whoever ended is a member until the group has waited in vain; then all partitions are this one's.
+        sleep(Duration::from_secs(4));
+        self.start(store, &["--until-end"]).ends_well();
+        for (topic, expected) in &self.expected {
+            compare::same_records(topic, expected, &without_offsets(&self.log, topic));
+        }
+        let states = compare::states(&self.world.dir().join(store));
+        compare::same_users("state", &compare::states(&self.reference_store), &states);
+    }
+}
+
+/// Markers of transactions take offsets too, so only order and content can be compared.
+pub(crate) fn without_offsets(log: &SharedLog, topic: &str) -> Vec<Vec<Stored>> {
+    let mut all = compare::records(log.as_ref(), topic);
+    for (index, record) in all.iter_mut().flat_map(|partition| partition.iter_mut().enumerate()) {
+        record.offset = types::Offset(index as u64);
+    }
+    all
+}
+
+impl Member {
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(&self.words).unwrap_or_default()
+    }
+
+    pub(crate) fn wait_for(&mut self, what: &str, happened: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !happened(&self.said()) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("ended by itself, waiting for {what}: {status}\n{}", self.said());
+            }
+            assert!(Instant::now() < deadline, "waited in vain for {what}\n{}", self.said());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn times(&self, word: &str) -> usize {
+        self.said().matches(word).count()
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            if Instant::now() > deadline {
+                self.child.kill().unwrap();
+                self.child.wait().unwrap();
+                panic!("did not end\n{}", self.said());
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub(crate) fn ends_well(&mut self) {
+        let status = self.wait();
+        assert!(status.success(), "{status}\n{}", self.said());
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("ended by itself: {status}\n{}", self.said());
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
