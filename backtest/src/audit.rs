@@ -127,7 +127,7 @@ fn again(
     let pipeline = Pipeline::new(Arc::clone(spec));
     let mut block = Rows::new(rows.names.len());
     let mut rejects = Vec::new();
-    let mut place = Place { next_input: Offset::ZERO, sweep: None };
+    let mut place = Place::at(Offset::ZERO);
     let end = records.index_of(end);
     loop {
         let mut work = Work { users: &mut users, rows: &mut block, rejects: &mut rejects };

@@ -100,7 +100,7 @@ impl UserRecords<'_> {
         let mut rejects: Vec<Reject> = Vec::new();
         let mut rejected = BTreeSet::new();
         let start = self.log.bounds(self.topic, self.partition)?.start;
-        let mut place = Place { next_input: start, sweep: None };
+        let mut place = Place::at(start);
         let mut reader = self.log.reader(self.topic, self.partition, start)?;
         while reader.position() < self.position {
             all.clear();

@@ -40,7 +40,7 @@ pub fn sweeps(
         let mut users = store.partition::<UserState>(partition)?;
         let start = log.bounds(topic, partition)?.start;
         let mut reader = log.reader(topic, partition, start)?;
-        let mut place = Place { next_input: start, sweep: None };
+        let mut place = Place::at(start);
         loop {
             records.clear();
             if reader.read(&mut records, 1 << 20)? == 0 {

@@ -21,8 +21,8 @@ use types::{Offset, PartitionId};
 
 use crate::member::{member, offset, place};
 use crate::observe::Observer;
-use crate::open::{Base, build, check_end, check_start};
-use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
+use crate::open::{Base, build, check_end, check_start, outputs};
+use crate::output::{CONTROL, DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
 use crate::pool::{Pool, Routes};
 use crate::run::{LOOK, Surroundings, pool_size, serve, targets};
 use crate::task::{Commits, Outputs, PartitionTask};
@@ -103,7 +103,7 @@ pub(crate) fn run(
         group: options.group.clone().unwrap_or_else(|| format!("churnstream-{}", kafka.name(&options.topic))),
         member: member(&options.store)?,
         topic: options.topic.clone(),
-        outputs: [SCORES, SHADOW_SCORES, DEAD_LETTERS].map(str::to_owned).to_vec(),
+        outputs: outputs(base.decides_ticks).map(str::to_owned).collect(),
         session_timeout: options.session_timeout,
         transaction_timeout: TRANSACTION_TIMEOUT.max(options.commit_interval * 5),
     };
@@ -279,6 +279,7 @@ impl Group<'_> {
             scores: output(SCORES)?,
             shadow_scores: output(SHADOW_SCORES)?,
             dead_letters: output(DEAD_LETTERS)?,
+            control: if self.base.decides_ticks { Some(output(CONTROL)?) } else { None },
         };
         let reader = session.group.reader(partition, from)?;
         self.base.stats[partition.0 as usize].begin(from, next.unwrap_or(from));
@@ -328,7 +329,8 @@ impl Group<'_> {
         session.last_commit = Instant::now();
         let moved = session.pool.prepare()?;
         if !moved.is_empty() {
-            let places: Vec<_> = moved.iter().map(|(partition, commit)| offset(*partition, commit)).collect();
+            let places: Vec<_> =
+                moved.iter().map(|(partition, progress)| offset(*partition, progress)).collect();
             let stopping = std::cell::Cell::new(None);
             let give_up = || {
                 if self.around.shutdown.is_requested() && stopping.get().is_none() {

@@ -27,7 +27,7 @@ mod worker;
 pub use api::{ADDRESS_FILE, ScoreReading, Told, address_of};
 pub use error::ConsumerError;
 pub use options::{ConsumerOptions, Scaling, Workers};
-pub use output::{DEAD_LETTERS, SCORES, SHADOW_SCORES};
+pub use output::{CONTROL, DEAD_LETTERS, SCORES, SHADOW_SCORES};
 pub use query::{FeatureReading, ReadStatus};
 pub use run::{Surroundings, run};
 pub use stats::{PartitionStats, StatsSnapshot};

@@ -60,6 +60,10 @@ struct Arguments {
     /// How often outputs are synced and committed.
     #[arg(long, default_value = "1s", value_name = "SPAN")]
     commit_interval: Millis,
+    /// On a Kafka topic that others write, ticks are decided by its events; a partition to which nothing has come for this long is swept
+    /// by the clock.
+    #[arg(long, default_value = "1m", value_name = "SPAN")]
+    tick_idle: Millis,
     /// Records between two looks at what else is to be done.
     #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
@@ -137,6 +141,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         workers: arguments.workers,
         until_end: arguments.until_end,
         commit_interval: span(arguments.commit_interval),
+        tick_idle: span(arguments.tick_idle),
         batch_events: arguments.batch as usize,
         reasons: if arguments.no_reasons { Reasons::Off } else { Reasons::Risen },
         state: feature_store::StoreOptions {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use feature_store::{Commit, SweepCursor};
 use partition_log::backends::kafka::GroupOffset;
-use types::PartitionId;
+use types::{EventTime, PartitionId};
 
 use crate::ConsumerError;
 use crate::pipeline::Place;
@@ -12,27 +12,50 @@ use crate::pipeline::Place;
 /// The file in the store's folder that names this process in the group.
 const MEMBER: &str = "member";
 
-/// How far a partition is, as the group keeps it: the offset, and beside it the sweep under way.
-pub(crate) fn offset(partition: PartitionId, commit: &Commit) -> GroupOffset {
-    let note = commit.sweep.map_or("v1".to_owned(), |sweep| format!("v1 sweep={}", sweep.0));
-    GroupOffset { partition, next: commit.next_input, note }
+/// What is to be committed of a partition.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    /// What the store is told.
+    pub(crate) commit: Commit,
+    /// The newest tick that was decided here.
+    pub(crate) tick: Option<EventTime>,
+}
+
+/// How far a partition is, as the group keeps it: the offset, and beside it the sweep under way and the newest tick decided.
+pub(crate) fn offset(partition: PartitionId, progress: &Progress) -> GroupOffset {
+    let mut note = "v1".to_owned();
+    if let Some(tick) = progress.tick {
+        note.push_str(&format!(" tick={}", tick.0));
+    }
+    if let Some(sweep) = progress.commit.sweep {
+        note.push_str(&format!(" sweep={}", sweep.0));
+    }
+    GroupOffset { partition, next: progress.commit.next_input, note }
 }
 
 /// The place that the group kept.
 pub(crate) fn place(topic: &str, known: &GroupOffset) -> Result<Place, ConsumerError> {
-    let sweep = match known.note.strip_prefix("v1") {
-        Some("") => Some(None),
-        Some(rest) => rest.strip_prefix(" sweep=").and_then(|n| n.parse().ok()).map(|n| Some(SweepCursor(n))),
-        None => None,
-    };
-    match sweep {
-        Some(sweep) => Ok(Place { next_input: known.next, sweep }),
-        None => Err(ConsumerError::GroupNote {
-            topic: topic.to_owned(),
-            partition: known.partition,
-            note: known.note.clone(),
-        }),
+    parse(known).ok_or_else(|| ConsumerError::GroupNote {
+        topic: topic.to_owned(),
+        partition: known.partition,
+        note: known.note.clone(),
+    })
+}
+
+fn parse(known: &GroupOffset) -> Option<Place> {
+    let mut place = Place::at(known.next);
+    let mut words = known.note.split(' ');
+    if words.next() != Some("v1") {
+        return None;
     }
+    for word in words {
+        match word.split_once('=')? {
+            ("tick", tick) => place.tick = Some(EventTime(tick.parse().ok()?)),
+            ("sweep", sweep) => place.sweep = Some(SweepCursor(sweep.parse().ok()?)),
+            _ => return None,
+        }
+    }
+    Some(place)
 }
 
 /// The name of the process that uses this store: made once, kept beside it, so that a process that is started again ends what it left
@@ -63,13 +86,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_group_keeps_a_place_with_its_sweep() {
+    fn the_group_keeps_a_place_with_its_sweep_and_its_tick() {
         for sweep in [None, Some(SweepCursor(0)), Some(SweepCursor(u64::MAX))] {
-            let commit = Commit { next_input: Offset(7), sweep, ..Commit::default() };
-            let kept = offset(PartitionId(2), &commit);
-            assert_eq!(place("t", &kept).unwrap(), Place { next_input: Offset(7), sweep });
+            for tick in [None, Some(EventTime(-1)), Some(EventTime(1_700_000_000_000))] {
+                let commit = Commit { next_input: Offset(7), sweep, ..Commit::default() };
+                let kept = offset(PartitionId(2), &Progress { commit, tick });
+                assert_eq!(place("t", &kept).unwrap(), Place { next_input: Offset(7), sweep, tick });
+            }
         }
-        for note in ["", "v2", "v1 sweep=", "v1 x"] {
+        for note in ["", "v2", "v1 sweep=", "v1 x", "v1 tick=1 x=2", "v1 "] {
             let foreign = GroupOffset { partition: PartitionId(0), next: Offset(1), note: note.to_owned() };
             assert!(place("t", &foreign).unwrap_err().to_string().contains("note"), "{note}");
         }

@@ -9,7 +9,7 @@ use telemetry::Metrics;
 use types::{Offset, PartitionId};
 
 use crate::measure::Measures;
-use crate::output::{DEAD_LETTERS, Output, OwnOutput, SCORES, SHADOW_SCORES};
+use crate::output::{CONTROL, DEAD_LETTERS, Output, OwnOutput, SCORES, SHADOW_SCORES};
 use crate::pipeline::{Pipeline, UserStore};
 use crate::promotions::Judge;
 use crate::stats::PartitionStats;
@@ -22,6 +22,8 @@ pub(crate) struct Base {
     pub(crate) config: TopicConfig,
     pub(crate) spec: Arc<Spec>,
     pub(crate) store: Store,
+    /// Whether ticks are decided here: nobody writes them to a topic that others made.
+    pub(crate) decides_ticks: bool,
     /// One of each partition, owned or not.
     pub(crate) stats: Vec<Arc<PartitionStats>>,
 }
@@ -51,7 +53,8 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
 
     keep_spec(&options.store, &options.features)?;
 
-    for topic in [SCORES, SHADOW_SCORES, DEAD_LETTERS] {
+    let decides_ticks = config.key.is_empty() && log.as_kafka().is_some();
+    for topic in outputs(decides_ticks) {
         let same = TopicConfig {
             partitioner: "explicit".to_owned(),
             key: spec.entity().to_owned(),
@@ -60,7 +63,12 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
         log.create_topic(topic, &same)?;
     }
     let stats = (0..config.partitions).map(|_| Arc::default()).collect();
-    Ok(Base { config, spec, store, stats })
+    Ok(Base { config, spec, store, decides_ticks, stats })
+}
+
+/// The topics that are written to.
+pub(crate) fn outputs(decides_ticks: bool) -> impl Iterator<Item = &'static str> {
+    [SCORES, SHADOW_SCORES, DEAD_LETTERS].into_iter().chain(decides_ticks.then_some(CONTROL))
 }
 
 /// Opens every partition, and its outputs for this process alone.
@@ -140,6 +148,7 @@ fn own_task(
         scores: open(scores, SCORES)?,
         shadow_scores: open(shadow_scores, SHADOW_SCORES)?,
         dead_letters: open(dead_letters, DEAD_LETTERS)?,
+        control: None,
     };
     base.stats[partition.0 as usize].begin(from, next_input);
     Ok(build(options, base, schedule, metrics, partition, users, reader, outputs, Commits::Alone))
@@ -161,7 +170,7 @@ pub(crate) fn build(
     PartitionTask::new(
         partition,
         options.topic.as_str().into(),
-        Pipeline::new(Arc::clone(&base.spec)),
+        Pipeline::new(Arc::clone(&base.spec)).deciding_ticks(base.decides_ticks),
         Arc::clone(schedule),
         users,
         reader,
@@ -169,6 +178,7 @@ pub(crate) fn build(
         options.batch_events,
         options.reasons,
         commits,
+        options.tick_idle,
         Arc::clone(&base.stats[partition.0 as usize]),
         Measures::new(metrics),
     )

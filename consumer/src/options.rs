@@ -39,6 +39,8 @@ pub struct ConsumerOptions {
     pub until_end: bool,
     /// How often outputs are synced and committed.
     pub commit_interval: Duration,
+    /// On a topic that others write: how long nothing has come to a partition before its users are swept by the clock.
+    pub tick_idle: Duration,
     /// How many records are processed between two looks at what else is to be done.
     pub batch_events: usize,
     /// Which scores say why. Part of what the outputs hold: change it only after a clean end.

@@ -20,6 +20,9 @@ pub const SHADOW_SCORES: &str = "shadow-scores";
 /// The topic of records that could not be used.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
+/// The topic of what was decided about partitions that others write: after which record which tick stands.
+pub const CONTROL: &str = "control";
+
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Emitted {

@@ -10,6 +10,7 @@ use telemetry::Health;
 use types::PartitionId;
 
 use crate::ConsumerError;
+use crate::member::Progress;
 use crate::query::{Answer, Query};
 use crate::run::SILENCE;
 use crate::task::PartitionTask;
@@ -135,7 +136,7 @@ impl Pool {
 
     /// Stops every worker at a batch boundary and asks what is to be committed. None goes on before [`Pool::committed`] or
     /// [`Pool::discard`].
-    pub(crate) fn prepare(&mut self) -> Result<Vec<(PartitionId, feature_store::Commit)>, ConsumerError> {
+    pub(crate) fn prepare(&mut self) -> Result<Vec<(PartitionId, Progress)>, ConsumerError> {
         self.pressed = false;
         // A partition on its way would be asked by nobody.
         while !self.settled() {
@@ -147,7 +148,9 @@ impl Pool {
         drop(reply);
         let mut moved = Vec::new();
         for prepared in self.hear(&replies)? {
-            moved.extend(prepared.into_iter().filter_map(|(partition, commit)| Some((partition, commit?))));
+            moved.extend(
+                prepared.into_iter().filter_map(|(partition, progress)| Some((partition, progress?))),
+            );
         }
         Ok(moved)
     }

@@ -2,9 +2,11 @@
 //!
 //! A task is owned by one worker thread at a time and moves between them whole, at a batch boundary.
 
+mod ticks;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use feature_store::{Commit, Pressure};
 use partition_log::{PartitionReader, RecordBuf};
@@ -13,6 +15,7 @@ use types::{Offset, PartitionId, headers};
 
 use crate::ConsumerError;
 use crate::measure::{Measures, Stage};
+use crate::member::Progress;
 use crate::output::{DEAD_LETTERS, Emitted, Output, SCORES, SHADOW_SCORES};
 use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Shadow, Stop, UserStore, Work};
 use crate::stats::PartitionStats;
@@ -25,6 +28,8 @@ pub(crate) struct Outputs {
     pub(crate) scores: Output,
     pub(crate) shadow_scores: Output,
     pub(crate) dead_letters: Output,
+    /// Where decided ticks are written down; none where the topic holds its ticks.
+    pub(crate) control: Option<Output>,
 }
 
 /// One partition's work and everything that it needs.
@@ -49,6 +54,10 @@ pub(crate) struct PartitionTask {
     commits: Commits,
     /// Whether memory waits for a commit.
     pressed: bool,
+    /// Since when there is nothing to read at a place.
+    idle: Option<(Offset, Instant)>,
+    /// After how long ticks are decided by the clock.
+    tick_idle: Duration,
     last_commit: Instant,
     stats: Arc<PartitionStats>,
     measures: Measures,
@@ -88,18 +97,19 @@ impl PartitionTask {
         batch_events: usize,
         reasons: Reasons,
         commits: Commits,
+        tick_idle: Duration,
         stats: Arc<PartitionStats>,
         measures: Measures,
     ) -> Self {
         let committed = match &commits {
-            Commits::Alone => users.committed().map(|c| Place { next_input: c.next_input, sweep: c.sweep }),
+            Commits::Alone => users.committed().map(|c| Place { sweep: c.sweep, ..Place::at(c.next_input) }),
             Commits::Together { last } => last.clone(),
         };
         let emit_from = committed.as_ref().map_or(Offset::ZERO, |c| c.next_input);
         let rows = Rows::new(pipeline.spec().feature_names().len());
         Self {
             scoring: Scoring::new(partition, pipeline.spec().entity(), schedule).with_reasons(reasons),
-            place: Place { next_input: reader.position(), sweep: None },
+            place: Place::at(reader.position()),
             replaying: true,
             partition,
             topic,
@@ -115,6 +125,8 @@ impl PartitionTask {
             committed,
             commits,
             pressed: false,
+            idle: None,
+            tick_idle,
             last_commit: Instant::now(),
             stats,
             measures,
@@ -128,16 +140,19 @@ impl PartitionTask {
         if first == self.records.len() {
             self.records.clear();
             first = 0;
-            if self.reader.read(&mut self.records, READ_BYTES)? == 0 {
+            // The sweep of a decided tick needs no record.
+            if !self.is_sweeping_by_itself() && self.reader.read(&mut self.records, READ_BYTES)? == 0 {
                 self.at_end()?;
-                return Ok(Step::AtEnd);
+                if !self.is_sweeping_by_itself() {
+                    return Ok(Step::AtEnd);
+                }
             }
             self.measures.stage(Stage::Read, begun);
         }
         let batch_end = (first + self.batch_events).min(self.records.len());
         let end = self.replay_end(first).map_or(batch_end, |beyond| beyond.min(batch_end));
         loop {
-            let stage = Instant::now();
+            let (stage, tick) = (Instant::now(), self.place.tick);
             let stop = self.pipeline.advance(
                 &mut self.place,
                 self.emit_from,
@@ -147,6 +162,9 @@ impl PartitionTask {
             )?;
             self.measures.stage(Stage::Features, stage);
             let stage = Instant::now();
+            if self.place.tick != tick && self.is_sweeping_by_itself() {
+                self.note_tick()?;
+            }
             self.score()?;
             self.set_aside()?;
             self.measures.stage(Stage::Score, stage);
@@ -181,6 +199,7 @@ impl PartitionTask {
             self.place.next_input = at;
             self.stats.batch(at, 0, std::time::Duration::ZERO);
         }
+        self.tick_by_the_clock()?;
         self.keep_house()
     }
 
@@ -233,8 +252,7 @@ impl PartitionTask {
             return Some(beyond);
         }
         self.replaying = false;
-        self.place.next_input = self.emit_from;
-        self.place.sweep = self.committed.as_ref().and_then(|c| c.sweep);
+        self.place = self.committed.clone().unwrap_or_else(|| Place::at(self.emit_from));
         if self.place.sweep.is_some() {
             self.stats.resume_sweep();
         }
@@ -293,13 +311,13 @@ impl PartitionTask {
     /// Syncs the outputs and commits their positions with the place in the input. Nothing happens if nothing moved.
     pub(crate) fn commit(&mut self) -> Result<(), ConsumerError> {
         match self.prepare()? {
-            Some(commit) => self.committed(commit),
+            Some(progress) => self.committed(progress.commit),
             None => Ok(()),
         }
     }
 
     /// Syncs the outputs and says what is to be committed: nothing if nothing moved.
-    pub(crate) fn prepare(&mut self) -> Result<Option<Commit>, ConsumerError> {
+    pub(crate) fn prepare(&mut self) -> Result<Option<Progress>, ConsumerError> {
         self.last_commit = Instant::now();
         // While state is being rebuilt there is nothing new to promise.
         if self.replaying {
@@ -325,8 +343,8 @@ impl PartitionTask {
         ] {
             outputs.extend(output.sync()?.map(|offset| (topic.to_owned(), offset)));
         }
-        let Place { next_input, sweep } = self.place.clone();
-        Ok(Some(Commit { next_input, outputs, sweep }))
+        let Place { next_input, sweep, tick } = self.place.clone();
+        Ok(Some(Progress { commit: Commit { next_input, outputs, sweep }, tick }))
     }
 
     /// What was prepared is committed: the store may write what it covers.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
-use feature_store::Commit;
 use scorer::Schedule;
 use types::PartitionId;
 
 use crate::ConsumerError;
+use crate::member::Progress;
 use crate::query::Query;
 use crate::task::{PartitionTask, Step};
 
@@ -50,7 +50,7 @@ pub(crate) struct Halt {
     pub(crate) go_on: Receiver<Arc<Schedule>>,
 }
 /// What a worker's partitions have to commit; nothing where nothing moved.
-pub(crate) type Prepared = Vec<(PartitionId, Option<Commit>)>;
+pub(crate) type Prepared = Vec<(PartitionId, Option<Progress>)>;
 
 /// What a worker tells.
 pub(crate) enum Report {
@@ -151,10 +151,10 @@ fn barrier(
     loop {
         match orders.recv() {
             Ok(Order::Committed { stop }) => {
-                for (partition, commit) in prepared {
+                for (partition, progress) in prepared {
                     let task = tasks.iter_mut().find(|task| task.partition == partition);
-                    if let (Some(task), Some(commit)) = (task, commit) {
-                        task.committed(commit).map_err(|error| (partition, error))?;
+                    if let (Some(task), Some(progress)) = (task, progress) {
+                        task.committed(progress.commit).map_err(|error| (partition, error))?;
                     }
                 }
                 return Ok(stop);

@@ -139,7 +139,7 @@ fn events_of_known_users_allocate_nothing() {
         scoring: Scoring::new(PartitionId(0), "user", schedule),
         users: store.partition(PartitionId(0)).unwrap(),
         rows: Rows::new(world.spec.feature_names().len()),
-        place: Place { next_input: Offset::ZERO, sweep: None },
+        place: Place::at(Offset::ZERO),
     };
     let mut reader = log.reader(EVENTS, PartitionId(0), Offset::ZERO).unwrap();
     let (mut records, mut everything) = (RecordBuf::default(), RecordBuf::default());

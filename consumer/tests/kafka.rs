@@ -13,6 +13,7 @@ use partition_log::conformance::broker::{self, Brokers};
 use support::group::{PARTITIONS, Proof};
 use support::random::Random;
 use support::stream::{Appender, Shape};
+use support::{compare, foreign, stream};
 
 fn brokers() -> Option<&'static Brokers> {
     broker::shared()
@@ -81,6 +82,75 @@ fn one_then_three_then_two_processes_leave_what_one_leaves() {
     proof.holds("a");
     // And from nothing but the topics: the state of every partition is rebuilt.
     proof.holds("d");
+}
+
+#[test]
+fn a_topic_that_others_write_is_swept_as_if_its_ticks_stood_in_it() {
+    let Some(brokers) = brokers() else { return };
+    let seed = support::seed() ^ 4;
+    let shape = Shape { users: 600, days: 12, empty: (2, PARTITIONS) };
+    let (proof, decided) = Proof::foreign(&brokers.bootstrap, "foreign", seed, shape);
+    assert!(decided.iter().flatten().count() > 15, "{decided:?}");
+    let mut random = Random::new(seed);
+    let mut slices = proof.records.chunks(proof.records.len().div_ceil(6));
+    let mut appender = Appender::new(proof.log.as_ref());
+    for _ in 0..4 {
+        let mut member = proof.start("a", &[]);
+        let before = member.times("partitions came");
+        member.wait_for("partitions", |said| said.matches("partitions came").count() > before);
+        slices.next().inspect(|slice| appender.append(slice));
+        sleep(Duration::from_millis(random.below(900)));
+        member.kill();
+    }
+    slices.for_each(|slice| appender.append(slice));
+    proof.holds_but_for_offsets("a");
+    for (partition, decided) in (0..).zip(&decided) {
+        assert_eq!(*decided, foreign::decided(proof.log.as_ref(), partition), "partition {partition}");
+    }
+}
+
+#[test]
+fn users_of_a_topic_that_others_write_are_swept_by_the_clock_when_nothing_comes() {
+    let Some(brokers) = brokers() else { return };
+    let (now, day) = (stream::now(), stream::DAY);
+    let shape = Shape { users: 600, days: 12, empty: (2, PARTITIONS) };
+    let (proof, _) = Proof::foreign(&brokers.bootstrap, "idle", support::seed() ^ 5, shape);
+    // One day of a few users, the day before yesterday.
+    let noon = now.div_euclid(day) * day - 2 * day + day / 2;
+    let records: Vec<_> = stream::users(Shape { users: 40, ..shape })
+        .iter()
+        .flat_map(|user| ["signup", "play"].map(|kind| stream::plain(user, kind, noon)))
+        .collect();
+    Appender::new(proof.log.as_ref()).append(&records);
+    let ticks = |partition| foreign::decided(proof.log.as_ref(), partition);
+    let passed = |now: i64| (now - stream::HOUR).div_euclid(day) * day;
+    let arguments = ["--tick-idle", "300ms"];
+    for _ in 0..2 {
+        let mut member = proof.start("a", &arguments);
+        let before = member.times("partitions came");
+        member.wait_for("partitions", |said| said.matches("partitions came").count() > before);
+        let deadline = std::time::Instant::now() + support::group::PATIENCE;
+        while (0..2).any(|p| ticks(p).last().is_none_or(|(tick, _)| *tick < passed(now))) {
+            assert!(std::time::Instant::now() < deadline, "no tick by the clock\n{}", member.said());
+            sleep(Duration::from_millis(100));
+        }
+        member.kill();
+    }
+    proof.start("a", &["--until-end"]).ends_well();
+    for partition in 0..2 {
+        let ticks = ticks(partition);
+        let each_once = ticks.windows(2).all(|pair| pair[1].0 == pair[0].0 + day);
+        assert!(each_once && (1..=3).contains(&ticks.len()), "{ticks:?}");
+    }
+    assert_eq!(ticks(2), [], "nobody is there");
+    let mut swept = std::collections::BTreeMap::<(String, i64), u32>::new();
+    for record in compare::records(proof.log.as_ref(), consumer::SCORES).into_iter().flatten() {
+        let score: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
+        if score["trigger"] == "sweep" {
+            *swept.entry((record.key, record.timestamp.0)).or_default() += 1;
+        }
+    }
+    assert!(swept.len() > 20 && swept.values().all(|times| *times == 1), "{swept:?}");
 }
 
 /// A broker that comes back from a crash may end a transaction without telling its partitions: the records are neither seen twice nor lost.

@@ -177,7 +177,7 @@ impl<'a> Replay<'a> {
         let start = log.bounds(topic, self.partition)?.start;
         let mut reader = log.reader(topic, self.partition, start)?;
         let mut records = RecordBuf::default();
-        let mut place = Place { next_input: start, sweep: None };
+        let mut place = Place::at(start);
         let mut rejects: Vec<Reject> = Vec::new();
         loop {
             records.clear();

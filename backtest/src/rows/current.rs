@@ -40,7 +40,7 @@ pub fn current(
         let (mut rejects, mut first) = (Vec::new(), all.len());
         let start = log.bounds(topic, partition)?.start;
         let mut reader = log.reader(topic, partition, start)?;
-        let mut place = Place { next_input: start, sweep: None };
+        let mut place = Place::at(start);
         let mut tick: Option<EventTime> = None;
         loop {
             records.clear();

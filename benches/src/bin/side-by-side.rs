@@ -198,6 +198,7 @@ fn consume(out: &Path, workers: u32) -> anyhow::Result<()> {
         workers: Workers::Fixed(workers),
         until_end: true,
         commit_interval: Duration::from_secs(1),
+        tick_idle: Duration::from_secs(60),
         batch_events: 10_000,
         // Neither the job nor the systems beside it ask why.
         reasons: Reasons::Off,

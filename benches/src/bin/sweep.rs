@@ -146,8 +146,7 @@ fn bundle(folder: &Path, spec: &Spec) -> Result<Bundle> {
 fn sweep(store: &Path, spec: &Arc<Spec>, bundle: Bundle, dir: &Path) -> Result<(u64, u64)> {
     let store = open(store, spec)?;
     let mut users = store.partition::<UserState>(PARTITION)?;
-    let mut place =
-        Place { next_input: users.committed().context("it was committed")?.next_input, sweep: None };
+    let mut place = Place::at(users.committed().context("it was committed")?.next_input);
     let records = tick(place.next_input)?;
 
     let log = FileLog::new(dir.join("log"), LogOptions::default());

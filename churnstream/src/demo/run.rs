@@ -179,6 +179,7 @@ impl<'a> Demo<'a> {
             workers: Workers::Auto { min: 1, max: u32::try_from(cores).unwrap_or(1) },
             until_end: false,
             commit_interval: Duration::from_millis(500),
+            tick_idle: Duration::from_secs(60),
             batch_events: 10_000,
             reasons: Reasons::Risen,
             state: feature_store::StoreOptions::default(),

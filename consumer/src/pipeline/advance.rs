@@ -15,6 +15,16 @@ pub struct Place {
     pub next_input: Offset,
     /// Where the sweep at `next_input` goes on, if it has begun.
     pub sweep: Option<SweepCursor>,
+    /// The newest tick of a topic whose ticks are decided here; its sweep is done unless `sweep` says otherwise.
+    pub tick: Option<EventTime>,
+}
+
+impl Place {
+    /// At an offset, in no sweep.
+    #[must_use]
+    pub const fn at(next_input: Offset) -> Self {
+        Self { next_input, sweep: None, tick: None }
+    }
 }
 
 /// What the pipeline works on: the state it changes and the buffers it fills, both kept from batch to batch.
@@ -65,6 +75,8 @@ pub struct Pipeline {
     max_record_bytes: usize,
     /// After this many rows they must be scored.
     rows_per_block: usize,
+    /// Whether ticks are decided by the events, because nobody writes them to the topic.
+    decides_ticks: bool,
 }
 
 impl Pipeline {
@@ -76,7 +88,48 @@ impl Pipeline {
     /// A pipeline for a spec.
     #[must_use]
     pub fn new(spec: Arc<Spec>) -> Self {
-        Self { spec, max_record_bytes: Self::MAX_RECORD_BYTES, rows_per_block: Self::ROWS_PER_BLOCK }
+        Self {
+            spec,
+            max_record_bytes: Self::MAX_RECORD_BYTES,
+            rows_per_block: Self::ROWS_PER_BLOCK,
+            decides_ticks: false,
+        }
+    }
+
+    /// One for a topic that holds no ticks: a tick stands just before the partition's first event whose time, and whose arrival, are past
+    /// it by the spec's grace. Only ticks after the first event count.
+    #[must_use]
+    pub const fn deciding_ticks(mut self, decides: bool) -> Self {
+        self.decides_ticks = decides;
+        self
+    }
+
+    /// Whether ticks are decided by the events.
+    #[must_use]
+    pub const fn decides_ticks(&self) -> bool {
+        self.decides_ticks
+    }
+
+    /// Begins the sweep of the tick after the last one at `place`, if that tick is due at this moment. It is made by the next
+    /// [`advance`](Self::advance), whatever records that is given.
+    pub fn decide_tick(&self, place: &mut Place, now: EventTime) -> bool {
+        let (Some(last), None) = (place.tick, place.sweep) else { return false };
+        let next = self.spec.tick().next_after(last);
+        let due = now >= next.plus(self.spec.tick().grace);
+        if due {
+            place.tick = Some(next);
+            place.sweep = Some(SweepCursor::START);
+        }
+        due
+    }
+
+    /// Whether a tick stands before this event, which `place` has come to.
+    fn passes_tick(&self, at: EventTime, place: &mut Place) -> bool {
+        if place.tick.is_none() {
+            let tick = self.spec.tick();
+            place.tick = Some(tick.next_after(at.minus(tick.grace)).minus(tick.every));
+        }
+        self.decide_tick(place, at)
     }
 
     /// The spec.
@@ -102,6 +155,12 @@ impl Pipeline {
         work: &mut Work<'_>,
     ) -> Result<Stop, PipelineError> {
         let mut event = Event::default();
+        if self.decides_ticks
+            && let (Some(tick), Some(_)) = (place.tick, place.sweep)
+        {
+            let judged = self.tick(tick, place.next_input, place, emit_from, work)?;
+            return Ok(if matches!(judged, Judged::Swept) { Stop::Swept } else { Stop::RowsFull });
+        }
         for index in records.index_of(place.next_input)..end {
             let Some(record) = records.get(index) else { break };
             if work.rows.len() >= self.rows_per_block {
@@ -110,6 +169,10 @@ impl Pipeline {
             match self.record(&record, place, emit_from, work, &mut event)? {
                 Judged::Done => {}
                 Judged::Sweeping | Judged::ScoreFirst => return Ok(Stop::RowsFull),
+                Judged::TickFirst => {
+                    place.next_input = record.offset;
+                    return Ok(Stop::RowsFull);
+                }
                 Judged::Swept => {
                     place.next_input = record.offset.next();
                     return Ok(Stop::Swept);
@@ -141,11 +204,13 @@ impl Pipeline {
             return Ok(Judged::Rejected(error.reason, error.detail));
         }
         match event.system() {
-            Ok(None) => self.user_event(record, event, work),
+            Ok(None) => self.user_event(record, event, place, emit_from, work),
             Ok(Some(SystemEvent::Tick)) if !event.ts.is_possible() => Ok(Judged::Rejected(
                 RejectReason::TimeOutOfRange,
                 format!("ts {} is not between 1971 and 2199", event.ts),
             )),
+            // Copied from a topic of ours, say: what is decided here takes its place.
+            Ok(Some(SystemEvent::Tick)) if self.decides_ticks => Ok(Judged::Done),
             Ok(Some(SystemEvent::Tick)) => self.tick(event.ts, record.offset, place, emit_from, work),
             Ok(Some(SystemEvent::Erase)) if event.entity.is_empty() => {
                 Ok(Judged::Rejected(RejectReason::MissingField, "`entity` is missing".to_owned()))
@@ -166,6 +231,8 @@ impl Pipeline {
         &self,
         record: &Record<'_>,
         event: &Event<'_>,
+        place: &mut Place,
+        emit_from: Offset,
         work: &mut Work<'_>,
     ) -> Result<Judged, PipelineError> {
         if event.entity_type != self.spec.entity() {
@@ -175,6 +242,13 @@ impl Pipeline {
         }
         if record.key != event.entity.as_bytes() {
             return Ok(key_mismatch(event));
+        }
+        // Before `emit_from` nobody is swept, and what was decided is known there.
+        if self.decides_ticks
+            && record.offset >= emit_from
+            && self.passes_tick(event.ts.min(record.timestamp), place)
+        {
+            return Ok(Judged::TickFirst);
         }
         let Some(slot) = work.users.entry(&event.entity, record.offset, UserState::new)? else {
             // Replaying: the user's block holds this event already.
@@ -238,6 +312,7 @@ fn key_mismatch(event: &Event<'_>) -> Judged {
 enum Judged {
     Done,
     ScoreFirst,
+    TickFirst,
     Sweeping,
     Swept,
     Rejected(RejectReason, String),

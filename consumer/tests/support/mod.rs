@@ -8,6 +8,7 @@
 )]
 
 pub(crate) mod compare;
+pub(crate) mod foreign;
 pub(crate) mod group;
 pub(crate) mod model;
 pub(crate) mod random;
@@ -112,6 +113,7 @@ impl World {
             workers: Workers::Fixed(1),
             until_end: true,
             commit_interval: Duration::from_millis(50),
+            tick_idle: Duration::from_secs(60),
             batch_events: 10_000,
             reasons: consumer::pipeline::Reasons::Risen,
             state: StoreOptions::default(),

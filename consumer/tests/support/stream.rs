@@ -205,6 +205,24 @@ fn fields(kind: &str, random: &mut Random) -> Vec<Field<'static>> {
     }
 }
 
+/// An event without more, that arrives when it happens.
+pub(crate) fn plain(user: &str, kind: &str, at: i64) -> Outgoing {
+    let event = Event {
+        entity_type: "user".into(),
+        entity: user.into(),
+        kind: kind.into(),
+        ts: EventTime(at),
+        ..Event::default()
+    };
+    Outgoing::event(&event, at)
+}
+
+/// The time now, in milliseconds since the epoch.
+pub(crate) fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
+}
+
 /// A record that cannot be used, of one kind or another.
 fn rubbish(user: &str, at: i64, random: &mut Random) -> Outgoing {
     let quoted = serde_json::to_string(user).unwrap();
@@ -261,5 +279,16 @@ impl Appender {
             }
         }
         self.partitions.iter_mut().for_each(|writer| writer.sync().unwrap());
+    }
+
+    /// Writes records to one partition, whatever their keys.
+    pub(crate) fn append_to(&mut self, partition: usize, records: &[Outgoing]) {
+        for record in records {
+            let headers: Vec<_> =
+                record.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+            let writer = &mut self.partitions[partition];
+            writer.append(record.arrival, &record.key, &record.value, &headers).unwrap();
+        }
+        self.partitions[partition].sync().unwrap();
     }
 }
