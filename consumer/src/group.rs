@@ -242,6 +242,7 @@ impl Group<'_> {
         tasks.into_iter().for_each(|task| session.pool.own(task));
         session.owned.extend(partitions);
         session.assigned = true;
+        self.paused(begun);
         tracing::info!(partitions = %listed(partitions), took = ?begun.elapsed(), "partitions came");
         Ok(())
     }
@@ -316,8 +317,14 @@ impl Group<'_> {
         session.group.release(partitions)?;
         session.owned.retain(|owned| !partitions.contains(owned));
         partitions.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
+        self.paused(begun);
         tracing::info!(partitions = %listed(partitions), took = ?begun.elapsed(), "partitions went");
         Ok(())
+    }
+
+    fn paused(&self, since: Instant) {
+        let pause = self.around.metrics.histogram(telemetry::catalogue::REBALANCE_PAUSE, []);
+        pause.observe_duration(since.elapsed());
     }
 
     fn commit(&self, session: &mut Session) -> Result<(), Trouble> {

@@ -138,6 +138,8 @@ catalogue! {
         "Living users by band as of the last complete sweep.";
     COMMIT_DURATION = "churn_commit_duration_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, [],
         "Time that a commit takes, outputs' sync included.";
+    REBALANCE_PAUSE = "churn_rebalance_pause_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, [],
+        "On Kafka, time that a process takes to give partitions away or to take them on; those that move stand still meanwhile.";
     SNAPSHOT_AGE = "churn_snapshot_age_seconds", Gauge { lasts: LIVE }, Seconds, [],
         "Age of the oldest change of state that is not in the store's blocks yet; what a restart has to replay.";
     STORE_BYTES = "churn_store_bytes", Gauge { lasts: LIVE }, Bytes, [],
