@@ -32,6 +32,8 @@ pub struct Backtest {
     pub horizon: Millis,
     /// The time before that.
     pub lead: Millis,
+    /// What is not certain about the question that the bundles answer; see [`Labels::check`].
+    pub doubts: Vec<String>,
     /// When the last label that the bundle was made with was decided: nothing before is judged.
     pub labels_decided: EventTime,
     /// What was counted while rows were made.
@@ -138,10 +140,9 @@ pub fn backtest(
     bundle: &Bundle,
     rivals: &[(String, Bundle)],
 ) -> Result<(Backtest, Scored), BacktestError> {
+    let mut doubts = Vec::new();
     for of in std::iter::once(bundle).chain(rivals.iter().map(|(_, rival)| rival)) {
-        if of.horizon() != labels.horizon {
-            return Err(BacktestError::Horizon { bundle: of.horizon(), labels: labels.horizon });
-        }
+        doubts.extend(labels.check(of)?);
     }
     let decided = rivals
         .iter()
@@ -190,6 +191,7 @@ pub fn backtest(
         spec: spec.hash().to_string(),
         horizon: labels.horizon,
         lead: labels.lead,
+        doubts,
         labels_decided: decided,
         replay: rows.summary,
         test: period(&after, &probability).ok_or_else(|| nothing("there is no row"))?,

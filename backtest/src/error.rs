@@ -55,6 +55,16 @@ pub enum BacktestError {
         /// How far the labels do.
         labels: types::Millis,
     },
+    /// The bundle foresees another loss than the labels mean.
+    #[error(
+        "the bundle foresees {bundle}, the labels mean {labels}: judge it with the labels that it was trained with"
+    )]
+    Label {
+        /// What the bundle foresees.
+        bundle: scorer::Label,
+        /// What the labels mean.
+        labels: scorer::Label,
+    },
     /// The money file does not fit the spec.
     #[error("{0}")]
     Money(String),

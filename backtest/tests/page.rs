@@ -94,6 +94,7 @@ fn report(blind: f64, with_money: bool) -> (Report, Labels) {
         spec: spec.hash().to_string(),
         horizon: labels.horizon,
         lead: labels.lead,
+        doubts: if blind > 0.0 { vec!["the bundle foresees another loss".to_owned()] } else { Vec::new() },
         labels_decided: EventTime(19_500 * DAY),
         replay: rows.summary,
         test: period,
@@ -182,6 +183,7 @@ fn scores_that_tell_nothing_are_called_so_plainly() {
         "{}",
         &html[html.find("<main").unwrap()..][..1_500]
     );
+    assert!(html.contains("Another question:</b> the bundle foresees another loss."));
 }
 
 #[test]

@@ -137,6 +137,7 @@ pub fn train(
     let purpose = Purpose {
         spec_hash: spec.hash().to_string(),
         horizon: labels.horizon,
+        label: Some(labels.label()),
         bands: None,
         metrics: metrics_of(&model),
         labels_decided,

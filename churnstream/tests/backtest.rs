@@ -166,4 +166,9 @@ fn what_cannot_be_judged_is_refused(dir: &Path) {
     assert!(error.contains("last label was decided at") && error.contains("split.test_from"), "{error}");
     let error = refused("horizon = \"30d\"", "horizon = \"20d\"");
     assert!(error.contains("30d") && error.contains("20d"), "{error}");
+    // The same horizon, but a week later; and another kind of loss.
+    let error = refused("horizon = \"30d\"", "horizon = \"30d\"\nlead = \"7d\"");
+    assert!(error.contains("7d ahead at least") && error.contains("trained with"), "{error}");
+    let error = refused("events = [\"cancel\"]", "silence = true");
+    assert!(error.contains("foresees an event of") && error.contains("mean silence"), "{error}");
 }

@@ -68,6 +68,7 @@ fn write_bundle(dir: &Path, name: &str, plays: &[f32], auc: f64, calibration_err
         spec_hash: spec.hash().to_string(),
         feature_names: spec.feature_names().to_vec(),
         horizon: Millis(30 * DAY),
+        label: None,
         bands: Bands { medium: 0.3, high: 0.7 },
         training: Training {
             from: EventTime(0),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use scorer::{Bands, Baseline, Bundle, BundleParts, Manifest, Training};
+use scorer::{Bands, Baseline, Bundle, BundleParts, Label, Manifest, Training};
 use types::{EventTime, Millis};
 
 use crate::baseline::baseline;
@@ -16,6 +16,8 @@ pub struct Purpose {
     pub spec_hash: String,
     /// How far ahead the labels look.
     pub horizon: Millis,
+    /// What counted as a loss; `None` for a customer table.
+    pub label: Option<Label>,
     /// Where the bands of risk begin; by default where [`Fitted::bands`] puts them.
     pub bands: Option<Bands>,
     /// What was measured on later rows, by name; finite.
@@ -60,6 +62,7 @@ impl Fitted {
             spec_hash: purpose.spec_hash.clone(),
             feature_names: self.model.feature_names().to_vec(),
             horizon: purpose.horizon,
+            label: purpose.label.clone(),
             bands: purpose.bands.unwrap_or_else(|| self.bands()),
             training,
             calibration: self.calibration.clone(),

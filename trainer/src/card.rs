@@ -12,6 +12,11 @@ use crate::Fitted;
 pub(crate) fn write(fitted: &Fitted, manifest: &Manifest, notes: &[String]) -> String {
     let training = &manifest.training;
     let of_a_table = manifest.horizon == Millis(0);
+    let lead = manifest.label.as_ref().map_or(Millis(0), |label| label.lead);
+    let begin = match lead {
+        Millis(0) => "the moment of scoring".to_owned(),
+        lead => format!("a moment that lies {lead} after that of scoring"),
+    };
     let mut card = String::from("# Model card\n\n## What it says\n\n");
     // Writing to a string cannot fail.
     let _ = match of_a_table {
@@ -20,10 +25,13 @@ pub(crate) fn write(fitted: &Fitted, manifest: &Manifest, notes: &[String]) -> S
         }
         false => writeln!(
             card,
-            "The probability that a user is lost within {} of the moment of scoring, for users who are still there then.",
-            manifest.horizon
+            "The probability that a user is lost within {} of {}, for users who are still there then.",
+            manifest.horizon, begin
         ),
     };
+    if let Some(label) = &manifest.label {
+        let _ = writeln!(card, "What counted as a loss: {label}.");
+    }
     let _ = writeln!(
         card,
         "A user with 0.20 is lost in one of five such cases, if the future is like the past that it learned from.\n\

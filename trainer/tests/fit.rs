@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
-use scorer::Bundle;
+use scorer::{Bundle, Label, LabelKind};
 use trainer::{Algorithm, Direction, Params, Purpose, Rows, TrainError, fit, search};
 use types::{Band, EventTime, Millis};
 
@@ -207,6 +207,7 @@ fn purpose() -> Purpose {
     Purpose {
         spec_hash: "00112233aabbccdd".to_owned(),
         horizon: Millis(30 * Millis::DAY.0),
+        label: Some(Label { kind: LabelKind::Silence, events: Vec::new(), lead: Millis(7 * Millis::DAY.0) }),
         bands: None,
         metrics,
         labels_decided: None,
@@ -239,6 +240,7 @@ fn a_bundle_scores_as_the_fitted_model_does() {
     let card = std::fs::read_to_string(path.join("MODEL_CARD.md")).unwrap();
     for part in [
         "within 30d",
+        "What counted as a loss: silence, 7d ahead at least.",
         "spec 00112233aabbccdd",
         "from 1970-01-01T00:00:00Z",
         "| auc | 0.7500 |",

@@ -39,9 +39,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use scorer::{Bundle, Label, LabelKind};
 use types::{EventTime, Millis, Trigger};
 
 pub use table::{Decision, OutcomeTable};
+
+use crate::BacktestError;
 
 /// What counts as lost, and which rows are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,6 +160,47 @@ impl Labels {
             Lost::Silence(kinds) => kinds.is_empty() || kinds.iter().any(|k| k == kind),
             Lost::Table(_) => false,
         }
+    }
+
+    /// What counts as a loss, as a bundle says it.
+    #[must_use]
+    pub fn label(&self) -> Label {
+        let (kind, events) = match &self.lost {
+            Lost::Events(events) => (LabelKind::Events, events.as_slice()),
+            Lost::Silence(active) => (LabelKind::Silence, active.as_slice()),
+            Lost::Table(_) => (LabelKind::Table, &[][..]),
+        };
+        let mut events = events.to_vec();
+        events.sort_unstable();
+        events.dedup();
+        Label { kind, events, lead: self.lead }
+    }
+
+    /// Checks that a bundle answers the question that these labels ask: horizon, lead and kind of loss are the same. Returns what is to
+    /// be said where that is not certain, or where the same kind of loss is of other events.
+    ///
+    /// # Errors
+    /// [`BacktestError::Horizon`] or [`BacktestError::Label`], with both named.
+    pub fn check(&self, bundle: &Bundle) -> Result<Option<String>, BacktestError> {
+        if bundle.horizon() != self.horizon {
+            return Err(BacktestError::Horizon { bundle: bundle.horizon(), labels: self.horizon });
+        }
+        let ours = self.label();
+        let Some(of_bundle) = &bundle.manifest().label else {
+            return Ok(Some(format!(
+                "the bundle {} does not say which loss it foresees; it is judged by {ours}",
+                bundle.hash()
+            )));
+        };
+        if of_bundle.lead != ours.lead || of_bundle.kind != ours.kind {
+            return Err(BacktestError::Label { bundle: of_bundle.clone(), labels: ours });
+        }
+        Ok((of_bundle.events != ours.events).then(|| {
+            format!(
+                "the bundle {} foresees another loss ({of_bundle}) than it is judged by ({ours})",
+                bundle.hash()
+            )
+        }))
     }
 
     /// From a row's moment to the end of what its label looks at: lead and horizon.

@@ -144,6 +144,12 @@ pub(super) fn trust(report: &Report) -> Vec<(Sign, String)> {
             ),
         ));
     }
+    all.extend(
+        backtest
+            .doubts
+            .iter()
+            .map(|doubt| (Sign::Bad, format!("<b>Another question:</b> {}.", escape(doubt)))),
+    );
     all.extend(against_baselines(report));
     all.extend(honesty(report));
     if let Some(triggers) = backtest.slices.iter().find(|slices| slices.by == "trigger") {

@@ -141,6 +141,7 @@ fn write_bundle(model: &Path, out: &Path) -> anyhow::Result<()> {
         spec_hash: spec.hash().to_string(),
         feature_names: spec.feature_names().to_vec(),
         horizon: Millis(30 * Millis::DAY.0),
+        label: None,
         bands: Bands { medium: 0.2, high: 0.5 },
         training: Training { from: EventTime(0), to: EventTime(0), labels_decided: EventTime(0), rows: 0 },
         calibration: Calibration::Identity,

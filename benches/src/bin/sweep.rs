@@ -131,6 +131,7 @@ fn bundle(folder: &Path, spec: &Spec) -> Result<Bundle> {
         spec_hash: spec.hash().to_string(),
         feature_names: spec.feature_names().to_vec(),
         horizon: Millis(30 * Millis::DAY.0),
+        label: None,
         bands: Bands { medium: 0.2, high: 0.5 },
         training: Training { from: EventTime(0), to: EventTime(0), labels_decided: EventTime(0), rows: 0 },
         calibration: Calibration::Identity,

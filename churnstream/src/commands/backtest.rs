@@ -93,6 +93,9 @@ impl Backtest {
         write(&self.report.join("index.html"), report.html(&title, &labels).as_bytes())?;
         write(&self.report.join("report.json"), json.as_bytes())?;
         write(&self.report.join("scores.csv"), scores(&scored).as_bytes())?;
+        for doubt in &report.backtest.doubts {
+            eprintln!("mind: {doubt}");
+        }
         if self.json {
             println!("{json}");
         } else {

@@ -250,12 +250,9 @@ fn realised(
     labels: &Labels,
     progress: impl FnMut(u64),
 ) -> anyhow::Result<Vec<Realised>> {
-    ensure!(
-        labels.horizon == bundle.horizon(),
-        "the labels look {} ahead and the bundle {}: give the labels that it was trained with",
-        labels.horizon,
-        bundle.horizon()
-    );
+    if let Some(doubt) = labels.check(bundle)? {
+        eprintln!("mind: {doubt}");
+    }
     let rows = backtest::collect(log, topic, spec, labels, progress).context("label the log's rows")?;
     let mut by_tick: std::collections::BTreeMap<EventTime, (Vec<f32>, Vec<bool>)> =
         std::collections::BTreeMap::new();

@@ -106,6 +106,7 @@ pub fn train(
     let fitted =
         trainer::fit(rows, &found.params, |round| progress(Stage::Round(found.params.algorithm, round)))?;
     let purpose = Purpose {
+        label: None,
         spec_hash: schema.hash(),
         // A table does not say how far ahead its label looks.
         horizon: Millis(0),

@@ -31,6 +31,7 @@ pub(crate) fn write(folder: &Path, spec: &Spec, random: &mut Random) -> Bundle {
         spec_hash: spec.hash().to_string(),
         feature_names: names.to_vec(),
         horizon: Millis(30 * Millis::DAY.0),
+        label: None,
         bands: Bands { medium: 0.45, high: 0.55 },
         training: Training { from: EventTime(0), to: EventTime(1), labels_decided: EventTime(2), rows: 3 },
         calibration: Calibration::Platt { slope: 0.9, intercept: -0.1 },

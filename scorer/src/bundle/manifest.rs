@@ -20,6 +20,9 @@ pub struct Manifest {
     pub feature_names: Vec<String>,
     /// How far ahead the probabilities look; 0 for a model of a customer table, which does not say.
     pub horizon: Millis,
+    /// What counted as a loss; `None` in a bundle that does not say: of a customer table, or an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
     /// Where the bands lie.
     pub bands: Bands,
     /// What the model was trained on.
@@ -33,6 +36,43 @@ pub struct Manifest {
     /// when that changes. May be empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baselines: Vec<Baseline>,
+}
+
+/// What counted as a loss when a model was trained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// What decides.
+    pub kind: LabelKind,
+    /// The types of events that it looks at; empty for any of them, or for a table.
+    #[serde(default)]
+    pub events: Vec<String>,
+    /// How long before it happens a loss was to be foreseen: the probabilities are of (moment + lead, moment + lead + horizon].
+    pub lead: Millis,
+}
+
+/// What decides whether a user is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelKind {
+    /// One of its events happens.
+    Events,
+    /// None of its events happens.
+    Silence,
+    /// A table from outside.
+    Table,
+}
+
+impl std::fmt::Display for Label {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind {
+            LabelKind::Events => write!(f, "an event of {}", self.events.join(", "))?,
+            LabelKind::Silence if self.events.is_empty() => f.write_str("silence")?,
+            LabelKind::Silence => write!(f, "silence in {}", self.events.join(", "))?,
+            LabelKind::Table => f.write_str("a table")?,
+        }
+        if self.lead.0 != 0 { write!(f, ", {} ahead at least", self.lead) } else { Ok(()) }
+    }
 }
 
 /// The borders between the bands of risk.
@@ -114,8 +154,9 @@ impl ManifestFile {
 
     /// Whether it makes sense; a text otherwise, for the error.
     pub(super) fn check(&self) -> Result<(), String> {
-        let Manifest { horizon, bands, training, calibration, metrics, baselines, feature_names, .. } =
-            &self.manifest;
+        let Manifest {
+            horizon, label, bands, training, calibration, metrics, baselines, feature_names, ..
+        } = &self.manifest;
         if self.version != VERSION {
             return Err(format!("its version is {}; this program reads version {VERSION}", self.version));
         }
@@ -128,6 +169,9 @@ impl ManifestFile {
         }
         if horizon.0 < 0 {
             return Err(format!("the horizon is {horizon}; it must not be less than 0"));
+        }
+        if let Some(label) = label.as_ref().filter(|label| label.lead.0 < 0) {
+            return Err(format!("the lead is {}; it must not be less than 0", label.lead));
         }
         if !(0.0 <= bands.medium && bands.medium <= bands.high && bands.high <= 1.0) {
             return Err(format!(

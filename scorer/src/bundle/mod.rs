@@ -14,7 +14,7 @@ use types::{Band, Millis};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use error::BundleError;
-pub use manifest::{Bands, Baseline, Manifest, Training};
+pub use manifest::{Bands, Baseline, Label, LabelKind, Manifest, Training};
 pub use write::BundleParts;
 
 use crate::{Calibration, Model, Predictor};

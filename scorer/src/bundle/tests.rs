@@ -20,6 +20,11 @@ pub(crate) fn manifest() -> Manifest {
         spec_hash: "00112233aabbccdd".into(),
         feature_names: vec!["a".into(), "b".into()],
         horizon: Millis(30 * Millis::DAY.0),
+        label: Some(Label {
+            kind: LabelKind::Events,
+            events: vec!["cancel".into()],
+            lead: Millis(7 * Millis::DAY.0),
+        }),
         bands: Bands { medium: 0.3, high: 0.7 },
         training: Training { from: EventTime(-5), to: EventTime(10), labels_decided: EventTime(40), rows: 7 },
         calibration: Calibration::Platt { slope: 0.1, intercept: -1.0 / 3.0 },
@@ -98,7 +103,7 @@ fn a_flipped_byte_in_the_model_is_found() {
 fn contradictions_are_refused_before_anything_is_written() {
     let dir = tempfile::tempdir().unwrap();
     type Change = fn(&mut Manifest);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 10] = [
         ("feature 1 is `b` in the model and `c` in the manifest", |m| {
             m.feature_names[1] = "c".into();
             m.baselines.clear();
@@ -108,6 +113,7 @@ fn contradictions_are_refused_before_anything_is_written() {
             m.baselines.clear();
         }),
         ("it must not be less than 0", |m| m.horizon = Millis(-1)),
+        ("the lead is", |m| m.label.as_mut().unwrap().lead = Millis(-1)),
         ("the bands begin at 0.8 and 0.7", |m| m.bands.medium = 0.8),
         ("the bands begin at NaN", |m| m.bands.medium = f32::NAN),
         ("the training window", |m| m.training.labels_decided = EventTime(9)),

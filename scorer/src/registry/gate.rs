@@ -1,6 +1,6 @@
 //! What a bundle must show before it becomes the champion.
 
-use crate::{Bundle, Manifest};
+use crate::{Bundle, Label, Manifest};
 
 /// Where the gates stand.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,6 +54,14 @@ fn spec(bundle: &Manifest, champion: Option<&Manifest>) -> Gate {
         Some(champion) if champion.horizon != bundle.horizon => {
             (false, format!("it looks {} ahead, the champion {}", bundle.horizon, champion.horizon))
         }
+        Some(champion) if champion.label.is_some() && champion.label != bundle.label => {
+            let said =
+                |of: &Manifest| of.label.as_ref().map_or_else(|| "it does not say".into(), Label::to_string);
+            (
+                false,
+                format!("it foresees another loss ({}) than the champion ({})", said(bundle), said(champion)),
+            )
+        }
         Some(_) => {
             (true, format!("spec {} and horizon {} as the champion", bundle.spec_hash, bundle.horizon))
         }
@@ -104,7 +112,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let champion = bundle(dir.path(), |_| {});
         type Change = fn(&mut Manifest);
-        let cases: [(&[&str], Change); 8] = [
+        let cases: [(&[&str], Change); 10] = [
             (&[], |m| *m.metrics.get_mut("auc").unwrap() = 0.795),
             (&["auc"], |m| *m.metrics.get_mut("auc").unwrap() = 0.785),
             (&["auc"], |m| _ = m.metrics.remove("auc")),
@@ -112,6 +120,8 @@ mod tests {
             (&["calibration"], |m| _ = m.metrics.remove("calibration_error")),
             (&["spec"], |m| m.spec_hash = "ffff".into()),
             (&["spec"], |m| m.horizon = types::Millis::DAY),
+            (&["spec"], |m| m.label.as_mut().unwrap().lead = types::Millis(0)),
+            (&["spec"], |m| m.label = None),
             (&["auc", "calibration"], |m| m.metrics.clear()),
         ];
         for (expected, change) in cases {

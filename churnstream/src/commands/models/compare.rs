@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::ensure;
 use backtest::{Comparison, Labels, Triggers};
 use clap::Args;
 use feature_store::Spec;
@@ -47,13 +46,9 @@ impl Compare {
         let labels = Labels { triggers: Triggers::Sweep, ..Labels::load(&self.labels)? };
         let schedule = Schedule::load(&self.registry)?;
         for bundle in schedule.bundles() {
-            ensure!(
-                bundle.horizon() == labels.horizon,
-                "the bundle {} looks {} ahead, the labels {}",
-                bundle.hash(),
-                bundle.horizon(),
-                labels.horizon
-            );
+            if let Some(doubt) = labels.check(bundle)? {
+                eprintln!("mind: {doubt}");
+            }
         }
         let decided = |bundle: &Arc<scorer::Bundle>| bundle.manifest().training.labels_decided;
         let since = schedule.bundles().map(decided).max().unwrap_or(EventTime::MIN);
