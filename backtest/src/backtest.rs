@@ -69,6 +69,8 @@ pub struct Period {
     pub users: usize,
     /// Rows of users who were lost.
     pub lost: usize,
+    /// Users who were lost at any of their rows.
+    pub leavers: usize,
     /// The loss rate by weight.
     pub rate: f64,
     /// AUC; of rows in the sample it says how well the model knows its own.
@@ -216,12 +218,15 @@ fn period(rows: &LabelledRows, probability: &[f32]) -> Option<Period> {
     let (user, users) = number_users(&rows.entities);
     let judged = Judged::new(probability, &rows.lost, &rows.weight, &user, users);
     let (all, lost) = judged.weights();
+    let mut has_left = vec![false; users];
+    user.iter().zip(&rows.lost).for_each(|(user, lost)| has_left[*user as usize] |= lost);
     Some(Period {
         from: *rows.as_of.iter().min()?,
         to: *rows.as_of.iter().max()?,
         rows: rows.len(),
         users,
         lost: judged.lost(),
+        leavers: has_left.iter().filter(|left| **left).count(),
         rate: lost / all,
         auc: measure(&judged, 0, SEED).first().map(|metric| metric.estimate.value),
     })

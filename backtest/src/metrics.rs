@@ -1,10 +1,13 @@
 //! How good probabilities are: ranking (AUC, lift) and honesty (Brier score, log loss, calibration error).
 //!
-//! Pure functions of scores and outcomes, row by row in the same order; no weights. Each is `None` where it is not defined
+//! Pure functions of scores and outcomes, row by row in the same order. [`Quality`] knows weights; the single functions know none
+//! unless they say so. Each is `None` where it is not defined
 //! (no rows, or only one outcome where both are needed), so a report can say "unknown" instead of a made-up number.
 //! Sums run in row order in f64, and logarithms come from `libm`: the same bits on every machine.
 
 use serde::Serialize;
+
+use crate::evaluate::{Judged, measure};
 
 /// Everything at once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -25,28 +28,34 @@ pub struct Quality {
     pub brier: f64,
     /// [`log_loss`], in nats.
     pub log_loss: f64,
-    /// [`calibration_error`] in ten bins.
+    /// The mean distance between promise and outcome over ten bins of equal weight.
     pub calibration_error: f64,
 }
 
 impl Quality {
-    /// Measures probabilities against outcomes. `None` if one of the outcomes does not occur.
+    /// Measures probabilities against outcomes, each row counting as much as its weight says; `weights` is empty if all count
+    /// alike. `None` if one of the outcomes does not occur. The figures are those of [`crate::evaluate::measure`]. O(n log n).
     ///
     /// # Panics
     /// If the lengths differ.
     #[must_use]
-    pub fn of(probabilities: &[f32], lost: &[bool]) -> Option<Self> {
-        let ranking = Ranking::new(probabilities, lost);
+    pub fn of(probabilities: &[f32], lost: &[bool], weights: &[f32]) -> Option<Self> {
+        let all_alike = vec![1.0; if weights.is_empty() { lost.len() } else { 0 }];
+        let weights = if weights.is_empty() { &all_alike } else { weights };
+        // Whose the rows are matters to intervals only, and none is asked for.
+        let judged = Judged::new(probabilities, lost, weights, &vec![0; lost.len()], 1);
+        let found = measure(&judged, 0, 0);
+        let of = |name: &str| found.iter().find(|metric| metric.name == name).map(|m| m.estimate.value);
         Some(Self {
             rows: lost.len() as u64,
-            lost: ranking.lost,
-            auc: ranking.auc()?,
-            lift_1: ranking.lift(0.01)?,
-            lift_5: ranking.lift(0.05)?,
-            lift_10: ranking.lift(0.1)?,
-            brier: brier(probabilities, lost)?,
-            log_loss: log_loss(probabilities, lost)?,
-            calibration_error: calibration_error(probabilities, lost, 10)?,
+            lost: judged.lost() as u64,
+            auc: of("auc")?,
+            lift_1: of("lift_1")?,
+            lift_5: of("lift_5")?,
+            lift_10: of("lift_10")?,
+            brier: of("brier")?,
+            log_loss: of("log_loss")?,
+            calibration_error: of("calibration_error")?,
         })
     }
 }
@@ -71,13 +80,23 @@ pub fn lift(scores: &[f32], lost: &[bool], share: f64) -> Option<f64> {
     Ranking::new(scores, lost).lift(share)
 }
 
-/// The mean of (probability - outcome)². 0 is perfect; the loss rate `r` for everybody gives `r (1 - r)`.
+/// The mean of (probability - outcome)² over the weights, which are empty if all rows count alike. 0 is perfect; the loss rate `r`
+/// for everybody gives `r (1 - r)`. `None` without rows that count.
 ///
 /// # Panics
 /// If the lengths differ.
 #[must_use]
-pub fn brier(probabilities: &[f32], lost: &[bool]) -> Option<f64> {
-    mean(probabilities, lost, |p, outcome| (p - outcome) * (p - outcome))
+pub fn brier(probabilities: &[f32], lost: &[bool], weights: &[f32]) -> Option<f64> {
+    assert_eq!(probabilities.len(), lost.len(), "one outcome for each probability");
+    assert!(weights.is_empty() || weights.len() == lost.len(), "one weight for each probability");
+    let (mut sum, mut all) = (0.0, 0.0);
+    for (row, (p, lost)) in probabilities.iter().zip(lost).enumerate() {
+        let weight = f64::from(weights.get(row).copied().unwrap_or(1.0));
+        let off = f64::from(*p) - f64::from(u8::from(*lost));
+        sum += weight * off * off;
+        all += weight;
+    }
+    (all > 0.0).then(|| sum / all)
 }
 
 /// The mean of -ln(the probability given to what happened), in nats. Probabilities are kept 2⁻⁵² away from 0 and 1, so that one
@@ -93,25 +112,7 @@ pub fn log_loss(probabilities: &[f32], lost: &[bool]) -> Option<f64> {
     })
 }
 
-/// The expected calibration error: rows are put into `bins` of equal width by probability, and the distances between a bin's mean
-/// probability and its loss rate are averaged, each bin weighing as many rows as it holds.
-///
-/// # Panics
-/// If the lengths differ or `bins` is 0.
-#[must_use]
-pub fn calibration_error(probabilities: &[f32], lost: &[bool], bins: usize) -> Option<f64> {
-    assert!(bins > 0, "at least one bin");
-    let mut excess = vec![0.0; bins];
-    mean(probabilities, lost, |p, outcome| {
-        // A float that is out of range, or NaN, lands in the first or the last bin.
-        let bin = ((p * bins as f64) as usize).min(bins - 1);
-        excess[bin] += p - outcome;
-        0.0
-    })?;
-    Some(excess.iter().map(|sum| sum.abs()).sum::<f64>() / lost.len() as f64)
-}
-
-fn mean(probabilities: &[f32], lost: &[bool], mut cost: impl FnMut(f64, f64) -> f64) -> Option<f64> {
+fn mean(probabilities: &[f32], lost: &[bool], cost: impl Fn(f64, f64) -> f64) -> Option<f64> {
     assert_eq!(probabilities.len(), lost.len(), "one outcome for each probability");
     if lost.is_empty() {
         return None;
@@ -249,23 +250,55 @@ mod tests {
     fn honesty_is_measured() {
         let lost = [true, false, false, false];
         let rate = [0.25; 4];
-        assert_eq!(brier(&rate, &lost), Some(0.1875));
+        assert_eq!(brier(&rate, &lost, &[]), Some(0.1875));
+        assert_eq!(brier(&rate, &lost, &[3.0, 0.0, 0.0, 1.0]), Some((3.0 * 0.5625 + 0.0625) / 4.0));
         let entropy = log_loss(&rate, &lost).unwrap();
         assert!((entropy - 0.562_335_144_618_808_4).abs() < 1e-15, "{entropy}");
-        assert_eq!(calibration_error(&rate, &lost, 10), Some(0.0));
-        assert_eq!(calibration_error(&[1.0, 0.0, 0.0, 1.0], &lost, 10), Some(0.25));
         let certain_mistake = log_loss(&[0.0], &[true]).unwrap();
         assert!((certain_mistake - 36.04).abs() < 0.01, "{certain_mistake}");
-        assert_eq!(brier(&[], &[]), None);
+        assert_eq!(brier(&[], &[], &[]), None);
     }
 
     #[test]
     fn all_at_once_agrees_with_each() {
         let scores = [0.1, 0.4, 0.35, 0.8];
         let lost = [false, false, true, true];
-        let all = Quality::of(&scores, &lost).unwrap();
+        let all = Quality::of(&scores, &lost, &[]).unwrap();
         assert_eq!((all.rows, all.lost, all.auc), (4, 2, 0.75));
         assert_eq!(Some(all.lift_10), lift(&scores, &lost, 0.1));
-        assert_eq!(Quality::of(&scores, &[false; 4]), None);
+        assert_eq!(Quality::of(&scores, &[false; 4], &[]), None);
+    }
+
+    #[test]
+    fn a_row_that_counts_thrice_is_three_rows() {
+        let (scores, lost) = ([0.1, 0.4, 0.35, 0.8, 0.2], [false, false, true, true, true]);
+        let weights = [1.0, 3.0, 2.0, 1.0, 2.0];
+        let times = |row: usize| weights[row] as usize;
+        let rows: Vec<usize> = (0..5).flat_map(|row| vec![row; times(row)]).collect();
+        let repeated = |of: &dyn Fn(usize) -> f32| rows.iter().map(|row| of(*row)).collect::<Vec<_>>();
+        let outcomes: Vec<bool> = rows.iter().map(|row| lost[*row]).collect();
+        let whole = Quality::of(&repeated(&|row| scores[row]), &outcomes, &[]).unwrap();
+        let weighted = Quality::of(&scores, &lost, &weights).unwrap();
+        for (a, b) in [
+            (weighted.auc, whole.auc),
+            (weighted.brier, whole.brier),
+            (weighted.log_loss, whole.log_loss),
+            (weighted.lift_10, whole.lift_10),
+            (weighted.calibration_error, whole.calibration_error),
+        ] {
+            assert!((a - b).abs() < 1e-12, "{weighted:?} {whole:?}");
+        }
+        assert_ne!(weighted.auc, Quality::of(&scores, &lost, &[]).unwrap().auc);
+    }
+
+    #[test]
+    fn a_constant_of_zero_is_as_wrong_as_many_are_lost() {
+        let lost: Vec<bool> = (0..1_000).map(|row| row % 25 == 0).collect();
+        let nobody = Quality::of(&vec![0.0; 1_000], &lost, &[]).unwrap();
+        assert!((nobody.calibration_error - 0.04).abs() < 1e-9, "{nobody:?}");
+        // Ten bins of equal width would put all of these into the first and find nothing wrong.
+        let turned: Vec<f32> = lost.iter().map(|lost| if *lost { 0.0 } else { 0.041_667 }).collect();
+        let turned = Quality::of(&turned, &lost, &[]).unwrap();
+        assert!(turned.calibration_error > 0.06, "{turned:?}");
     }
 }

@@ -85,6 +85,7 @@ fn report(blind: f64, with_money: bool) -> (Report, Labels) {
         rows: rows.len(),
         users,
         lost: judged.lost(),
+        leavers: 60,
         rate: lost / all,
         auc: None,
     };
@@ -170,6 +171,8 @@ fn a_page_leads_with_what_to_do_and_holds_every_picture() {
     }
     assert_eq!(html.matches("<svg").count(), pictures.len());
     assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
+    // Hundreds of rows, but of sixty users.
+    assert!(html.contains("60 leavers among") && html.contains("few: read the intervals, not the figures"));
     for said in ["recency alone", "In the sample", "premium", "sweep", "made again from the past alone"] {
         assert!(html.contains(said), "nothing of {said}");
     }

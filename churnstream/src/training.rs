@@ -212,7 +212,7 @@ pub(crate) fn judge(fitted: &Fitted, test: &Rows) -> Judged {
     let calibrated: Vec<f32> = margins.iter().map(|margin| fitted.calibration.apply(*margin)).collect();
     let raw: Vec<f32> = margins.iter().map(|margin| scorer::probability(*margin)).collect();
     let constant = vec![fitted.loss_rate as f32; test.len()];
-    let brier = |probabilities: &[f32]| backtest::metrics::brier(probabilities, &test.lost);
+    let brier = |probabilities: &[f32]| backtest::metrics::brier(probabilities, &test.lost, &test.weights);
     let brier_skill = match (brier(&calibrated), brier(&constant)) {
         (Some(ours), Some(theirs)) if theirs > 0.0 => Some(1.0 - ours / theirs),
         _ => None,
@@ -220,7 +220,7 @@ pub(crate) fn judge(fitted: &Fitted, test: &Rows) -> Judged {
     Judged {
         algorithm: fitted.algorithm,
         trees: fitted.trees,
-        test: Quality::of(&calibrated, &test.lost),
+        test: Quality::of(&calibrated, &test.lost, &test.weights),
         brier_skill,
         brier_uncalibrated: brier(&raw),
     }

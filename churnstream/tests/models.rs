@@ -77,7 +77,9 @@ fn write_bundle(dir: &Path, name: &str, plays: &[f32], auc: f64, calibration_err
             rows: 5_000,
         },
         calibration: Calibration::Identity,
-        metrics: [("auc".to_owned(), auc), ("calibration_error".to_owned(), calibration_error)].into(),
+        metrics: [("auc", auc), ("calibration_error", calibration_error), ("brier_skill", 0.1)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
         baselines: vec![Baseline {
             feature: "plays_count_7d".into(),
             borders: (2_u8..11).map(f32::from).collect(),

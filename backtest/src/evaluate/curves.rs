@@ -31,7 +31,7 @@ pub struct CalibrationBin {
     pub promised: f64,
     /// The loss rate.
     pub lost: f64,
-    /// The interval of 95 % of the loss rate (Wilson's).
+    /// The interval of 95 % of the loss rate (Wilson's, over users).
     pub low: f64,
     /// Its upper end.
     pub high: f64,
@@ -83,22 +83,33 @@ pub fn curves(judged: &Judged) -> Curves {
 }
 
 fn calibration(judged: &Judged) -> Vec<CalibrationBin> {
-    let of = bins(&judged.weight);
-    let mut sums = [[0.0_f64; 3]; 10];
-    for row in 0..judged.len() {
-        let sum = &mut sums[usize::from(of[row])];
-        sum[0] += judged.weight[row];
-        sum[1] += judged.weight[row] * judged.probability[row];
-        sum[2] += if judged.lost[row] { judged.weight[row] } else { 0.0 };
+    let of = bins(judged);
+    let mut of_user = vec![0.0; judged.users];
+    let mut all = Vec::new();
+    let mut from = 0;
+    while from < judged.len() {
+        let to = from + of[from..].iter().take_while(|bin| **bin == of[from]).count();
+        let (mut weight, mut promised, mut lost) = (0.0, 0.0, 0.0);
+        for row in from..to {
+            weight += judged.weight[row];
+            promised += judged.weight[row] * judged.probability[row];
+            lost += if judged.lost[row] { judged.weight[row] } else { 0.0 };
+            of_user[judged.user[row] as usize] += judged.weight[row];
+        }
+        // Rows of one user say the same thing again: so many users of equal weight would say as much (Kish 1965).
+        let squares: f64 = (from..to)
+            .map(|row| std::mem::take(&mut of_user[judged.user[row] as usize]))
+            .map(|sum| sum * sum)
+            .sum();
+        if weight > 0.0 {
+            let (low, high) = wilson(lost / weight, weight * weight / squares);
+            all.push(CalibrationBin { promised: promised / weight, lost: lost / weight, low, high, weight });
+        }
+        from = to;
     }
     // The sorted rows begin with the highest.
-    let filled = sums.iter().rev().filter(|sum| sum[0] > 0.0);
-    filled
-        .map(|[weight, promised, lost]| {
-            let (low, high) = wilson(lost / weight, *weight);
-            CalibrationBin { promised: promised / weight, lost: lost / weight, low, high, weight: *weight }
-        })
-        .collect()
+    all.reverse();
+    all
 }
 
 /// Wilson's interval of 95 % of a share among `n`.

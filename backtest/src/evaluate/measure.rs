@@ -10,7 +10,7 @@
 //! | `brier` | mean (p - outcome)² |
 //! | `brier_skill` | 1 - brier / that of the loss rate for everybody: above 0 is better than knowing only the rate |
 //! | `log_loss` | mean -ln(probability of what happened), in nats, probabilities kept 2⁻⁵² away from 0 and 1 |
-//! | `calibration_error` | mean distance between promise and outcome over ten bins of equal weight, by rank |
+//! | `calibration_error` | mean distance between promise and outcome over ten bins of equal weight, by rank; rows of one probability stay together |
 //! | `calibration_slope`, `_intercept` | logistic regression of the outcome on the log-odds: 1 and 0 are honest; a slope below 1 boasts |
 
 use super::Judged;
@@ -67,7 +67,7 @@ impl<'a> Prepared<'a> {
         });
         let line = regress(&log_odds, &judged.lost, &judged.weight);
         Self {
-            bin: bins(&judged.weight),
+            bin: bins(judged),
             log_loss: log_loss.collect(),
             fitted: log_odds.iter().map(|x| sigmoid(line[0] + line[1] * x)).collect(),
             rows: judged.weights().0,
@@ -187,18 +187,18 @@ impl Ranks {
     }
 }
 
-/// The bin of each sorted row: ten of equal weight.
-pub(super) fn bins(weight: &[f64]) -> Vec<u8> {
-    let total: f64 = weight.iter().sum();
-    let mut before = 0.0;
-    weight
-        .iter()
-        .map(|weight| {
-            let middle = before + 0.5 * weight;
-            before += weight;
-            ((middle / total * BINS as f64) as usize).min(BINS - 1) as u8
-        })
-        .collect()
+/// The bin of each sorted row: ten of equal weight, as far as rows of one probability, which stay together, allow.
+pub(super) fn bins(judged: &Judged) -> Vec<u8> {
+    let total: f64 = judged.weight.iter().sum();
+    let (mut before, mut from) = (0.0, 0);
+    let mut bins = Vec::with_capacity(judged.len());
+    for &end in &judged.ends {
+        let run: f64 = judged.weight[from..end as usize].iter().sum();
+        let middle = before + 0.5 * run;
+        bins.resize(end as usize, ((middle / total * BINS as f64) as usize).min(BINS - 1) as u8);
+        (before, from) = (before + run, end as usize);
+    }
+    bins
 }
 
 /// Logistic regression of the outcome on `x`: intercept and slope, by Newton's method with steps halved until they help. NaN where

@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::text::{column, count, escape, figure, find, money, percent};
+use crate::Period;
 use crate::evaluate::{Estimate, Slices};
 use crate::money::{Campaign, Money};
 
@@ -155,7 +156,7 @@ pub(super) fn trust(report: &Report) -> Vec<(Sign, String)> {
     if let Some(triggers) = backtest.slices.iter().find(|slices| slices.by == "trigger") {
         all.extend(by_trigger(triggers));
     }
-    all.push(enough(backtest.test.lost, backtest.test.users));
+    all.push(enough(&backtest.test));
     all.extend(leakage(report));
     all
 }
@@ -239,10 +240,11 @@ fn by_trigger(triggers: &Slices) -> Vec<(Sign, String)> {
     vec![(sign, format!("By what caused the score, AUC: {}.", parts.join("; ")))]
 }
 
-fn enough(lost: usize, users: usize) -> (Sign, String) {
-    let sign = if lost >= 200 {
+/// Whether there are enough leavers; several rows of one say the same thing again, so users count.
+fn enough(test: &Period) -> (Sign, String) {
+    let sign = if test.leavers >= 200 {
         Sign::Good
-    } else if lost >= 50 {
+    } else if test.leavers >= 50 {
         Sign::Mind
     } else {
         Sign::Bad
@@ -252,7 +254,8 @@ fn enough(lost: usize, users: usize) -> (Sign, String) {
     } else {
         "few: read the intervals, not the figures"
     };
-    (sign, format!("{} rows of leavers among {} users: {say}.", count(lost as f64), count(users as f64)))
+    let [leavers, users, rows] = [test.leavers, test.users, test.lost].map(|number| count(number as f64));
+    (sign, format!("{leavers} leavers among {users} users, with {rows} rows: {say}."))
 }
 
 fn leakage(report: &Report) -> Vec<(Sign, String)> {

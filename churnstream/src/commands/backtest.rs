@@ -108,10 +108,10 @@ impl Backtest {
         let found = &report.backtest;
         let test = &found.test;
         println!(
-            "judged     {} rows of {} users, {} of them lost ({:.1} %)",
+            "judged     {} rows of {} users, {} of whom were lost ({:.1} % of the rows)",
             test.rows,
             test.users,
-            test.lost,
+            test.leavers,
             100.0 * test.rate
         );
         if let Some(before) = &found.in_sample {

@@ -81,8 +81,9 @@ pub(super) fn validate(
         sums.iter().map(|sum| (sum / f64::from(folds.repeats)) as f32).collect()
     };
     let (calibrated, raw) = (mean(&sums), mean(&raw));
+    let brier = |probabilities: &[f32]| brier(probabilities, &rows.lost, &rows.weights);
     let constant = vec![rows.loss_rate().unwrap_or_default() as f32; rows.len()];
-    let brier_skill = match (brier(&calibrated, &rows.lost), brier(&constant, &rows.lost)) {
+    let brier_skill = match (brier(&calibrated), brier(&constant)) {
         (Some(ours), Some(theirs)) if theirs > 0.0 => Some(1.0 - ours / theirs),
         _ => None,
     };
@@ -93,9 +94,9 @@ pub(super) fn validate(
         pooled: Judged {
             algorithm,
             trees,
-            test: Quality::of(&calibrated, &rows.lost),
+            test: Quality::of(&calibrated, &rows.lost, &rows.weights),
             brier_skill,
-            brier_uncalibrated: brier(&raw, &rows.lost),
+            brier_uncalibrated: brier(&raw),
         },
     })
 }

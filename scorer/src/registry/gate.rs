@@ -82,12 +82,19 @@ fn auc(bundle: &Manifest, champion: Option<&Manifest>, rules: &Rules) -> Gate {
     Gate { name: "auc", passed, detail }
 }
 
+/// The error must be small, and the probabilities better than the loss rate alone: where few are lost, a model that promises
+/// nobody's loss is off by little on average.
 fn calibration(bundle: &Manifest, rules: &Rules) -> Gate {
-    let (passed, detail) = match bundle.metrics.get("calibration_error") {
-        None => (false, "it measured no calibration error".to_owned()),
-        Some(error) => (
-            *error <= rules.calibration_error,
-            format!("calibration error {error:.4}, at most {} allowed", rules.calibration_error),
+    let of = |name: &str| bundle.metrics.get(name).copied();
+    let (passed, detail) = match (of("calibration_error"), of("brier_skill")) {
+        (None, _) => (false, "it measured no calibration error".to_owned()),
+        (_, None) => (false, "it measured no Brier skill".to_owned()),
+        (Some(error), Some(skill)) => (
+            error <= rules.calibration_error && skill > 0.0,
+            format!(
+                "calibration error {error:.4}, at most {} allowed; Brier skill {skill:.4}, more than 0 is needed",
+                rules.calibration_error
+            ),
         ),
     };
     Gate { name: "calibration", passed, detail }
@@ -100,7 +107,9 @@ mod tests {
 
     fn bundle(dir: &std::path::Path, change: impl FnOnce(&mut Manifest)) -> Bundle {
         let mut manifest = tests::manifest();
-        manifest.metrics = [("auc".to_owned(), 0.8), ("calibration_error".to_owned(), 0.02)].into();
+        manifest.metrics = [("auc", 0.8), ("calibration_error", 0.02), ("brier_skill", 0.1)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
         change(&mut manifest);
         let json = tests::model_json(2.0);
         let at = dir.join(std::fs::read_dir(dir).unwrap().count().to_string());
@@ -112,12 +121,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let champion = bundle(dir.path(), |_| {});
         type Change = fn(&mut Manifest);
-        let cases: [(&[&str], Change); 10] = [
+        let cases: [(&[&str], Change); 12] = [
             (&[], |m| *m.metrics.get_mut("auc").unwrap() = 0.795),
             (&["auc"], |m| *m.metrics.get_mut("auc").unwrap() = 0.785),
             (&["auc"], |m| _ = m.metrics.remove("auc")),
             (&["calibration"], |m| *m.metrics.get_mut("calibration_error").unwrap() = 0.06),
             (&["calibration"], |m| _ = m.metrics.remove("calibration_error")),
+            // Nobody's loss is promised, and 4 % are lost.
+            (&["calibration"], |m| {
+                m.metrics.extend([("calibration_error".to_owned(), 0.04), ("brier_skill".to_owned(), -0.04)]);
+            }),
+            (&["calibration"], |m| _ = m.metrics.remove("brier_skill")),
             (&["spec"], |m| m.spec_hash = "ffff".into()),
             (&["spec"], |m| m.horizon = types::Millis::DAY),
             (&["spec"], |m| m.label.as_mut().unwrap().lead = types::Millis(0)),

@@ -19,7 +19,7 @@ use crate::commands::features::parse_moment;
 /// needs to pass `spec` only.
 ///
 /// The gates: `spec` (the same spec and horizon as the champion), `auc` (not much less than the champion's, each on its own test),
-/// `calibration` (the error on its test), and `drift` (the users of the newest tick are those that the bundle was trained on: the
+/// `calibration` (the error on its test, and better than the loss rate alone), and `drift` (the users of the newest tick are those that the bundle was trained on: the
 /// scores have not moved, and at most one feature in ten has). A gate that fails is named, and nothing is promoted.
 #[derive(Args)]
 #[command(after_help = "Examples:
