@@ -1,26 +1,45 @@
-//! A user's features at a past moment, by replaying the user's records.
+//! Replaying a topic: all of its records through the live pipeline, partition by partition.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer::pipeline::{Pipeline, Place, Reject, Rows, Stop, UserStore, Work};
-use consumer::{ConsumerError, FeatureReading};
+use consumer::pipeline::{Pipeline, Place, Rows, Stop, UserStore, Witness, Work};
 use feature_store::{Spec, Store, StoreIdentity, StoreOptions, UserState};
-use partition_log::{Log, Record, RecordBuf, partition_for};
-use types::{Event, EventTime, Offset, PartitionId};
+use partition_log::{Log, RecordBuf};
+use types::{Offset, PartitionId};
 
 use crate::BacktestError;
 
-/// What is asked for.
-#[derive(Debug, Clone)]
-pub struct AsOfRequest {
-    /// Who.
-    pub entity: String,
-    /// The moment; the user's newest event without one.
-    pub as_of: Option<EventTime>,
-    /// Only records before this offset are known; all without one.
-    pub position: Option<Offset>,
+/// Bytes that are read from the log at once.
+const READ_BYTES: usize = 1 << 20;
+
+/// What a replay is for. Besides what a [`Witness`] sees, it is shown the rows; what caused a row was witnessed before.
+pub(crate) trait Visitor: Witness {
+    /// A partition begins.
+    fn begin(&mut self, partition: PartitionId) {
+        _ = partition;
+    }
+
+    /// What would have been scored, in the order of the log.
+    fn rows(&mut self, rows: &Rows);
+
+    /// The partition that was begun last is at its end, and its users are as they stand.
+    ///
+    /// # Errors
+    /// If a user's state cannot be read.
+    fn end(&mut self, users: &mut UserStore) -> Result<(), BacktestError> {
+        _ = users;
+        Ok(())
+    }
+}
+
+/// What was counted on the way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Replayed {
+    /// Records read.
+    pub(crate) records: u64,
+    /// Of these, those that could not be used.
+    pub(crate) rejected: u64,
 }
 
 /// State that lives and dies with the replay: everything stays in memory, and nothing is written.
@@ -28,101 +47,72 @@ pub(crate) fn in_memory() -> StoreOptions {
     StoreOptions { memory: usize::MAX, snapshot_interval: Duration::MAX, ..StoreOptions::default() }
 }
 
-/// Reads a user's features as they were known at a position, as of a moment: the user's records run through the same
-/// pipeline that runs live. O(records of the user's partition).
-///
-/// # Errors
-/// If the log cannot be read.
-pub fn features_as_of(
-    log: &dyn Log,
-    topic: &str,
-    spec: &Arc<Spec>,
-    request: &AsOfRequest,
-) -> Result<FeatureReading, BacktestError> {
+/// How many partitions a topic has, and what a store of its users is known by.
+pub(crate) fn identity(log: &dyn Log, topic: &str, spec: &Spec) -> Result<StoreIdentity, BacktestError> {
     let Some(config) = log.topic(topic)? else {
         return Err(BacktestError::NoTopic { topic: topic.to_owned(), place: log.place() });
     };
-    let key = request.entity.as_bytes();
-    let partition = partition_for(key, config.partitions);
-    let bounds = log.bounds(topic, partition)?;
-    let position = request.position.unwrap_or(bounds.end).min(bounds.end);
-    let identity = StoreIdentity {
+    Ok(StoreIdentity {
         spec_hash: spec.hash().to_string(),
         topic: topic.to_owned(),
         partitions: config.partitions,
-    };
-    let store = Store::in_memory(&identity, in_memory())?;
-    let mut users = store.partition::<UserState>(partition)?;
-
-    let user = UserRecords { log, topic, partition, key, position };
-    let rejected = user.replay(spec, &mut users, |_| true)?;
-    let slot = users.get(&request.entity)?;
-    let state = slot.map(|slot| users.state(slot));
-    match FeatureReading::of(&request.entity, partition, position, spec, state, request.as_of) {
-        Err(ConsumerError::AsOfTooOld { as_of, .. }) => {
-            // The state of today has dropped what was known then. What was accepted, judged with all of it, is what counts.
-            let early = Store::in_memory(&identity, in_memory())?;
-            let mut users = early.partition::<UserState>(partition)?;
-            user.replay(spec, &mut users, |record| {
-                let mut event = Event::default();
-                let is_event =
-                    event.decode(record.value).is_ok() && event.system().is_ok_and(|s| s.is_none());
-                !(rejected.contains(&record.offset) || is_event && event.ts > as_of)
-            })?;
-            let slot = users.get(&request.entity)?;
-            let state = slot.map(|slot| users.state(slot));
-            Ok(FeatureReading::of(&request.entity, partition, position, spec, state, Some(as_of))?)
-        }
-        reading => Ok(reading?),
-    }
+    })
 }
 
-/// The records of one user before a position.
-struct UserRecords<'a> {
-    log: &'a dyn Log,
-    topic: &'a str,
-    partition: PartitionId,
-    key: &'a [u8],
-    position: Offset,
-}
-
-impl UserRecords<'_> {
-    /// Runs those records that `keep` lets pass through the pipeline; returns the offsets of those that it rejected.
-    fn replay(
-        &self,
-        spec: &Arc<Spec>,
-        users: &mut UserStore,
-        mut keep: impl for<'r> FnMut(&Record<'r>) -> bool,
-    ) -> Result<BTreeSet<Offset>, BacktestError> {
-        let pipeline = Pipeline::new(Arc::clone(spec));
-        let (mut all, mut of_user) = (RecordBuf::default(), RecordBuf::default());
-        let mut rows = Rows::new(spec.feature_names().len());
-        let mut rejects: Vec<Reject> = Vec::new();
-        let mut rejected = BTreeSet::new();
-        let start = self.log.bounds(self.topic, self.partition)?.start;
+/// Replays a topic from its beginning to its end. `progress` is told the number of records read. Memory: the users' state of one
+/// partition.
+///
+/// # Errors
+/// If there is no such topic, or the log cannot be read.
+pub(crate) fn replay(
+    log: &dyn Log,
+    topic: &str,
+    spec: &Arc<Spec>,
+    visitor: &mut impl Visitor,
+    mut progress: impl FnMut(u64),
+) -> Result<Replayed, BacktestError> {
+    let identity = identity(log, topic, spec)?;
+    let pipeline = Pipeline::new(Arc::clone(spec));
+    let (mut records, mut rejects) = (RecordBuf::default(), Vec::new());
+    let mut rows = Rows::new(spec.feature_names().len());
+    let mut replayed = Replayed::default();
+    for partition in (0..identity.partitions).map(PartitionId) {
+        visitor.begin(partition);
+        // A store of its own for each partition, so that memory holds one partition's users at a time.
+        let store = Store::in_memory(&identity, in_memory())?;
+        let mut users = store.partition::<UserState>(partition)?;
+        let start = log.bounds(topic, partition)?.start;
+        let mut reader = log.reader(topic, partition, start)?;
         let mut place = Place::at(start);
-        let mut reader = self.log.reader(self.topic, self.partition, start)?;
-        while reader.position() < self.position {
-            all.clear();
-            of_user.clear();
-            if reader.read(&mut all, 1 << 20)? == 0 {
+        loop {
+            records.clear();
+            if reader.read(&mut records, READ_BYTES)? == 0 {
                 break;
             }
-            let known = all.iter().filter(|r| r.key == self.key && r.offset < self.position);
-            known.filter(|r| keep(r)).for_each(|r| of_user.push(&r));
             loop {
-                let mut work = Work { users, rows: &mut rows, rejects: &mut rejects };
-                // Ticks have no key, so none is here; nothing is emitted anyway.
-                let stop =
-                    pipeline.advance(&mut place, Offset(u64::MAX), &of_user, of_user.len(), &mut work)?;
+                let mut work = Work { users: &mut users, rows: &mut rows, rejects: &mut rejects };
+                let stop = pipeline.advance_before(
+                    &mut place,
+                    Offset::ZERO,
+                    &records,
+                    records.len(),
+                    &mut work,
+                    visitor,
+                )?;
+                visitor.rows(&rows);
                 rows.clear();
-                let offsets = rejects.drain(..).filter_map(|r| of_user.get(r.index));
-                rejected.extend(offsets.map(|record| record.offset));
                 if stop == Stop::End {
                     break;
                 }
             }
+            replayed.records += records.len() as u64;
+            replayed.rejected += rejects.len() as u64;
+            rejects.clear();
+            // Nothing is committed here, so there is nothing for which memory could wait.
+            let _ = users.maintain(place.next_input)?;
+            progress(replayed.records);
         }
-        Ok(rejected)
+        visitor.end(&mut users)?;
     }
+    Ok(replayed)
 }

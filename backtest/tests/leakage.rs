@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use backtest::{LabelledRows, Labels, Outcome, Triggers, audit, collect, suspects};
+use backtest::{LabelledRows, Labels, Lost, Outcome, Triggers, audit, collect, current, suspects};
 use feature_store::Spec;
 use partition_log::{Log, MemoryLog, TopicConfig, partition_for};
 use types::{Event, EventTime, Millis, PartitionId, Trigger};
@@ -275,4 +275,94 @@ fn who_leaves_within_the_lead_has_no_row_and_is_counted() {
     assert!(told(&plain) > 50 && told(&lead) == 0, "{} {}", told(&plain), told(&lead));
     let of = |row: usize| lead.decided_at[row].since(lead.as_of[row]);
     assert!((0..lead.len()).all(|row| of(row) == Millis(14 * DAY)));
+}
+
+/// A departure that the log tells of after the tick: the user had left by then, so there was nothing to foresee.
+#[test]
+fn who_had_left_already_has_not_stayed() {
+    let sweeps = Labels { triggers: Triggers::Sweep, ..labels() };
+    let mut all = events();
+    let plain = log(2);
+    append(&plain, 2, &all, START + DAYS * DAY);
+    let before = rows(&plain, &sweeps);
+    let of_u1 = |rows: &LabelledRows| {
+        (0..rows.len())
+            .filter(|row| rows.entities[*row] == "u1")
+            .map(|row| (rows.as_of[row].0, rows.lost[row]))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let tick = *of_u1(&before).keys().find(|at| **at > START + 40 * DAY).unwrap();
+    assert!(!of_u1(&before)[&tick], "the user stays");
+    let behind = all.partition_point(|event| event.0 < tick + 2 * HOUR);
+    all.insert(behind, (tick - HOUR, "u1".to_owned(), "cancel"));
+    let late = log(2);
+    append(&late, 2, &all, START + DAYS * DAY);
+    let after = rows(&late, &sweeps);
+    assert_eq!((after.summary.gone_unseen, before.summary.gone_unseen), (1, 0));
+    let after = of_u1(&after);
+    assert!(!after.contains_key(&tick), "{after:?}");
+    let earlier = tick - 3 * DAY;
+    assert!(after[&earlier], "three days before that it was to be foreseen: {after:?}");
+}
+
+/// Who asked to be forgotten is neither learnt from nor taken for somebody who fell silent.
+#[test]
+fn nothing_is_learnt_from_who_was_erased() {
+    let silence = Labels { lost: Lost::Silence(Vec::new()), triggers: Triggers::Sweep, ..labels() };
+    let mut all = events();
+    let plain = log(2);
+    append(&plain, 2, &all, START + DAYS * DAY);
+    let before = rows(&plain, &silence);
+    let until = START + 45 * DAY + 2 * HOUR;
+    all.retain(|event| event.1 != "u1" || event.0 < until);
+    let at = all.partition_point(|event| event.0 < until);
+    all.insert(at, (until, "u1".to_owned(), "$erase"));
+    let erased = log(2);
+    append(&erased, 2, &all, START + DAYS * DAY);
+    let after = rows(&erased, &silence);
+    assert!(after.summary.erased > 5, "{:?}", after.summary);
+    let mut others = seen(&before);
+    others.retain(|key, _| key.0 != "u1");
+    assert_eq!(seen(&after), others);
+    let hash = xxhash_rust::xxh3::xxh3_64(b"u1");
+    assert!(before.swept.users.contains(&hash) && !after.swept.users.contains(&hash));
+}
+
+/// What the sweeps saw is there whatever the labels take, and each user as often as it was swept.
+#[test]
+fn what_sweeps_saw_is_kept_apart() {
+    let log = log(2);
+    append(&log, 2, &events(), START + DAYS * DAY);
+    let sweeps = rows(&log, &Labels { triggers: Triggers::Sweep, min_history: Millis(0), ..labels() });
+    for triggers in [Triggers::Live, Triggers::Event] {
+        let rows = rows(&log, &Labels { triggers, ..labels() });
+        let (ours, theirs) = (&rows.swept, &sweeps.swept);
+        assert_eq!((&ours.users, &ours.as_of), (&theirs.users, &theirs.as_of));
+        // More than those with a label: also users who are new, and the last days.
+        assert!(ours.users.len() > sweeps.len(), "{} {}", ours.users.len(), sweeps.len());
+        assert_eq!(ours.values.len(), ours.users.len() * rows.names.len());
+    }
+}
+
+/// Whoever is gone is not among the users as they stand, though nobody else of the partition is left.
+#[test]
+fn who_left_is_not_a_user_as_they_stand() {
+    // One lives; one left before the newest tick, one after it; one was erased after it.
+    let tick = START + 10 * DAY;
+    let mut all = Vec::new();
+    for user in 0..40 {
+        all.push((tick - 2 * DAY + 2 * HOUR, format!("u{user}"), "visit"));
+    }
+    let end = |at: i64, user: usize, kind: &'static str| (at, format!("u{user}"), kind);
+    all.extend((10..20).map(|user| end(tick - DAY + 2 * HOUR, user, "cancel")));
+    all.extend((20..30).map(|user| end(tick + 2 * HOUR, user, "cancel")));
+    all.extend((30..40).map(|user| end(tick + 2 * HOUR, user, "$erase")));
+    // So many partitions that some hold only users who left.
+    let log = log(32);
+    append(&log, 32, &all, tick + 2 * HOUR);
+    let current = current(&log, "events", &spec(), |_| ()).unwrap();
+    let mut expected: Vec<String> = (0..10).map(|user| format!("u{user}")).collect();
+    expected.sort();
+    assert_eq!(current.entities, expected);
+    assert!(current.as_of.iter().all(|at| at.0 == tick));
 }

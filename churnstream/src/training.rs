@@ -10,8 +10,8 @@ use backtest::{LabelledRows, Labels, RowSummary, Split, SplitPlan};
 use feature_store::Spec;
 use partition_log::Log;
 use serde::Serialize;
-use trainer::{Algorithm, Fitted, Found, Params, Purpose, Round, Rows, Trial};
-use types::EventTime;
+use trainer::{Algorithm, Fitted, Found, Params, Purpose, Reference, Round, Rows, Trial};
+use types::{EventTime, Trigger};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How to train.
@@ -52,6 +52,8 @@ pub struct TrainReport {
     /// The model and its quality on the test rows.
     #[serde(flatten)]
     pub model: Judged,
+    /// The same model on the test rows of one cause each, where there are enough of them: `event` and `sweep`.
+    pub by_trigger: BTreeMap<&'static str, Judged>,
     /// The other kinds of model, on the same rows.
     pub baselines: Vec<Judged>,
     /// Sets of parameters tried.
@@ -111,8 +113,9 @@ pub fn train(
     all.exclude();
     let plan = SplitPlan::new(labels, &all)?;
     backtest::check_split(&all, |row| plan.of_row(&all, row))?;
-    let rows = rows_of(&all);
-    let past = rows.filter(|row| plan.of_row(&all, row) == Split::Train);
+    let mut rows = rows_of(&all);
+    let mut past = rows.filter(|row| plan.of_row(&all, row) == Split::Train);
+    (rows.reference, past.reference) = (reference(&all, &rows), reference(&all, &past));
     let test = rows.filter(|row| plan.of_row(&all, row) == Split::Test);
     // The last label of those that the shipped model learns from.
     let learns = |row: &usize| training.refit || plan.of_row(&all, *row) == Split::Train;
@@ -122,6 +125,8 @@ pub fn train(
     let params = &found.params;
     let mut fitted = trainer::fit(&past, params, |round| progress(Stage::Round(params.algorithm, round)))?;
     let model = judge(&fitted, &test);
+    let tested = (0..all.len()).filter(|row| plan.of_row(&all, *row) == Split::Test);
+    let by_trigger = by_trigger(&fitted, &test, &tested.map(|row| all.trigger[row]).collect::<Vec<_>>());
     let baselines = baselines(&past, &test, training, &mut progress)?;
     let mut notes = notes(&model, &baselines, &found);
     if training.refit {
@@ -139,7 +144,7 @@ pub fn train(
         horizon: labels.horizon,
         label: Some(labels.label()),
         bands: None,
-        metrics: metrics_of(&model),
+        metrics: metrics_of(&model, &by_trigger),
         labels_decided,
         notes,
     };
@@ -152,6 +157,7 @@ pub fn train(
         embargo_rows: rows.len() - past.len() - test.len(),
         test_from: plan.test_from,
         model,
+        by_trigger,
         baselines,
         trials: found.trials,
         fitted_rows: fitted.rows,
@@ -167,6 +173,20 @@ pub(crate) fn rows_of(all: &LabelledRows) -> Rows {
         weights: all.weight.clone(),
         groups: all.entities.iter().map(|entity| xxh3_64(entity.as_bytes())).collect(),
         as_of: all.as_of.clone(),
+        reference: Reference::default(),
+    }
+}
+
+/// What the sweeps saw while the rows were made that a model learns from.
+fn reference(all: &LabelledRows, learnt: &Rows) -> Reference {
+    let swept = &all.swept;
+    let window = learnt.window().map(|(from, to)| from..=to);
+    let of_window = |at: &usize| window.as_ref().is_some_and(|window| window.contains(&swept.as_of[*at]));
+    let rows: Vec<usize> = (0..swept.as_of.len()).filter(of_window).collect();
+    let width = all.names.len();
+    Reference {
+        values: rows.iter().flat_map(|row| swept.values[row * width..][..width].iter().copied()).collect(),
+        groups: rows.iter().map(|row| swept.users[*row]).collect(),
     }
 }
 
@@ -249,21 +269,41 @@ pub(crate) fn notes(model: &Judged, baselines: &[Judged], found: &Found) -> Vec<
     notes
 }
 
-fn metrics_of(model: &Judged) -> BTreeMap<String, f64> {
-    let Some(quality) = &model.test else { return BTreeMap::new() };
-    [
-        ("auc", Some(quality.auc)),
-        ("lift_1", Some(quality.lift_1)),
-        ("lift_5", Some(quality.lift_5)),
-        ("lift_10", Some(quality.lift_10)),
-        ("brier", Some(quality.brier)),
-        ("brier_skill", model.brier_skill),
-        ("log_loss", Some(quality.log_loss)),
-        ("calibration_error", Some(quality.calibration_error)),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-    .collect()
+/// Fewer rows of an outcome say too little of a trigger for anything to be decided by it.
+const LEAST_OF_TRIGGER: u64 = 50;
+
+/// How good a model is on rows of one cause each, where there are enough of both outcomes.
+fn by_trigger(fitted: &Fitted, test: &Rows, triggers: &[Trigger]) -> BTreeMap<&'static str, Judged> {
+    let enough = |judged: &Judged| {
+        let of = |quality: &Quality| quality.lost.min(quality.rows - quality.lost);
+        judged.test.as_ref().is_some_and(|quality| of(quality) >= LEAST_OF_TRIGGER)
+    };
+    [Trigger::Event, Trigger::Sweep]
+        .into_iter()
+        .map(|trigger| (trigger.name(), judge(fitted, &test.filter(|row| triggers[row] == trigger))))
+        .filter(|(_, judged)| enough(judged))
+        .collect()
+}
+
+/// What the bundle says of its quality, by name; figures of one trigger bear its name at the end.
+fn metrics_of(model: &Judged, by_trigger: &BTreeMap<&'static str, Judged>) -> BTreeMap<String, f64> {
+    let mut all = BTreeMap::new();
+    let parts = by_trigger.iter().map(|(trigger, judged)| (format!("_{trigger}"), judged));
+    for (end, judged) in std::iter::once((String::new(), model)).chain(parts) {
+        let Some(quality) = &judged.test else { continue };
+        let named = [
+            ("auc", Some(quality.auc)),
+            ("lift_1", Some(quality.lift_1)),
+            ("lift_5", Some(quality.lift_5)),
+            ("lift_10", Some(quality.lift_10)),
+            ("brier", Some(quality.brier)),
+            ("brier_skill", judged.brier_skill),
+            ("log_loss", Some(quality.log_loss)),
+            ("calibration_error", Some(quality.calibration_error)),
+        ];
+        all.extend(named.into_iter().filter_map(|(name, value)| Some((format!("{name}{end}"), value?))));
+    }
+    all
 }
 
 /// How many records a topic holds.

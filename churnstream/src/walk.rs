@@ -3,7 +3,7 @@
 use backtest::evaluate::{Judged, Slices, day, measure, number_users, part, resamples_for};
 use backtest::report::WalkForward;
 use backtest::{LabelledRows, Split, check_split};
-use trainer::{Params, Rows};
+use trainer::{Params, Reference, Rows};
 use types::{EventTime, Millis};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -83,5 +83,6 @@ fn rows_of(rows: &LabelledRows, of: impl Iterator<Item = usize>) -> Rows {
         weights: of.iter().map(|row| rows.weight[*row]).collect(),
         groups: of.iter().map(|row| xxh3_64(rows.entities[*row].as_bytes())).collect(),
         as_of: of.iter().map(|row| rows.as_of[*row]).collect(),
+        reference: Reference::default(),
     }
 }

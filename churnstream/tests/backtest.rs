@@ -100,8 +100,39 @@ fn a_backtest_reports_what_lies_after_the_bundles_last_label() {
         wet["actions"].as_object().unwrap().values().map(|tally| tally["users"].as_u64().unwrap()).sum();
     let lines = std::fs::read_to_string(dir.path().join("actions.csv")).unwrap().lines().count() as u64;
     assert_eq!(lines, users + 1);
+    users_of_the_training_have_not_moved(dir.path());
     rows_are_read_by_others(dir.path());
     what_cannot_be_judged_is_refused(dir.path());
+}
+
+/// Rows to learn from mix events and sweeps; who looks for drift sees sweeps, and is told what these were like.
+fn users_of_the_training_have_not_moved(dir: &Path) {
+    let bundle = scorer::Bundle::load(&dir.join("model")).unwrap();
+    let spec = std::sync::Arc::new(feature_store::Spec::load(&examples().join("spec.toml")).unwrap());
+    let place = format!("file:{}", dir.join("log").display());
+    let log = partition_log::open(&place, &partition_log::LogOptions::default()).unwrap();
+    let manifest = bundle.manifest();
+    let mut counts: Vec<_> = manifest.baselines.iter().map(scorer::drift::Counts::new).collect();
+    let window = (manifest.training.from, manifest.training.to);
+    let mut margin = [0.0];
+    let count = |row: consumer::pipeline::Row<'_>| {
+        bundle.predictor().margins(row.features, &mut margin, &mut bundle.predictor().scratch());
+        for (counts, baseline) in counts.iter_mut().zip(&manifest.baselines) {
+            let column = manifest.feature_names.iter().position(|name| *name == baseline.feature);
+            counts.add(baseline, column.map_or(bundle.probability(margin[0]), |column| row.features[column]));
+        }
+    };
+    backtest::sweeps(log.as_ref(), "events", &spec, window, count, |_| ()).unwrap();
+    let moved = |(counts, baseline): (&scorer::drift::Counts, &scorer::Baseline)| {
+        let drift = counts.drift(baseline).unwrap();
+        (drift.psi > 0.1).then(|| format!("{} {}", baseline.feature, drift.psi))
+    };
+    let moved: Vec<String> = counts.iter().zip(&manifest.baselines).filter_map(moved).collect();
+    assert!(manifest.baselines.len() > 20 && moved.is_empty(), "{moved:?}");
+    let left_out: Vec<&String> = (manifest.feature_names.iter())
+        .filter(|name| manifest.baselines.iter().all(|baseline| baseline.feature != **name))
+        .collect();
+    assert!(left_out.iter().all(|name| name.contains("cancel")), "{left_out:?}");
 }
 
 /// Parquet that the reference implementation reads, and pandas and Polars where Python has them.

@@ -7,18 +7,24 @@ use crate::Rows;
 /// Bins at most.
 const BINS: usize = 10;
 
-/// For each feature, bins that hold a tenth of its values each, or fewer bins where values repeat. A feature without values has one
-/// empty bin. O(n log n) a feature.
+/// For each feature, bins that hold a tenth of its values each, or fewer bins where values repeat; of the reference rows, or of those
+/// learnt from if there is none. A feature that no row learnt from has a value of was left out, and so it is here: it cannot change
+/// a score. O(n log n) a feature.
 pub(crate) fn baselines(rows: &Rows) -> Vec<Baseline> {
     let features = rows.names.len();
-    let mut column: Vec<f32> = Vec::with_capacity(rows.len());
+    let values = if rows.reference.values.is_empty() { &rows.values } else { &rows.reference.values };
+    let count = values.len() / features.max(1);
+    let mut column: Vec<f32> = Vec::with_capacity(count);
     let mut of = |feature: usize| {
-        column.clear();
-        column.extend(rows.values.iter().skip(feature).step_by(features).filter(|value| !value.is_nan()));
-        let missing = (rows.len() - column.len()) as u64;
-        baseline(&rows.names[feature], &mut column, missing)
+        let mut learnt = rows.values.iter().skip(feature).step_by(features);
+        learnt.any(|value| !value.is_nan()).then(|| {
+            column.clear();
+            column.extend(values.iter().skip(feature).step_by(features).filter(|value| !value.is_nan()));
+            let missing = (count - column.len()) as u64;
+            baseline(&rows.names[feature], &mut column, missing)
+        })
     };
-    (0..features).map(&mut of).collect()
+    (0..features).filter_map(&mut of).collect()
 }
 
 /// The baseline of the values in a column, which it sorts; none of them is NaN.
@@ -40,6 +46,7 @@ pub(crate) fn baseline(name: &str, column: &mut [f32], missing: u64) -> Baseline
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Reference;
 
     #[test]
     fn every_value_is_in_one_bin() {
@@ -59,7 +66,23 @@ mod tests {
         assert!(all[0].counts.iter().all(|count| *count == 75), "{:?}", all[0].counts);
         assert_eq!((&all[1].borders[..], &all[1].counts[..]), (&[1.0][..], &[500, 500][..]));
         assert_eq!((&all[2].borders[..], &all[2].counts[..]), (&[][..], &[1_000][..]));
-        assert_eq!([0, 1, 2, 3].map(|at| all[at].median), [Some(501.0), Some(1.0), Some(3.0), None]);
-        assert_eq!((&all[3].counts[..], all[3].missing), (&[0][..], 1_000));
+        assert_eq!([0, 1, 2].map(|at| all[at].median), [Some(501.0), Some(1.0), Some(3.0)]);
+        assert_eq!(all.len(), 3, "nothing was learnt of what has no value");
+    }
+
+    #[test]
+    fn a_watch_is_told_of_the_rows_that_it_will_look_at() {
+        let learnt = Rows {
+            names: ["use", "left_out"].map(str::to_owned).to_vec(),
+            values: (0..100_u8).flat_map(|n| [f32::from(n), f32::NAN]).collect(),
+            lost: vec![false; 100],
+            ..Rows::default()
+        };
+        let values = (0..50_u8).flat_map(|n| [1_000.0 + f32::from(n), 7.0]).collect();
+        let reference = Reference { values, groups: vec![0; 50] };
+        let all = baselines(&Rows { reference, ..learnt });
+        let names: Vec<&str> = all.iter().map(|baseline| baseline.feature.as_str()).collect();
+        assert_eq!(names, ["use"], "and of nothing that was left out of learning");
+        assert_eq!((all[0].median, all[0].counts.iter().sum::<u64>()), (Some(1_025.0), 50));
     }
 }

@@ -73,11 +73,11 @@ impl Fitted {
         Ok(Bundle::write(folder, &BundleParts { model: &self.json, manifest, card: &card })?)
     }
 
-    /// The baselines of the features, and of the probabilities of users held out.
+    /// The baselines of the features, and of the probabilities of users held out: those of the reference rows, if there are some.
     fn all_baselines(&self) -> Vec<Baseline> {
         let scores = self.held_out.as_ref().map(|held_out| {
-            let mut scores: Vec<f32> =
-                held_out.margins.iter().map(|margin| self.calibration.apply(*margin)).collect();
+            let margins = if self.reference.is_empty() { &held_out.margins } else { &self.reference };
+            let mut scores: Vec<f32> = margins.iter().map(|margin| self.calibration.apply(*margin)).collect();
             baseline(Baseline::SCORE, &mut scores, 0)
         });
         self.baselines.iter().cloned().chain(scores).collect()

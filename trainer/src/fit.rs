@@ -32,6 +32,8 @@ pub struct Fitted {
     pub baselines: Vec<Baseline>,
     /// What models that had not seen them said of the users held out; `None` if nobody was.
     pub held_out: Option<HeldOut>,
+    /// What they said of the reference rows, each by the model that had not seen its user; empty if nobody was held out.
+    pub reference: Vec<f32>,
 }
 
 /// Users held out, each part by a model that has not seen them. In the order of the parts.
@@ -58,6 +60,8 @@ struct Learned {
 /// What the parts held out say together.
 pub(crate) struct Trial {
     pub(crate) held_out: HeldOut,
+    /// The margins of the reference rows, those of the first part first.
+    reference: Vec<f32>,
     /// The mean loss of a row, in nats, not calibrated; by weight.
     pub(crate) loss: f64,
     /// The same after each part.
@@ -80,7 +84,7 @@ pub fn fit(rows: &Rows, params: &Params, mut progress: impl FnMut(&Round)) -> Re
     rows.check()?;
     params.check(&rows.names)?;
     let fits = params.parts_held_out(rows) + 1;
-    let trial = trial(rows, params, &[], &mut |round| progress(&Round { fits, ..round }))?;
+    let mut trial = trial(rows, params, &[], &mut |round| progress(&Round { fits, ..round }))?;
     let size = trial.as_ref().map(|trial| trial.size);
     let learned =
         learn(rows, None, size, params, &mut |round| progress(&Round { fit: fits, fits, ..round }))?;
@@ -99,6 +103,7 @@ pub fn fit(rows: &Rows, params: &Params, mut progress: impl FnMut(&Round)) -> Re
         rows: rows.len(),
         window: rows.window().unwrap_or_default(),
         baselines: baselines(rows),
+        reference: trial.as_mut().map(|trial| std::mem::take(&mut trial.reference)).unwrap_or_default(),
         held_out: trial.map(|trial| trial.held_out),
     })
 }
@@ -112,7 +117,7 @@ pub(crate) fn trial(
     progress: &mut dyn FnMut(Round),
 ) -> Result<Option<Trial>, TrainError> {
     let parts = params.parts_held_out(rows);
-    let mut all = HeldOut::default();
+    let (mut all, mut reference) = (HeldOut::default(), Vec::new());
     let (mut sizes, mut losses) = (Vec::new(), Vec::new());
     let (mut sum, mut weight) = (0.0, 0.0);
     for part in 0..parts {
@@ -126,7 +131,14 @@ pub(crate) fn trial(
             progress(Round { fit, ..round });
         })?;
         drop(training);
-        let margins = margins(&Model::from_json(&learned.json)?, &held_out);
+        let predictor = Predictor::new(&Model::from_json(&learned.json)?);
+        let margins = margins(&predictor, &held_out.values, held_out.len());
+        let seen = |at: &usize| params.part_of(rows.reference.groups[*at]) != part;
+        let unseen: Vec<usize> = (0..rows.reference.groups.len()).filter(|at| !seen(at)).collect();
+        let of =
+            |at: &usize| rows.reference.values[at * rows.names.len()..][..rows.names.len()].iter().copied();
+        let values: Vec<f32> = unseen.iter().flat_map(of).collect();
+        reference.extend(self::margins(&predictor, &values, unseen.len()));
         let weights: Vec<f32> = (0..held_out.len()).map(|row| held_out.weight(row)).collect();
         let of_part: f64 = weights.iter().copied().map(f64::from).sum();
         sum += mean_loss(&margins, &held_out) * of_part;
@@ -145,7 +157,7 @@ pub(crate) fn trial(
         return Ok(None);
     }
     let mean = f64::from(sizes.iter().sum::<u32>()) / sizes.len() as f64;
-    Ok(Some(Trial { held_out: all, loss: sum / weight, losses, size: mean.round() as u32 }))
+    Ok(Some(Trial { held_out: all, reference, loss: sum / weight, losses, size: mean.round() as u32 }))
 }
 
 fn learn(
@@ -189,13 +201,12 @@ impl Fitted {
     /// If the rows do not have the model's number of features.
     #[must_use]
     pub fn margins(&self, rows: &Rows) -> Vec<f32> {
-        margins(&self.model, rows)
+        margins(&Predictor::new(&self.model), &rows.values, rows.len())
     }
 }
 
-fn margins(model: &Model, rows: &Rows) -> Vec<f32> {
-    let predictor = Predictor::new(model);
-    let mut margins = vec![0.0; rows.len()];
-    predictor.margins(&rows.values, &mut margins, &mut predictor.scratch());
+fn margins(predictor: &Predictor, values: &[f32], rows: usize) -> Vec<f32> {
+    let mut margins = vec![0.0; rows];
+    predictor.margins(values, &mut margins, &mut predictor.scratch());
     margins
 }

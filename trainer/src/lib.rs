@@ -34,5 +34,5 @@ pub use bundle::Purpose;
 pub use error::TrainError;
 pub use fit::{Fitted, HeldOut, fit};
 pub use params::{Direction, Params};
-pub use rows::Rows;
+pub use rows::{Reference, Rows};
 pub use search::{Found, Trial, search};

@@ -19,6 +19,19 @@ pub struct Rows {
     pub groups: Vec<u64>,
     /// The moment that each row was known at.
     pub as_of: Vec<EventTime>,
+    /// Rows of the kind that a watch for drift looks at; see [`Reference`]. Choices of rows do not take it over.
+    pub reference: Reference,
+}
+
+/// Rows that nothing is learnt from: of them the bundle says how features and probabilities were distributed, for whoever looks
+/// later at rows of the same kind. Rows to learn from are often of another kind: chosen by their labels, and more of users who
+/// do much. If there is none, the bundle speaks of the rows that it learnt from.
+#[derive(Debug, Clone, Default)]
+pub struct Reference {
+    /// The values, row after row; NaN where there is none.
+    pub values: Vec<f32>,
+    /// A hash of each row's user, as [`Rows::groups`].
+    pub groups: Vec<u64>,
 }
 
 impl Rows {
@@ -104,6 +117,15 @@ impl Rows {
         if !self.weights.is_empty() {
             shape("weights", self.weights.len(), rows)?;
         }
+        let Reference { values, groups } = &self.reference;
+        if values.len() != groups.len() * features {
+            return Err(TrainError::Shape {
+                what: "reference values",
+                found: values.len(),
+                rows: groups.len(),
+                features,
+            });
+        }
         if let Some(at) = self.values.iter().position(|value| value.is_infinite()) {
             return Err(TrainError::Infinite {
                 row: at / features,
@@ -135,6 +157,7 @@ mod tests {
             weights: vec![],
             groups: vec![1, 2, 3],
             as_of: vec![EventTime(5), EventTime(7), EventTime(6)],
+            reference: Reference::default(),
         }
     }
 
@@ -160,6 +183,8 @@ mod tests {
         assert_eq!(message(Rows { values: vec![1.0], ..rows() }), "1 values for 3 rows of 2 features");
         assert_eq!(message(Rows { weights: vec![1.0], ..rows() }), "1 weights for 3 rows of 2 features");
         assert_eq!(message(Rows { groups: vec![], ..rows() }), "0 users for 3 rows of 2 features");
+        let reference = Reference { values: vec![1.0], groups: vec![1] };
+        assert_eq!(message(Rows { reference, ..rows() }), "1 reference values for 1 rows of 2 features");
         let mut infinite = rows();
         infinite.values[3] = f32::NEG_INFINITY;
         assert_eq!(message(infinite), "row 1 has an infinite value of `b`");

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use consumer::pipeline::{Pipeline, Place, Rows, Stop, Work};
-use feature_store::{Spec, Store, StoreIdentity, UserState};
-use partition_log::{Log, RecordBuf};
+use consumer::pipeline::{Rows, UserStore, Witness};
+use feature_store::Spec;
+use partition_log::Log;
 use types::{EventTime, Offset, PartitionId, Trigger};
 
 use super::LabelledRows;
 use crate::BacktestError;
-use crate::replay::in_memory;
+use crate::replay::{Visitor, replay};
 
 /// Replays a topic and makes a row of every living user as of the newest tick, as the live sweep would: in the order of users,
-/// without labels (nobody is lost yet). `progress` is told the number of records read. Memory: the users' state of one partition, and
-/// the rows.
+/// without labels (nobody is lost yet). Who has left or was erased since that tick has none. `progress` is told the number of
+/// records read. Memory: the users' state of one partition, and the rows.
 ///
 /// # Errors
 /// If the log cannot be read.
@@ -21,57 +21,62 @@ pub fn current(
     log: &dyn Log,
     topic: &str,
     spec: &Arc<Spec>,
-    mut progress: impl FnMut(u64),
+    progress: impl FnMut(u64),
 ) -> Result<LabelledRows, BacktestError> {
-    let Some(config) = log.topic(topic)? else {
-        return Err(BacktestError::NoTopic { topic: topic.to_owned(), place: log.place() });
-    };
-    let identity = StoreIdentity {
-        spec_hash: spec.hash().to_string(),
-        topic: topic.to_owned(),
-        partitions: config.partitions,
-    };
-    let mut all = LabelledRows { names: spec.feature_names().to_vec(), ..LabelledRows::default() };
-    for partition in (0..config.partitions).map(PartitionId) {
-        let store = Store::in_memory(&identity, in_memory())?;
-        let mut users = store.partition::<UserState>(partition)?;
-        let pipeline = Pipeline::new(Arc::clone(spec));
-        let (mut records, mut rows) = (RecordBuf::default(), Rows::new(all.names.len()));
-        let (mut rejects, mut first) = (Vec::new(), all.len());
-        let start = log.bounds(topic, partition)?.start;
-        let mut reader = log.reader(topic, partition, start)?;
-        let mut place = Place::at(start);
-        let mut tick: Option<EventTime> = None;
-        loop {
-            records.clear();
-            if reader.read(&mut records, 1 << 20)? == 0 {
-                break;
-            }
-            loop {
-                let mut work = Work { users: &mut users, rows: &mut rows, rejects: &mut rejects };
-                let stop = pipeline.advance(&mut place, Offset::ZERO, &records, records.len(), &mut work)?;
-                for row in rows.iter().filter(|row| row.trigger == Trigger::Sweep) {
-                    if tick != Some(row.as_of) {
-                        tick = Some(row.as_of);
-                        all.truncate(first);
-                        first = all.len();
-                    }
-                    all.push(partition, &row);
-                }
-                rows.clear();
-                if stop == Stop::End {
-                    break;
-                }
-            }
-            all.summary.records += records.len() as u64;
-            all.summary.rejected += rejects.len() as u64;
-            rejects.clear();
-            // Nothing is committed here, so there is nothing for which memory could wait.
-            let _ = users.maintain(place.next_input)?;
-            progress(all.summary.records);
-        }
-    }
+    let all = LabelledRows { names: spec.feature_names().to_vec(), ..LabelledRows::default() };
+    let mut current = Current { spec, partition: PartitionId(0), first: 0, newest: EventTime::MIN, all };
+    let replayed = replay(log, topic, spec, &mut current, progress)?;
+    let mut all = current.all;
+    all.summary.records = replayed.records;
+    all.summary.rejected = replayed.rejected;
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_unstable_by(|a, b| all.entities[*a].cmp(&all.entities[*b]));
     Ok(all.take(&order))
+}
+
+struct Current<'a> {
+    spec: &'a Spec,
+    partition: PartitionId,
+    /// The partition's first row.
+    first: usize,
+    /// The newest tick of any partition.
+    newest: EventTime,
+    all: LabelledRows,
+}
+
+impl Witness for Current<'_> {
+    fn tick(&mut self, _: Offset, as_of: EventTime) {
+        // Its sweep may find nobody: what an earlier one found is past all the same.
+        self.all.truncate(self.first);
+        self.newest = self.newest.max(as_of);
+    }
+}
+
+impl Visitor for Current<'_> {
+    fn begin(&mut self, partition: PartitionId) {
+        (self.partition, self.first) = (partition, self.all.len());
+    }
+
+    fn rows(&mut self, rows: &Rows) {
+        for row in rows.iter().filter(|row| row.trigger == Trigger::Sweep) {
+            self.all.push(self.partition, &row);
+        }
+    }
+
+    fn end(&mut self, users: &mut UserStore) -> Result<(), BacktestError> {
+        let mut kept = Vec::new();
+        for row in self.first..self.all.len() {
+            let Some(slot) = users.get(&self.all.entities[row])? else { continue };
+            // What came after the tick counts too: nobody is to be asked to stay who is gone.
+            let state = users.state(slot);
+            let now = state.newest().map_or(self.newest, |newest| newest.max(self.newest));
+            if state.is_living(self.spec, now) {
+                kept.push(row);
+            }
+        }
+        let of_partition = self.all.take(&kept);
+        self.all.truncate(self.first);
+        self.all.append(of_partition);
+        Ok(())
+    }
 }

@@ -3,12 +3,15 @@
 mod collect;
 mod current;
 mod day;
+mod history;
+mod sample;
 
 use consumer::pipeline::Row;
 use types::{EventTime, Offset, PartitionId, Trigger};
 
 pub use collect::collect;
 pub use current::current;
+pub use sample::Swept;
 
 /// Rows with decided labels, one entry a row in every list; in the order of moment, user and position, whatever the number of
 /// partitions.
@@ -36,6 +39,8 @@ pub struct LabelledRows {
     pub position: Vec<Offset>,
     /// Positions of the columns that read events which give the label away; see [`exclude`](Self::exclude).
     pub excluded: Vec<usize>,
+    /// What the sweeps saw on these days: for a watch to compare with.
+    pub swept: Swept,
     /// What was counted on the way.
     pub summary: RowSummary,
 }
@@ -57,6 +62,10 @@ pub struct RowSummary {
     pub undecided: u64,
     /// Users and days with too little history for a row.
     pub too_new: u64,
+    /// Rows of users who had left by then, which the log said later only.
+    pub gone_unseen: u64,
+    /// Rows of users who were erased since.
+    pub erased: u64,
     /// Rows of users who were lost within the lead.
     pub left_within_lead: u64,
     /// Rows of which the outcome table says nothing.
@@ -93,14 +102,16 @@ impl LabelledRows {
     /// Takes the values of the columns that give the label away: what learns from these rows cannot learn from them. Scoring
     /// needs no such step, because a model does not look at a column that never had a value.
     pub fn exclude(&mut self) {
-        for row in self.values.chunks_exact_mut(self.names.len().max(1)) {
-            for column in &self.excluded {
-                row[*column] = f32::NAN;
+        for values in [&mut self.values, &mut self.swept.values] {
+            for row in values.chunks_exact_mut(self.names.len().max(1)) {
+                for column in &self.excluded {
+                    row[*column] = f32::NAN;
+                }
             }
         }
     }
 
-    /// The rows that `keep` chooses by number, in order; the summary is that of all.
+    /// The rows that `keep` chooses by number, in order; the summary is that of all, and nothing of what sweeps saw.
     #[must_use]
     pub fn filter(&self, mut keep: impl FnMut(usize) -> bool) -> Self {
         let order: Vec<usize> = (0..self.len()).filter(|row| keep(*row)).collect();
@@ -118,6 +129,27 @@ impl LabelledRows {
         self.entities.push(row.entity.to_owned());
         self.partition.push(partition);
         self.position.push(row.offset);
+    }
+
+    /// Puts another score of the same user into a row's place.
+    fn replace(&mut self, at: usize, row: &Row<'_>) {
+        self.values[at * row.features.len()..][..row.features.len()].copy_from_slice(row.features);
+        self.as_of[at] = row.as_of;
+        self.trigger[at] = row.trigger;
+        self.position[at] = row.offset;
+    }
+
+    /// Adds other rows of the same features.
+    fn append(&mut self, mut others: Self) {
+        self.values.append(&mut others.values);
+        self.lost.append(&mut others.lost);
+        self.as_of.append(&mut others.as_of);
+        self.decided_at.append(&mut others.decided_at);
+        self.trigger.append(&mut others.trigger);
+        self.weight.append(&mut others.weight);
+        self.entities.append(&mut others.entities);
+        self.partition.append(&mut others.partition);
+        self.position.append(&mut others.position);
     }
 
     /// Keeps the first rows only.
@@ -152,6 +184,7 @@ impl LabelledRows {
             partition: pick(&self.partition, order),
             position: pick(&self.position, order),
             excluded: self.excluded.clone(),
+            swept: Swept::default(),
             summary: self.summary,
         }
     }

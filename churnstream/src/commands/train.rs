@@ -149,6 +149,15 @@ impl Train {
             println!("search     {} sets of parameters tried", report.trials);
         }
         print_quality(&report.model, &report.baselines);
+        let of =
+            |judged: &Judged| judged.test.as_ref().map(|quality| (quality.auc, quality.calibration_error));
+        let parts: Vec<String> = (report.by_trigger.iter())
+            .filter_map(|(trigger, judged)| Some((trigger, of(judged)?)))
+            .map(|(trigger, (auc, error))| format!("{trigger} AUC {auc:.4}, calibration error {error:.4}"))
+            .collect();
+        if !parts.is_empty() {
+            println!("by cause   {}", parts.join("; "));
+        }
         if self.refit {
             println!(
                 "refit      on {} rows: the figures are of the model before that, fitted on {}",

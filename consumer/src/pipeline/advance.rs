@@ -37,6 +37,27 @@ pub struct Work<'w> {
     pub rejects: &'w mut Vec<Reject>,
 }
 
+/// Whoever wants to know what the pipeline took, as it takes it: what was rejected did not happen.
+pub trait Witness {
+    /// A user's event, at `offset`, is part of the user's state now.
+    fn event(&mut self, offset: Offset, event: &Event<'_>) {
+        _ = (offset, event);
+    }
+
+    /// The sweep of the tick at `offset` begins.
+    fn tick(&mut self, offset: Offset, as_of: EventTime) {
+        _ = (offset, as_of);
+    }
+
+    /// Nothing is known of the user any more.
+    fn erased(&mut self, entity: &str) {
+        _ = entity;
+    }
+}
+
+/// Nobody.
+impl Witness for () {}
+
 /// Why [`Pipeline::advance`] came back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -154,6 +175,22 @@ impl Pipeline {
         end: usize,
         work: &mut Work<'_>,
     ) -> Result<Stop, PipelineError> {
+        self.advance_before(place, emit_from, records, end, work, &mut ())
+    }
+
+    /// [`advance`](Self::advance) before a witness.
+    ///
+    /// # Errors
+    /// As `advance`.
+    pub fn advance_before(
+        &self,
+        place: &mut Place,
+        emit_from: Offset,
+        records: &RecordBuf,
+        end: usize,
+        work: &mut Work<'_>,
+        witness: &mut impl Witness,
+    ) -> Result<Stop, PipelineError> {
         let mut event = Event::default();
         if self.decides_ticks
             && let (Some(tick), Some(_)) = (place.tick, place.sweep)
@@ -166,7 +203,7 @@ impl Pipeline {
             if work.rows.len() >= self.rows_per_block {
                 return Ok(Stop::RowsFull);
             }
-            match self.record(&record, place, emit_from, work, &mut event)? {
+            match self.record(&record, place, emit_from, work, &mut event, witness)? {
                 Judged::Done => {}
                 Judged::Sweeping | Judged::ScoreFirst => return Ok(Stop::RowsFull),
                 Judged::TickFirst => {
@@ -191,6 +228,7 @@ impl Pipeline {
         emit_from: Offset,
         work: &mut Work<'_>,
         event: &mut Event<'a>,
+        witness: &mut impl Witness,
     ) -> Result<Judged, PipelineError> {
         if let Some((reason, detail)) = rejected_by_producer(record) {
             return Ok(Judged::Rejected(reason, detail));
@@ -204,14 +242,19 @@ impl Pipeline {
             return Ok(Judged::Rejected(error.reason, error.detail));
         }
         match event.system() {
-            Ok(None) => self.user_event(record, event, place, emit_from, work),
+            Ok(None) => self.user_event(record, event, place, emit_from, work, witness),
             Ok(Some(SystemEvent::Tick)) if !event.ts.is_possible() => Ok(Judged::Rejected(
                 RejectReason::TimeOutOfRange,
                 format!("ts {} is not between 1971 and 2199", event.ts),
             )),
             // Copied from a topic of ours, say: what is decided here takes its place.
             Ok(Some(SystemEvent::Tick)) if self.decides_ticks => Ok(Judged::Done),
-            Ok(Some(SystemEvent::Tick)) => self.tick(event.ts, record.offset, place, emit_from, work),
+            Ok(Some(SystemEvent::Tick)) => {
+                if place.sweep.is_none() {
+                    witness.tick(record.offset, event.ts);
+                }
+                self.tick(event.ts, record.offset, place, emit_from, work)
+            }
             Ok(Some(SystemEvent::Erase)) if event.entity.is_empty() => {
                 Ok(Judged::Rejected(RejectReason::MissingField, "`entity` is missing".to_owned()))
             }
@@ -221,6 +264,7 @@ impl Pipeline {
             Ok(Some(SystemEvent::Erase)) if !work.rows.is_empty() => Ok(Judged::ScoreFirst),
             Ok(Some(SystemEvent::Erase)) => {
                 work.users.remove(&event.entity, record.offset)?;
+                witness.erased(&event.entity);
                 Ok(Judged::Done)
             }
             Err(reason) => Ok(Judged::Rejected(reason, format!("`{}`", event.kind))),
@@ -234,6 +278,7 @@ impl Pipeline {
         place: &mut Place,
         emit_from: Offset,
         work: &mut Work<'_>,
+        witness: &mut impl Witness,
     ) -> Result<Judged, PipelineError> {
         if event.entity_type != self.spec.entity() {
             let detail =
@@ -248,6 +293,9 @@ impl Pipeline {
             && record.offset >= emit_from
             && self.passes_tick(event.ts.min(record.timestamp), place)
         {
+            if let Some(tick) = place.tick {
+                witness.tick(record.offset, tick);
+            }
             return Ok(Judged::TickFirst);
         }
         let Some(slot) = work.users.entry(&event.entity, record.offset, UserState::new)? else {
@@ -258,6 +306,7 @@ impl Pipeline {
         let state = work.users.state_mut(slot);
         match state.apply(&self.spec, event, record.timestamp, redriven) {
             Applied::Accepted { as_of } => {
+                witness.event(record.offset, event);
                 if state.is_living(&self.spec, as_of) {
                     let row = work.rows.push(&event.entity, as_of, record.offset, Trigger::Event, Some(slot));
                     state.features(&self.spec, as_of, row);

@@ -8,7 +8,7 @@ mod encode;
 mod rows;
 mod scoring;
 
-pub use advance::{Pipeline, PipelineError, Place, Reject, Stop, Work};
+pub use advance::{Pipeline, PipelineError, Place, Reject, Stop, Witness, Work};
 pub use rows::{Row, Rows};
 pub use scoring::{Reasons, ScoreRecord, Scoring, Shadow};
 

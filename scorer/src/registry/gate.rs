@@ -30,7 +30,8 @@ pub struct Gate {
 
 /// The gates that a bundle's manifest decides: `spec`, `auc` and `calibration`. What a bundle does not say does not pass.
 ///
-/// AUCs are those that each bundle measured on its own test, on rows after its training.
+/// AUCs are those that each bundle measured on its own test, on rows after its training. AUC and calibration are judged on all rows,
+/// on those of events, and on those of sweeps, as far as the bundle measured these apart or the champion did.
 #[must_use]
 pub fn gates(bundle: &Bundle, champion: Option<&Bundle>, rules: &Rules) -> Vec<Gate> {
     let champion = champion.map(Bundle::manifest);
@@ -69,35 +70,51 @@ fn spec(bundle: &Manifest, champion: Option<&Manifest>) -> Gate {
     Gate { name: "spec", passed, detail }
 }
 
+/// The ends of the names of metrics of all rows, and of those of one cause each, with words for them.
+const PARTS: [(&str, &str); 3] = [("", "all"), ("_event", "events"), ("_sweep", "sweeps")];
+
+/// Judges each part of the rows, and puts together what is to be said of them. A part that neither bundle knows is passed over.
+fn of_parts(name: &'static str, mut part: impl FnMut(&str) -> Option<(bool, String)>) -> Gate {
+    let parts: Vec<_> = PARTS.iter().filter_map(|(end, word)| Some((word, part(end)?))).collect();
+    let passed = parts.iter().all(|(_, (passed, _))| *passed);
+    let detail: Vec<String> =
+        parts.into_iter().map(|(word, (_, detail))| format!("{word}: {detail}")).collect();
+    Gate { name, passed, detail: detail.join("; ") }
+}
+
 fn auc(bundle: &Manifest, champion: Option<&Manifest>, rules: &Rules) -> Gate {
-    let of = |manifest: &Manifest| manifest.metrics.get("auc").copied();
-    let (passed, detail) = match (of(bundle), champion.and_then(of)) {
-        (None, _) => (false, "it measured no AUC".to_owned()),
-        (Some(auc), Some(before)) => (
-            auc >= before - rules.auc_loss,
-            format!("AUC {auc:.4}, the champion's {before:.4}, at most {} less allowed", rules.auc_loss),
-        ),
-        (Some(auc), None) => (auc > 0.5, format!("AUC {auc:.4}; more than 0.5 is needed")),
-    };
-    Gate { name: "auc", passed, detail }
+    of_parts("auc", |part| {
+        let of = |manifest: &Manifest| manifest.metrics.get(&format!("auc{part}")).copied();
+        Some(match (of(bundle), champion.and_then(of)) {
+            (None, None) if !part.is_empty() => return None,
+            (None, _) => (false, "it measured no AUC".to_owned()),
+            (Some(auc), Some(before)) => (
+                auc >= before - rules.auc_loss,
+                format!("AUC {auc:.4}, the champion's {before:.4}, at most {} less allowed", rules.auc_loss),
+            ),
+            (Some(auc), None) => (auc > 0.5, format!("AUC {auc:.4}; more than 0.5 is needed")),
+        })
+    })
 }
 
 /// The error must be small, and the probabilities better than the loss rate alone: where few are lost, a model that promises
 /// nobody's loss is off by little on average.
 fn calibration(bundle: &Manifest, rules: &Rules) -> Gate {
-    let of = |name: &str| bundle.metrics.get(name).copied();
-    let (passed, detail) = match (of("calibration_error"), of("brier_skill")) {
-        (None, _) => (false, "it measured no calibration error".to_owned()),
-        (_, None) => (false, "it measured no Brier skill".to_owned()),
-        (Some(error), Some(skill)) => (
-            error <= rules.calibration_error && skill > 0.0,
-            format!(
-                "calibration error {error:.4}, at most {} allowed; Brier skill {skill:.4}, more than 0 is needed",
-                rules.calibration_error
+    of_parts("calibration", |part| {
+        let of = |name: &str| bundle.metrics.get(&format!("{name}{part}")).copied();
+        Some(match (of("calibration_error"), of("brier_skill")) {
+            (None, None) if !part.is_empty() => return None,
+            (None, _) => (false, "it measured no calibration error".to_owned()),
+            (_, None) => (false, "it measured no Brier skill".to_owned()),
+            (Some(error), Some(skill)) => (
+                error <= rules.calibration_error && skill > 0.0,
+                format!(
+                    "calibration error {error:.4}, at most {} allowed, Brier skill {skill:.4}, more than 0 needed",
+                    rules.calibration_error
+                ),
             ),
-        ),
-    };
-    Gate { name: "calibration", passed, detail }
+        })
+    })
 }
 
 #[cfg(test)]
@@ -107,9 +124,10 @@ mod tests {
 
     fn bundle(dir: &std::path::Path, change: impl FnOnce(&mut Manifest)) -> Bundle {
         let mut manifest = tests::manifest();
-        manifest.metrics = [("auc", 0.8), ("calibration_error", 0.02), ("brier_skill", 0.1)]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into();
+        manifest.metrics =
+            [("auc", 0.8), ("auc_sweep", 0.78), ("calibration_error", 0.02), ("brier_skill", 0.1)]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into();
         change(&mut manifest);
         let json = tests::model_json(2.0);
         let at = dir.join(std::fs::read_dir(dir).unwrap().count().to_string());
@@ -121,7 +139,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let champion = bundle(dir.path(), |_| {});
         type Change = fn(&mut Manifest);
-        let cases: [(&[&str], Change); 12] = [
+        let cases: [(&[&str], Change); 16] = [
             (&[], |m| *m.metrics.get_mut("auc").unwrap() = 0.795),
             (&["auc"], |m| *m.metrics.get_mut("auc").unwrap() = 0.785),
             (&["auc"], |m| _ = m.metrics.remove("auc")),
@@ -132,6 +150,21 @@ mod tests {
                 m.metrics.extend([("calibration_error".to_owned(), 0.04), ("brier_skill".to_owned(), -0.04)]);
             }),
             (&["calibration"], |m| _ = m.metrics.remove("brier_skill")),
+            // By trigger: worse than the champion there, unknown though the champion knows, and dishonest.
+            (&["auc"], |m| _ = m.metrics.insert("auc_sweep".to_owned(), 0.74)),
+            (&["auc"], |m| _ = m.metrics.remove("auc_sweep")),
+            (&["calibration"], |m| {
+                m.metrics.extend([
+                    ("calibration_error_event".to_owned(), 0.06),
+                    ("brier_skill_event".to_owned(), 0.1),
+                ]);
+            }),
+            (&["calibration"], |m| {
+                m.metrics.extend([
+                    ("calibration_error_event".to_owned(), 0.01),
+                    ("brier_skill_event".to_owned(), -0.1),
+                ]);
+            }),
             (&["spec"], |m| m.spec_hash = "ffff".into()),
             (&["spec"], |m| m.horizon = types::Millis::DAY),
             (&["spec"], |m| m.label.as_mut().unwrap().lead = types::Millis(0)),

@@ -18,9 +18,10 @@ use crate::commands::features::parse_moment;
 /// Makes a bundle champion from a tick on, if it passes the gates; or a challenger, which scores in the champion's shadow and
 /// needs to pass `spec` only.
 ///
-/// The gates: `spec` (the same spec and horizon as the champion), `auc` (not much less than the champion's, each on its own test),
+/// The gates: `spec` (the same spec, horizon and kind of loss as the champion), `auc` (not much less than the champion's, each on its own test),
 /// `calibration` (the error on its test, and better than the loss rate alone), and `drift` (the users of the newest tick are those that the bundle was trained on: the
-/// scores have not moved, and at most one feature in ten has). A gate that fails is named, and nothing is promoted.
+/// scores have not moved, and at most one feature in ten has). A gate that fails is named, and nothing is promoted. AUC and
+/// calibration are judged on the rows of the test together, on those of events, and on those of sweeps.
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream models promote model --registry registry
