@@ -5,6 +5,7 @@
 mod cli;
 pub mod commands;
 pub mod demo;
+mod mlflow;
 pub mod tables;
 pub mod training;
 pub mod walk;

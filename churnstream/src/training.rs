@@ -34,6 +34,25 @@ impl Training {
         let baselines = Algorithm::ALL.into_iter().filter(|other| *other != params.algorithm).collect();
         Self { params, search: 0, baselines, refit: false }
     }
+
+    /// What it was told, by name: for a record of the run.
+    #[must_use]
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let mut all: BTreeMap<String, String> = [
+            ("algorithm", self.params.algorithm.to_string()),
+            ("seed", self.params.seed.to_string()),
+            ("search", self.search.to_string()),
+            ("refit", self.refit.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        all.extend(
+            self.params.monotone.iter().map(|(name, direction)| {
+                (format!("monotone.{name}"), format!("{direction:?}").to_lowercase())
+            }),
+        );
+        all
+    }
 }
 
 /// What a training came to.

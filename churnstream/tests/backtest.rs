@@ -114,9 +114,9 @@ fn users_of_the_training_have_not_moved(dir: &Path) {
     let manifest = bundle.manifest();
     let mut counts: Vec<_> = manifest.baselines.iter().map(scorer::drift::Counts::new).collect();
     let window = (manifest.training.from, manifest.training.to);
-    let mut margin = [0.0];
+    let (mut margin, mut scratch) = ([0.0], bundle.predictor().scratch());
     let count = |row: consumer::pipeline::Row<'_>| {
-        bundle.predictor().margins(row.features, &mut margin, &mut bundle.predictor().scratch());
+        bundle.predictor().margins(row.features, &mut margin, &mut scratch);
         for (counts, baseline) in counts.iter_mut().zip(&manifest.baselines) {
             let column = manifest.feature_names.iter().position(|name| *name == baseline.feature);
             counts.add(baseline, column.map_or(bundle.probability(margin[0]), |column| row.features[column]));

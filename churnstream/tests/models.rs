@@ -144,6 +144,15 @@ fn drift_tells_the_same_users_from_others_and_says_when_it_cannot() {
     assert_eq!(report["ticks"].as_array().unwrap().len(), 2);
     assert_eq!(report["ticks"][1]["features"][0]["verdict"], "stable");
 
+    works(dir, &with("others", &["--metrics", "churn.prom"]));
+    let metrics = std::fs::read_to_string(dir.join("churn.prom")).unwrap();
+    let value = |series: &str| -> f64 {
+        metrics.lines().find_map(|line| line.strip_prefix(series)).unwrap().trim().parse().unwrap()
+    };
+    assert!(value("churn_drift_psi_ratio{feature=\"plays_count_7d\"}") > 1.0, "{metrics}");
+    assert!(value("churn_model_quality_ratio{metric=\"auc\",kind=\"expected\"}") > 0.5, "{metrics}");
+    assert!(!metrics.contains("kind=\"realised\""), "nobody gave labels: {metrics}");
+
     let few = write_log(dir, 50);
     let text = works(dir, &["drift", "--from", &few, "--features", "spec.toml", "--model", "same"]);
     assert!(text.contains("not enough data: below 200 users"), "{text}");

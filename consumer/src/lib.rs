@@ -22,6 +22,7 @@ mod stats;
 mod status;
 mod store_read;
 mod task;
+mod watch;
 mod worker;
 
 pub use api::{ADDRESS_FILE, ScoreReading, Told, address_of};

@@ -19,6 +19,7 @@ use crate::promotions::Judge;
 use crate::publish::Publisher;
 use crate::stats::{PartitionStats, StatsSnapshot};
 use crate::status::{LastDecision, PartitionStatus, Status, StatusBoard};
+use crate::watch::DriftGauges;
 use crate::{ConsumerError, ConsumerOptions};
 
 /// The file in the store's folder that holds every decision of the autoscaler.
@@ -39,6 +40,7 @@ pub(crate) struct Observer {
     ages: Vec<LagAge>,
     scaling: Scaling,
     publisher: Publisher,
+    drift: DriftGauges,
     metrics: telemetry::Metrics,
     rate: Rate,
     /// What was last said to be wrong with the registry.
@@ -96,6 +98,7 @@ impl Observer {
                 last: None,
             },
             publisher: Publisher::new(metrics, &stats),
+            drift: DriftGauges::new(metrics),
             stats,
             metrics: metrics.clone(),
             rate: Rate::default(),
@@ -299,6 +302,7 @@ impl Observer {
             newest_as_of: newest.map(EventTime),
         };
         self.publisher.publish(&all, &status);
+        self.drift.look(&self.stats);
         board.put(status);
     }
 }

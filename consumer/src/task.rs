@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use feature_store::{Commit, Pressure};
 use partition_log::{PartitionReader, RecordBuf};
 use scorer::Schedule;
-use types::{Offset, PartitionId, headers};
+use types::{Offset, PartitionId, Trigger, headers};
 
 use crate::ConsumerError;
 use crate::measure::{Measures, Stage};
@@ -19,6 +19,7 @@ use crate::member::Progress;
 use crate::output::{DEAD_LETTERS, Emitted, Output, SCORES, SHADOW_SCORES};
 use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Shadow, Stop, UserStore, Work};
 use crate::stats::PartitionStats;
+use crate::watch::SweepCounter;
 
 /// How much is read from the log at once.
 const READ_BYTES: usize = 1 << 20;
@@ -60,6 +61,7 @@ pub(crate) struct PartitionTask {
     tick_idle: Duration,
     last_commit: Instant,
     stats: Arc<PartitionStats>,
+    swept: SweepCounter,
     measures: Measures,
 }
 
@@ -108,6 +110,7 @@ impl PartitionTask {
         let emit_from = committed.as_ref().map_or(Offset::ZERO, |c| c.next_input);
         let rows = Rows::new(pipeline.spec().feature_names().len());
         Self {
+            swept: SweepCounter::new(Arc::clone(&schedule)),
             scoring: Scoring::new(partition, pipeline.spec().entity(), schedule).with_reasons(reasons),
             place: Place::at(reader.position()),
             replaying: true,
@@ -170,6 +173,9 @@ impl PartitionTask {
             self.measures.stage(Stage::Score, stage);
             if stop == Stop::Swept {
                 self.stats.end_sweep();
+                if let Some(seen) = self.swept.end() {
+                    self.stats.see(seen);
+                }
             }
             // A sweep can be long: between its blocks the worker may commit, move or stop.
             if stop == Stop::End || self.place.sweep.is_some() {
@@ -255,6 +261,7 @@ impl PartitionTask {
         self.place = self.committed.clone().unwrap_or_else(|| Place::at(self.emit_from));
         if self.place.sweep.is_some() {
             self.stats.resume_sweep();
+            self.swept.resume();
         }
         None
     }
@@ -262,10 +269,17 @@ impl PartitionTask {
     /// Scores the rows and writes the scores; in the replayed region only the bands are remembered.
     fn score(&mut self) -> Result<(), ConsumerError> {
         let (outputs, stats, measures) = (&mut self.outputs, &self.stats, &mut self.measures);
-        let emit_from = self.emit_from;
-        self.scoring.score(&self.rows, &mut self.users, |score| {
+        let (emit_from, rows, swept) = (self.emit_from, &self.rows, &mut self.swept);
+        // The champion scores every row once, in order.
+        let mut row = 0;
+        self.scoring.score(rows, &mut self.users, |score| {
+            let at = row;
+            row += usize::from(score.shadow == Shadow::No);
             if score.offset < emit_from {
                 return Ok(());
+            }
+            if score.shadow == Shadow::No && score.trigger == Trigger::Sweep {
+                swept.row(&rows.row(at), score.probability);
             }
             let output = match score.shadow {
                 Shadow::No => &mut outputs.scores,
@@ -372,6 +386,7 @@ impl PartitionTask {
     /// Goes on with a schedule that was extended.
     pub(crate) fn reschedule(&mut self, schedule: &Arc<Schedule>) {
         self.scoring.reschedule(Arc::clone(schedule));
+        self.swept.reschedule(Arc::clone(schedule));
     }
 
     /// The state of the partition's users, for reads between batches.

@@ -136,6 +136,10 @@ catalogue! {
         "The probabilities of the scores written.";
     CUSTOMERS = "churn_customers", Gauge { lasts: None }, Count, ["band"],
         "Living users by band as of the last complete sweep.";
+    DRIFT_PSI = "churn_drift_psi_ratio", Gauge { lasts: None }, Ratio, ["feature"],
+        "Population stability index of a feature, or of the scores (`$score`), between the users of the newest complete sweep and the champion's training, less what chance adds; from 0.2 on it has moved. Absent below 200 users.";
+    MODEL_QUALITY = "churn_model_quality_ratio", Gauge { lasts: None }, Ratio, ["metric", "kind"],
+        "Quality of the champion: expected, by what its probabilities say of the users of the newest complete sweep, or realised, once outcomes are known. Metrics are auc, brier and loss_rate. Absent where there is not enough data.";
     COMMIT_DURATION = "churn_commit_duration_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, [],
         "Time that a commit takes, outputs' sync included.";
     REBALANCE_PAUSE = "churn_rebalance_pause_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, [],

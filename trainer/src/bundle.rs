@@ -73,7 +73,7 @@ impl Fitted {
         Ok(Bundle::write(folder, &BundleParts { model: &self.json, manifest, card: &card })?)
     }
 
-    /// The baselines of the features, and of the probabilities of users held out: those of the reference rows, if there are some.
+    /// The baselines of the features, and of the probabilities: of the reference rows, or of users held out where there is none.
     fn all_baselines(&self) -> Vec<Baseline> {
         let scores = self.held_out.as_ref().map(|held_out| {
             let margins = if self.reference.is_empty() { &held_out.margins } else { &self.reference };

@@ -32,7 +32,7 @@ pub struct Fitted {
     pub baselines: Vec<Baseline>,
     /// What models that had not seen them said of the users held out; `None` if nobody was.
     pub held_out: Option<HeldOut>,
-    /// What they said of the reference rows, each by the model that had not seen its user; empty if nobody was held out.
+    /// The model's own margins of the reference rows.
     pub reference: Vec<f32>,
 }
 
@@ -60,8 +60,6 @@ struct Learned {
 /// What the parts held out say together.
 pub(crate) struct Trial {
     pub(crate) held_out: HeldOut,
-    /// The margins of the reference rows, those of the first part first.
-    reference: Vec<f32>,
     /// The mean loss of a row, in nats, not calibrated; by weight.
     pub(crate) loss: f64,
     /// The same after each part.
@@ -84,11 +82,13 @@ pub fn fit(rows: &Rows, params: &Params, mut progress: impl FnMut(&Round)) -> Re
     rows.check()?;
     params.check(&rows.names)?;
     let fits = params.parts_held_out(rows) + 1;
-    let mut trial = trial(rows, params, &[], &mut |round| progress(&Round { fits, ..round }))?;
+    let trial = trial(rows, params, &[], &mut |round| progress(&Round { fits, ..round }))?;
     let size = trial.as_ref().map(|trial| trial.size);
     let learned =
         learn(rows, None, size, params, &mut |round| progress(&Round { fit: fits, fits, ..round }))?;
     let model = Model::from_json(&learned.json)?;
+    // By the model itself: where scores take few values, models of other users put them elsewhere.
+    let reference = margins(&Predictor::new(&model), &rows.reference.values, rows.reference.groups.len());
     let calibration = trial.as_ref().map_or(Calibration::Identity, |trial| {
         let half: Vec<bool> = trial.held_out.groups.iter().map(|group| half_of(*group)).collect();
         choose(&trial.held_out, &half)
@@ -103,7 +103,7 @@ pub fn fit(rows: &Rows, params: &Params, mut progress: impl FnMut(&Round)) -> Re
         rows: rows.len(),
         window: rows.window().unwrap_or_default(),
         baselines: baselines(rows),
-        reference: trial.as_mut().map(|trial| std::mem::take(&mut trial.reference)).unwrap_or_default(),
+        reference,
         held_out: trial.map(|trial| trial.held_out),
     })
 }
@@ -117,7 +117,7 @@ pub(crate) fn trial(
     progress: &mut dyn FnMut(Round),
 ) -> Result<Option<Trial>, TrainError> {
     let parts = params.parts_held_out(rows);
-    let (mut all, mut reference) = (HeldOut::default(), Vec::new());
+    let mut all = HeldOut::default();
     let (mut sizes, mut losses) = (Vec::new(), Vec::new());
     let (mut sum, mut weight) = (0.0, 0.0);
     for part in 0..parts {
@@ -133,12 +133,6 @@ pub(crate) fn trial(
         drop(training);
         let predictor = Predictor::new(&Model::from_json(&learned.json)?);
         let margins = margins(&predictor, &held_out.values, held_out.len());
-        let seen = |at: &usize| params.part_of(rows.reference.groups[*at]) != part;
-        let unseen: Vec<usize> = (0..rows.reference.groups.len()).filter(|at| !seen(at)).collect();
-        let of =
-            |at: &usize| rows.reference.values[at * rows.names.len()..][..rows.names.len()].iter().copied();
-        let values: Vec<f32> = unseen.iter().flat_map(of).collect();
-        reference.extend(self::margins(&predictor, &values, unseen.len()));
         let weights: Vec<f32> = (0..held_out.len()).map(|row| held_out.weight(row)).collect();
         let of_part: f64 = weights.iter().copied().map(f64::from).sum();
         sum += mean_loss(&margins, &held_out) * of_part;
@@ -157,7 +151,7 @@ pub(crate) fn trial(
         return Ok(None);
     }
     let mean = f64::from(sizes.iter().sum::<u32>()) / sizes.len() as f64;
-    Ok(Some(Trial { held_out: all, reference, loss: sum / weight, losses, size: mean.round() as u32 }))
+    Ok(Some(Trial { held_out: all, loss: sum / weight, losses, size: mean.round() as u32 }))
 }
 
 fn learn(

@@ -11,6 +11,7 @@ use partition_log::LogOptions;
 use scorer::drift::{MIN_ROWS, Verdict, expected};
 use scorer::{Baseline, Bundle, Schedule};
 use serde::Serialize;
+use telemetry::catalogue;
 use types::EventTime;
 
 use super::features::parse_moment;
@@ -30,6 +31,7 @@ use super::features::parse_moment;
   churnstream drift --from file:log --features spec.toml --model registry --at 2025-06-01T00:00:00Z --all
   churnstream drift --from file:log --features spec.toml --model model --since 2025-05-01T00:00:00Z
   churnstream drift --from file:log --features spec.toml --model model --labels labels.toml
+  churnstream drift --from file:log --features spec.toml --model registry --labels labels.toml --metrics /var/lib/node_exporter/churn.prom
   churnstream drift --from file:log --features spec.toml --model model --check && echo nothing moved")]
 pub(crate) struct DriftCommand {
     /// The log: file:DIR.
@@ -59,6 +61,10 @@ pub(crate) struct DriftCommand {
     /// Fail if a feature or the scores have moved: for a schedule that retrains then.
     #[arg(long)]
     check: bool,
+    /// Also write the figures of the newest tick, and realised ones of the newest whose outcomes are known, to this file in
+    /// Prometheus' text format, for the node exporter's textfile collector.
+    #[arg(long, value_name = "FILE.prom")]
+    metrics: Option<PathBuf>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -80,6 +86,33 @@ struct Realised {
     lost: usize,
     expected_auc: Option<f64>,
     auc: Option<f64>,
+    brier: Option<f64>,
+}
+
+impl Report {
+    /// The figures under the catalogue's names; what is not known is absent.
+    fn metrics(&self) -> String {
+        let metrics = telemetry::Metrics::new(env!("CARGO_PKG_VERSION"));
+        let quality = |metric: &str, kind: &str, value: Option<f64>| {
+            metrics.gauge(catalogue::MODEL_QUALITY, [metric, kind]).set_known(value);
+        };
+        if let Some(tick) = self.ticks.last() {
+            for feature in &tick.features {
+                let psi = feature.drift.map(|drift| drift.psi);
+                metrics.gauge(catalogue::DRIFT_PSI, [&feature.name]).set_known(psi);
+            }
+            let expected = tick.expected.filter(|_| tick.users >= MIN_ROWS);
+            quality("auc", "expected", expected.map(|expected| expected.auc));
+            quality("brier", "expected", expected.map(|expected| expected.brier));
+            quality("loss_rate", "expected", expected.map(|expected| expected.loss_rate));
+        }
+        if let Some(tick) = self.realised.last().filter(|tick| tick.users as u64 >= MIN_ROWS) {
+            quality("auc", "realised", tick.auc);
+            quality("brier", "realised", tick.brier);
+            quality("loss_rate", "realised", Some(tick.lost as f64 / tick.users as f64));
+        }
+        metrics.render()
+    }
 }
 
 /// How many features are shown.
@@ -119,6 +152,9 @@ impl DriftCommand {
             self.from,
             self.topic
         );
+        if let Some(path) = &self.metrics {
+            super::backtest::write(path, report.metrics().as_bytes())?;
+        }
         if self.json {
             println!("{}", serde_json::to_string(&report)?);
         } else {
@@ -272,6 +308,7 @@ fn realised(
         lost: lost.iter().filter(|lost| **lost).count(),
         expected_auc: expected(&probabilities).map(|expected| expected.auc),
         auc: backtest::metrics::auc(&probabilities, &lost),
+        brier: backtest::metrics::brier(&probabilities, &lost, &[]),
     };
     Ok(by_tick.into_iter().map(tick).collect())
 }

@@ -12,6 +12,7 @@ pub mod log;
 pub(crate) mod models;
 pub(crate) mod progress;
 pub(crate) mod rebuild;
+pub(crate) mod retrain;
 pub(crate) mod rows;
 pub(crate) mod score;
 pub(crate) mod scores;

@@ -8,10 +8,12 @@ use backtest::Labels;
 use clap::Args;
 use feature_store::Spec;
 use partition_log::LogOptions;
+use scorer::Bundle;
 use trainer::{Algorithm, Direction, Params};
 
 use super::fitting::Bar;
 use super::train_table::TableArgs;
+use crate::mlflow;
 use crate::training::{self, Judged, TrainReport, Training};
 
 /// Fits a model bundle.
@@ -127,6 +129,9 @@ impl Train {
             });
         bar.clear();
         let report = report?;
+        if mlflow::is_named() {
+            mlflow::log_bundle(&Bundle::load(&self.to)?, &training.settings());
+        }
         if self.json {
             println!("{}", serde_json::to_string(&report)?);
         } else {

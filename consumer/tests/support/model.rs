@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use feature_store::Spec;
-use scorer::{Bands, Bundle, BundleParts, Calibration, Manifest, Training};
+use scorer::{Bands, Baseline, Bundle, BundleParts, Calibration, Manifest, Training};
 use serde_json::json;
 use types::{EventTime, Millis};
 
@@ -36,10 +36,19 @@ pub(crate) fn write(folder: &Path, spec: &Spec, random: &mut Random) -> Bundle {
         training: Training { from: EventTime(0), to: EventTime(1), labels_decided: EventTime(2), rows: 3 },
         calibration: Calibration::Platt { slope: 0.9, intercept: -0.1 },
         metrics: [].into(),
-        baselines: Vec::new(),
+        baselines: vec![
+            baseline(&names[0], &[0.5, 2.0, 7.0]),
+            baseline(&names[names.len() - 1], &[0.5, 2.0, 7.0]),
+            baseline(Baseline::SCORE, &[0.4, 0.45, 0.5, 0.55]),
+        ],
     };
     let model = model.to_string();
     Bundle::write(folder, &BundleParts { model: model.as_bytes(), manifest, card: "# Random\n" }).unwrap()
+}
+
+fn baseline(feature: &str, borders: &[f32]) -> Baseline {
+    let counts = vec![1_000; borders.len() + 1];
+    Baseline { feature: feature.to_owned(), borders: borders.to_vec(), counts, missing: 500, median: None }
 }
 
 fn tree(features: usize, random: &mut Random) -> serde_json::Value {

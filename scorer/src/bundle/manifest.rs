@@ -32,8 +32,8 @@ pub struct Manifest {
     /// Measured quality, by name; finite.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
-    /// How features were distributed in training, and probabilities among users held out ([`Baseline::SCORE`]), to notice
-    /// when that changes. May be empty.
+    /// How features and probabilities ([`Baseline::SCORE`]) of the users of training's sweeps were distributed, to notice when that
+    /// changes; of a customer table, those of its rows. Nothing of features that were left out. May be empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baselines: Vec<Baseline>,
 }

@@ -1,6 +1,7 @@
 //! `churnstream models`: which bundle holds from when, and what a bundle must show before it does.
 
 mod compare;
+pub(crate) mod gates;
 mod promote;
 mod show;
 
@@ -40,7 +41,7 @@ impl Models {
 }
 
 /// The newest champion of a registry, if it has one.
-fn champion(registry: &Registry, folder: &Path) -> anyhow::Result<Option<Arc<Bundle>>> {
+pub(crate) fn champion(registry: &Registry, folder: &Path) -> anyhow::Result<Option<Arc<Bundle>>> {
     if registry.entries()?.iter().all(|entry| entry.role != Role::Champion) {
         return Ok(None);
     }
@@ -53,7 +54,7 @@ fn champions(entries: &[Entry]) -> impl DoubleEndedIterator<Item = &Entry> {
 }
 
 /// Refuses a moment that the running consumer has passed.
-fn check_ahead(store: Option<&PathBuf>, at: EventTime) -> anyhow::Result<()> {
+pub(crate) fn check_ahead(store: Option<&PathBuf>, at: EventTime) -> anyhow::Result<()> {
     if let Some(status) = store.and_then(|store| running(store))
         && let Some(newest) = status.newest_as_of.filter(|newest| at <= *newest)
     {
@@ -67,7 +68,7 @@ fn check_ahead(store: Option<&PathBuf>, at: EventTime) -> anyhow::Result<()> {
 }
 
 /// The status of the consumer that has the store open, if one answers.
-fn running(store: &Path) -> Option<consumer::Status> {
+pub(crate) fn running(store: &Path) -> Option<consumer::Status> {
     let address = consumer::address_of(store)?;
     ureq::get(&format!("{address}/v1/status")).call().ok()?.body_mut().read_json().ok()
 }
@@ -77,7 +78,7 @@ fn load(bundle: &Path) -> anyhow::Result<Bundle> {
 }
 
 /// A moment as people write it.
-fn date(moment: EventTime) -> String {
+pub(crate) fn date(moment: EventTime) -> String {
     if moment == EventTime::MIN {
         return "the beginning".to_owned();
     }

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use backtest::Ticks;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use feature_store::Spec;
 use partition_log::LogOptions;
-use scorer::drift::Verdict;
-use scorer::{Baseline, Bundle, Gate, Registry, Rules, gates};
+use scorer::{Bundle, Gate, Registry};
 use types::EventTime;
 
+use super::gates::{self, GateArgs};
 use super::{champion, champions, check_ahead, date, load};
 use crate::commands::features::parse_moment;
+use crate::mlflow;
 
 /// Makes a bundle champion from a tick on, if it passes the gates; or a challenger, which scores in the champion's shadow and
 /// needs to pass `spec` only.
@@ -53,22 +53,8 @@ pub(crate) struct Promote {
     /// The feature spec, for the drift gate.
     #[arg(long, value_name = "SPEC.toml")]
     features: Option<PathBuf>,
-    /// How much AUC it may have less than the champion.
-    #[arg(long, default_value_t = Rules::default().auc_loss, value_name = "N")]
-    max_auc_loss: f64,
-    /// The largest calibration error allowed.
-    #[arg(long, default_value_t = Rules::default().calibration_error, value_name = "N")]
-    max_calibration_error: f64,
-    /// Pass over a gate; can be given more than once.
-    #[arg(long, value_name = "GATE")]
-    skip: Vec<GateName>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum GateName {
-    Auc,
-    Calibration,
-    Drift,
+    #[command(flatten)]
+    gates: GateArgs,
 }
 
 /// Makes the champion before the present one champion again, from a tick on. What was scored stays as it is.
@@ -102,7 +88,8 @@ impl Promote {
             !self.challenger || champion.is_some(),
             "there is no champion whose shadow it could score in: promote one first"
         );
-        self.pass(&bundle, champion.as_deref())?;
+        let drift = self.drift(&bundle, champion.is_some())?;
+        self.gates.pass(&bundle, champion.as_deref(), drift, self.challenger)?;
         if self.challenger {
             registry.challenge(&bundle, at)?;
         } else {
@@ -110,87 +97,22 @@ impl Promote {
         }
         let role = if self.challenger { "challenger" } else { "champion" };
         eprintln!("bundle {} is {role} from {} on", bundle.hash(), date(at));
+        mlflow::log_alias(&bundle, role);
         Ok(())
     }
 
-    /// Says how each gate decided.
-    fn pass(&self, bundle: &Bundle, champion: Option<&Bundle>) -> anyhow::Result<()> {
-        let rules = Rules { auc_loss: self.max_auc_loss, calibration_error: self.max_calibration_error };
-        let mut all = gates(bundle, champion, &rules);
-        all.push(self.drift(bundle, champion)?);
-        let mut failed = Vec::new();
-        for gate in all {
-            let skipped = gate.name != "spec"
-                && (self.challenger || self.skip.iter().any(|skip| skip.word() == gate.name));
-            let outcome = match (gate.passed, skipped) {
-                (true, _) => "passed",
-                (false, true) => "skipped",
-                (false, false) => "FAILED",
-            };
-            eprintln!("gate {:<12} {outcome:<8} {}", gate.name, gate.detail);
-            if !gate.passed && !skipped {
-                failed.push(gate.name);
-            }
-        }
-        ensure!(
-            failed.is_empty(),
-            "not promoted: the bundle {} does not pass {} (--skip passes over a gate, except spec)",
-            bundle.hash(),
-            failed.join(", ")
-        );
-        Ok(())
-    }
-
-    fn drift(&self, bundle: &Bundle, champion: Option<&Bundle>) -> anyhow::Result<Gate> {
-        let gate = |passed: bool, detail: String| Ok(Gate { name: "drift", passed, detail });
+    fn drift(&self, bundle: &Bundle, has_champion: bool) -> anyhow::Result<Gate> {
         let (Some(from), Some(features)) = (&self.from, &self.features) else {
-            return match champion {
-                None => {
-                    gate(true, "not looked at: the first champion; --from and --features look".to_owned())
-                }
-                Some(_) => gate(
-                    false,
-                    "not known: give --from and --features, and the newest tick is looked at".to_owned(),
-                ),
-            };
+            let detail = "not known: give --from and --features, and the newest tick is looked at".to_owned();
+            return Ok(match has_champion {
+                false => gates::not_looked_at(),
+                true => Gate { name: "drift", passed: false, detail },
+            });
         };
         let log = partition_log::open(from, &LogOptions::default())?;
         let spec = Arc::new(Spec::load(features)?);
-        bundle.check_spec(&spec.hash().to_string(), spec.feature_names())?;
-        let newest = Ticks::LastBefore(EventTime(i64::MAX));
-        let watched = backtest::watch(log.as_ref(), &self.topic, &spec, bundle, newest, |_| {})?;
-        let Some(tick) = watched.last() else {
-            return gate(false, format!("no tick with a living user in {from}"));
-        };
-        let known = tick.features.len() - tick.count(None);
-        if known == 0 {
-            return gate(false, format!("not enough data: {} users at {}", tick.users, date(tick.as_of)));
-        }
-        let moved: Vec<_> = tick
-            .features
-            .iter()
-            .filter(|f| f.verdict == Some(Verdict::Moved))
-            .map(|f| f.name.as_str())
-            .collect();
-        let scores = moved.contains(&Baseline::SCORE);
-        let detail = format!(
-            "{} of {known} features and scores moved at {}{}{}",
-            moved.len(),
-            date(tick.as_of),
-            if moved.is_empty() { "" } else { ": " },
-            moved.iter().take(3).copied().collect::<Vec<_>>().join(", ")
-        );
-        gate(!scores && moved.len() * 10 <= known, detail)
-    }
-}
-
-impl GateName {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Auc => "auc",
-            Self::Calibration => "calibration",
-            Self::Drift => "drift",
-        }
+        let newest = gates::newest_tick(log.as_ref(), &self.topic, &spec, bundle, |_| {})?;
+        Ok(gates::drift(newest.as_ref()))
     }
 }
 
@@ -214,6 +136,7 @@ impl Rollback {
             date(self.at),
             present.bundle
         );
+        mlflow::log_alias(&bundle, "champion");
         Ok(())
     }
 }

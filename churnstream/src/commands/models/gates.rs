@@ -1,0 +1,123 @@
+//! What a bundle must show before it becomes the champion, and saying so.
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use backtest::{Ticks, Watched};
+use clap::{Args, ValueEnum};
+use feature_store::Spec;
+use partition_log::Log;
+use scorer::drift::Verdict;
+use scorer::{Baseline, Bundle, Gate, Rules, gates};
+use types::EventTime;
+
+use super::date;
+
+/// Where the gates stand.
+#[derive(Args)]
+pub(crate) struct GateArgs {
+    /// How much AUC it may have less than the champion.
+    #[arg(long, default_value_t = Rules::default().auc_loss, value_name = "N")]
+    max_auc_loss: f64,
+    /// The largest calibration error allowed.
+    #[arg(long, default_value_t = Rules::default().calibration_error, value_name = "N")]
+    max_calibration_error: f64,
+    /// Pass over a gate; can be given more than once.
+    #[arg(long, value_name = "GATE")]
+    skip: Vec<GateName>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GateName {
+    Auc,
+    Calibration,
+    Drift,
+}
+
+impl GateName {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Auc => "auc",
+            Self::Calibration => "calibration",
+            Self::Drift => "drift",
+        }
+    }
+}
+
+impl GateArgs {
+    /// Says how each gate decided; `drift` is the gate of that name. Of a challenger only `spec` is asked.
+    ///
+    /// # Errors
+    /// If a gate fails that is not passed over; all that do are named.
+    pub(crate) fn pass(
+        &self,
+        bundle: &Bundle,
+        champion: Option<&Bundle>,
+        drift: Gate,
+        is_challenger: bool,
+    ) -> anyhow::Result<()> {
+        let rules = Rules { auc_loss: self.max_auc_loss, calibration_error: self.max_calibration_error };
+        let mut all = gates(bundle, champion, &rules);
+        all.push(drift);
+        let mut failed = Vec::new();
+        for gate in all {
+            let skipped = gate.name != "spec"
+                && (is_challenger || self.skip.iter().any(|skip| skip.word() == gate.name));
+            let outcome = match (gate.passed, skipped) {
+                (true, _) => "passed",
+                (false, true) => "skipped",
+                (false, false) => "FAILED",
+            };
+            eprintln!("gate {:<12} {outcome:<8} {}", gate.name, gate.detail);
+            if !gate.passed && !skipped {
+                failed.push(gate.name);
+            }
+        }
+        ensure!(
+            failed.is_empty(),
+            "not promoted: the bundle {} does not pass {} (--skip passes over a gate, except spec)",
+            bundle.hash(),
+            failed.join(", ")
+        );
+        Ok(())
+    }
+}
+
+/// The users of the newest tick against a bundle's training; `None` if no user lived at any tick.
+pub(crate) fn newest_tick(
+    log: &dyn Log,
+    topic: &str,
+    spec: &Arc<Spec>,
+    bundle: &Bundle,
+    progress: impl FnMut(u64),
+) -> anyhow::Result<Option<Watched>> {
+    bundle.check_spec(&spec.hash().to_string(), spec.feature_names())?;
+    let newest = Ticks::LastBefore(EventTime(i64::MAX));
+    Ok(backtest::watch(log, topic, spec, bundle, newest, progress)?.pop())
+}
+
+/// The gate `drift` of a first champion: there is nothing that it could be worse than.
+pub(crate) fn not_looked_at() -> Gate {
+    let detail = "not looked at: the first champion".to_owned();
+    Gate { name: "drift", passed: true, detail }
+}
+
+/// The gate `drift`: the scores have not moved, and at most one feature in ten has.
+pub(crate) fn drift(tick: Option<&Watched>) -> Gate {
+    let gate = |passed: bool, detail: String| Gate { name: "drift", passed, detail };
+    let Some(tick) = tick else { return gate(false, "no tick with a living user".to_owned()) };
+    let known = tick.features.len() - tick.count(None);
+    if known == 0 {
+        return gate(false, format!("not enough data: {} users at {}", tick.users, date(tick.as_of)));
+    }
+    let moved: Vec<&str> =
+        tick.features.iter().filter(|f| f.verdict == Some(Verdict::Moved)).map(|f| f.name.as_str()).collect();
+    let detail = format!(
+        "{} of {known} features and scores moved at {}{}{}",
+        moved.len(),
+        date(tick.as_of),
+        if moved.is_empty() { "" } else { ": " },
+        moved.iter().take(3).copied().collect::<Vec<_>>().join(", ")
+    );
+    gate(!moved.contains(&Baseline::SCORE) && moved.len() * 10 <= known, detail)
+}

@@ -1,0 +1,165 @@
+//! What is told to MLflow, by a real server where there is one: `CHURNSTREAM_MLFLOW` names its program, else it is looked for in
+//! `.tools/mlflow` (`scripts/setup mlflow` puts it there) and among the programs.
+
+#![allow(clippy::unwrap_used)] // Helpers of a test.
+
+mod small;
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use scorer::Bundle;
+use serde_json::Value;
+
+fn churnstream(dir: &Path, uri: &str, arguments: &[&str]) -> (Output, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_churnstream"))
+        .current_dir(dir)
+        .env("MLFLOW_TRACKING_URI", uri)
+        .env_remove("MLFLOW_EXPERIMENT_NAME")
+        .env_remove("MLFLOW_TRACKING_TOKEN")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output, said)
+}
+
+fn train(dir: &Path, uri: &str, log: &str, to: &str) -> String {
+    let arguments =
+        ["train", "--from", log, "--features", "spec.toml", "--labels", "labels.toml", "--to", to];
+    let more = ["--algorithm", "logistic", "--no-baselines"];
+    let all: Vec<&str> = arguments.into_iter().chain(more).collect();
+    let (output, said) = churnstream(dir, uri, &all);
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn a_server_that_is_not_there_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = small::write(dir.path());
+    // Nobody listens where somebody just did.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let said = train(dir.path(), &format!("http://{address}"), &log, "model");
+    assert!(said.contains("which changes nothing here"), "{said}");
+    Bundle::load(&dir.path().join("model")).unwrap();
+}
+
+/// A server of its own for a test; ended with all its processes.
+struct Server {
+    child: Child,
+    uri: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.child.id());
+        _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        _ = self.child.wait();
+    }
+}
+
+fn program() -> Option<PathBuf> {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/mlflow/bin/mlflow");
+    let named = std::env::var_os("CHURNSTREAM_MLFLOW").map(PathBuf::from);
+    let places = named.into_iter().chain([ours, PathBuf::from("mlflow")]);
+    places.into_iter().find(|program| {
+        let mut version = Command::new(program);
+        version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        version.status().is_ok_and(|status| status.success())
+    })
+}
+
+fn server(program: &Path, dir: &Path) -> Server {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let log = std::fs::File::create(dir.join("server.log")).unwrap();
+    let child = Command::new(program)
+        .current_dir(dir)
+        .args(["server", "--host", "127.0.0.1", "--workers", "1", "--port", &address.port().to_string()])
+        .args(["--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "./artifacts"])
+        .env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let server = Server { child, uri: format!("http://{address}") };
+    let begun = Instant::now();
+    while ureq::get(&format!("{}/health", server.uri)).call().is_err() {
+        let said = std::fs::read_to_string(dir.join("server.log")).unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(180), "it does not start: {said}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    server
+}
+
+impl Server {
+    fn get(&self, what: &str) -> Value {
+        let uri = format!("{}/api/2.0/mlflow/{what}", self.uri);
+        ureq::get(&uri).call().unwrap().body_mut().read_json().unwrap()
+    }
+}
+
+#[test]
+fn runs_metrics_bundles_and_aliases_are_told() {
+    let Some(program) = program() else {
+        eprintln!("SKIPPED: there is no mlflow here; `scripts/setup mlflow` installs it into .tools");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let log = small::write(dir);
+    let server = server(&program, dir);
+    let said = train(dir, &server.uri, &log, "model");
+    assert!(said.contains("mlflow: run "), "{said}");
+    let bundle = Bundle::load(&dir.join("model")).unwrap();
+    let (output, said) =
+        churnstream(dir, &server.uri, &["models", "promote", "model", "--registry", "registry"]);
+    assert!(output.status.success() && said.contains("mlflow: version 1 is champion"), "{said}");
+
+    let alias = server.get("registered-models/alias?name=churnstream&alias=champion");
+    let version = &alias["model_version"];
+    assert_eq!(version["version"], "1");
+    let tag = |tags: &Value| {
+        let tags = tags.as_array().unwrap().iter();
+        tags.filter(|tag| tag["key"] == "churnstream.bundle").map(|tag| tag["value"].clone()).next()
+    };
+    assert_eq!(tag(&version["tags"]), Some(Value::from(bundle.hash())));
+    let run = version["run_id"].as_str().unwrap();
+    let told = server.get(&format!("runs/get?run_id={run}"));
+    assert_eq!(told["run"]["info"]["status"], "FINISHED");
+    let data = &told["run"]["data"];
+    assert_eq!(tag(&data["tags"]), Some(Value::from(bundle.hash())));
+    let metrics = data["metrics"].as_array().unwrap();
+    assert_eq!(metrics.len(), bundle.manifest().metrics.len());
+    for metric in metrics {
+        let ours = bundle.manifest().metrics[metric["key"].as_str().unwrap()];
+        assert!((metric["value"].as_f64().unwrap() - ours).abs() < 1e-12, "{metric} {ours}");
+    }
+    let params = data["params"].as_array().unwrap();
+    assert!(params.iter().any(|param| param["key"] == "algorithm" && param["value"] == "logistic"));
+    for file in ["bundle.toml", "model.json", "MODEL_CARD.md", "spec.toml"] {
+        let uri = format!("{}/get-artifact?path=bundle/{file}&run_uuid={run}", server.uri);
+        let bytes = ureq::get(&uri).call().unwrap().body_mut().read_to_vec().unwrap();
+        assert_eq!(bytes, std::fs::read(bundle.path().join(file)).unwrap(), "{file}");
+    }
+
+    // A bundle that was trained while nobody was told: told when it is promoted.
+    train(dir, "", &log.clone(), "silent");
+    let silent = Bundle::load(&dir.join("silent")).unwrap();
+    assert_eq!(silent.hash(), bundle.hash(), "the same training is the same bundle");
+    let again =
+        ["train", "--from", &log, "--features", "spec.toml", "--labels", "labels.toml", "--to", "other"];
+    let other: Vec<&str> =
+        again.into_iter().chain(["--algorithm", "logistic", "--no-baselines", "--refit"]).collect();
+    let (output, said) = churnstream(dir, "", &other);
+    assert!(output.status.success() && !said.contains("mlflow"), "{said}");
+    let promote = ["models", "promote", "other", "--registry", "registry", "--at", "2025-06-01T00:00:00Z"];
+    let promote: Vec<&str> = promote.into_iter().chain(["--challenger"]).collect();
+    let (output, said) = churnstream(dir, &server.uri, &promote);
+    assert!(output.status.success() && said.contains("mlflow: version 2 is challenger"), "{said}");
+}

@@ -1,0 +1,151 @@
+//! Whether the users of the newest sweep are still those of the champion's training, and what quality to expect of it: counted while
+//! a sweep is scored, compared by the supervisor once the sweep has ended everywhere.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use scorer::drift::{Counts, expected};
+use scorer::{Baseline, Bundle, Schedule};
+use telemetry::{Metrics, catalogue};
+use types::EventTime;
+
+use crate::pipeline::Row;
+use crate::stats::PartitionStats;
+
+/// About so many users of a partition's sweep are counted; of more, one in so many. That tells drift well enough, and bounds
+/// what a sweep spends on it.
+const COUNTED: u64 = 16_384;
+
+/// What a partition's sweep saw.
+#[derive(Debug)]
+pub(crate) struct SweepSeen {
+    as_of: EventTime,
+    bundle: Arc<Bundle>,
+    /// Of each of the bundle's baselines.
+    counts: Vec<Counts>,
+    probabilities: Vec<f32>,
+}
+
+/// Counts what a partition's sweeps see.
+pub(crate) struct SweepCounter {
+    schedule: Arc<Schedule>,
+    /// The sweep under way, and where rows hold what the baselines are of: none for the probability.
+    seen: Option<(SweepSeen, Vec<Option<usize>>)>,
+    /// Users of the sweep under way, and of the one before.
+    users: u64,
+    users_before: u64,
+    /// The sweep under way was begun by an earlier process, which saw its first users.
+    resumed: bool,
+}
+
+impl SweepCounter {
+    pub(crate) fn new(schedule: Arc<Schedule>) -> Self {
+        Self { schedule, seen: None, users: 0, users_before: 0, resumed: false }
+    }
+
+    /// Goes on with a schedule that was extended.
+    pub(crate) fn reschedule(&mut self, schedule: Arc<Schedule>) {
+        self.schedule = schedule;
+    }
+
+    /// The sweep under way goes on where an earlier process stopped.
+    pub(crate) fn resume(&mut self) {
+        self.resumed = true;
+    }
+
+    /// A user of the sweep under way, with the champion's probability. O(features x log bins), and nothing for most users of a
+    /// large partition.
+    pub(crate) fn row(&mut self, row: &Row<'_>, probability: f32) {
+        let one_in = 1 + self.users_before / COUNTED;
+        self.users += 1;
+        if !self.users.is_multiple_of(one_in) {
+            return;
+        }
+        let (seen, columns) = self.seen.get_or_insert_with(|| begin(&self.schedule, row.as_of));
+        seen.probabilities.push(probability);
+        for ((baseline, counts), column) in
+            seen.bundle.manifest().baselines.iter().zip(&mut seen.counts).zip(columns)
+        {
+            counts.add(baseline, column.map_or(probability, |column| row.features[column]));
+        }
+    }
+
+    /// The sweep is complete. What it saw, if it was seen whole; nothing if there was nobody.
+    pub(crate) fn end(&mut self) -> Option<Option<Arc<SweepSeen>>> {
+        self.users_before = std::mem::take(&mut self.users);
+        let seen = self.seen.take().map(|(seen, _)| Arc::new(seen));
+        (!std::mem::take(&mut self.resumed)).then_some(seen)
+    }
+}
+
+fn begin(schedule: &Schedule, as_of: EventTime) -> (SweepSeen, Vec<Option<usize>>) {
+    let bundle = Arc::clone(schedule.champion(as_of));
+    let baselines = &bundle.manifest().baselines;
+    let column = |baseline: &Baseline| bundle.feature_names().iter().position(|n| *n == baseline.feature);
+    let columns = baselines.iter().map(column).collect();
+    let counts = baselines.iter().map(Counts::new).collect();
+    (SweepSeen { as_of, counts, probabilities: Vec::new(), bundle }, columns)
+}
+
+/// Shows as metrics what the newest complete sweep saw.
+pub(crate) struct DriftGauges {
+    metrics: Metrics,
+    /// What was shown last: a partition's sweep is known by its address.
+    shown: Vec<Option<Arc<SweepSeen>>>,
+    /// The features that were shown.
+    features: BTreeSet<String>,
+}
+
+impl DriftGauges {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone(), shown: Vec::new(), features: BTreeSet::new() }
+    }
+
+    /// Looks at the newest sweeps of the partitions that this process has. While a sweep is under way, what the one before saw
+    /// stays. O(features) for a sweep that is shown already.
+    pub(crate) fn look(&mut self, stats: &[Arc<PartitionStats>]) {
+        let owned = stats.iter().filter(|stats| stats.is_owned());
+        let Some(newest) = owned.map(|stats| stats.swept_seen()).collect::<Option<Vec<_>>>() else { return };
+        let same = |a: &Option<Arc<SweepSeen>>, b: &Option<Arc<SweepSeen>>| {
+            a.as_ref().map(Arc::as_ptr) == b.as_ref().map(Arc::as_ptr)
+        };
+        let is_shown =
+            newest.len() == self.shown.len() && newest.iter().zip(&self.shown).all(|(a, b)| same(a, b));
+        let mut parts = newest.iter().flatten();
+        let Some(first) = parts.next().filter(|_| !is_shown) else { return };
+        if parts.any(|part| part.as_of != first.as_of || part.bundle.hash() != first.bundle.hash()) {
+            return;
+        }
+        self.show(first, newest.iter().flatten());
+        self.shown = newest;
+    }
+
+    fn show<'a>(&mut self, first: &SweepSeen, parts: impl Iterator<Item = &'a Arc<SweepSeen>>) {
+        let baselines = &first.bundle.manifest().baselines;
+        let mut counts: Vec<Counts> = baselines.iter().map(Counts::new).collect();
+        let mut probabilities = Vec::new();
+        for part in parts {
+            counts.iter_mut().zip(&part.counts).for_each(|(sum, part)| sum.merge(part));
+            probabilities.extend_from_slice(&part.probabilities);
+        }
+        let before = std::mem::take(&mut self.features);
+        for (baseline, counts) in baselines.iter().zip(&counts) {
+            let gauge = self.metrics.gauge(catalogue::DRIFT_PSI, [&baseline.feature]);
+            // Too few users say nothing.
+            gauge.set_known(counts.drift(baseline).ok().map(|drift| drift.psi));
+            self.features.insert(baseline.feature.clone());
+        }
+        for gone in before.difference(&self.features) {
+            self.metrics.gauge(catalogue::DRIFT_PSI, [gone]).unset();
+        }
+        let enough = probabilities.len() as u64 >= scorer::drift::MIN_ROWS;
+        let expected = enough.then(|| expected(&probabilities)).flatten();
+        for (metric, value) in [
+            ("auc", expected.map(|expected| expected.auc)),
+            ("brier", expected.map(|expected| expected.brier)),
+            ("loss_rate", expected.map(|expected| expected.loss_rate)),
+        ] {
+            self.metrics.gauge(catalogue::MODEL_QUALITY, [metric, "expected"]).set_known(value);
+        }
+    }
+}
