@@ -2,7 +2,7 @@
 //!
 //! Over its REST API (MLflow 2 and 3, "REST API" in its documentation). The registry stays the truth: nothing is ever read from
 //! MLflow but the numbers of what was told to it, and where it cannot be reached, that is said and work goes on. Calls have a time
-//! limit.
+//! limit. Plain HTTP only: a server behind TLS needs a proxy on this machine.
 
 use std::collections::BTreeMap;
 use std::path::Path;
