@@ -87,8 +87,7 @@ pub fn fit(rows: &Rows, params: &Params, mut progress: impl FnMut(&Round)) -> Re
     let learned =
         learn(rows, None, size, params, &mut |round| progress(&Round { fit: fits, fits, ..round }))?;
     let model = Model::from_json(&learned.json)?;
-    // By the model itself: where scores take few values, models of other users put them elsewhere.
-    let reference = margins(&Predictor::new(&model), &rows.reference.values, rows.reference.groups.len());
+    let reference = of_reference(&model, rows);
     let calibration = trial.as_ref().map_or(Calibration::Identity, |trial| {
         let half: Vec<bool> = trial.held_out.groups.iter().map(|group| half_of(*group)).collect();
         choose(&trial.held_out, &half)
@@ -106,6 +105,14 @@ pub fn fit(rows: &Rows, params: &Params, mut progress: impl FnMut(&Round)) -> Re
         reference,
         held_out: trial.map(|trial| trial.held_out),
     })
+}
+
+/// The margins of the reference rows. By the model itself: where scores take few values, models of other users put them elsewhere.
+fn of_reference(model: &Model, rows: &Rows) -> Vec<f32> {
+    let predictor = Predictor::new(model);
+    let mut margins = vec![0.0; rows.reference.groups.len()];
+    predictor.margins(&rows.reference.values, &mut margins, &mut predictor.scratch());
+    margins
 }
 
 /// Learns with each part held out in turn, and gathers what the models say of them. `None` if no part can be held out. Given up
@@ -131,8 +138,7 @@ pub(crate) fn trial(
             progress(Round { fit, ..round });
         })?;
         drop(training);
-        let predictor = Predictor::new(&Model::from_json(&learned.json)?);
-        let margins = margins(&predictor, &held_out.values, held_out.len());
+        let margins = margins(&Model::from_json(&learned.json)?, &held_out);
         let weights: Vec<f32> = (0..held_out.len()).map(|row| held_out.weight(row)).collect();
         let of_part: f64 = weights.iter().copied().map(f64::from).sum();
         sum += mean_loss(&margins, &held_out) * of_part;
@@ -195,12 +201,13 @@ impl Fitted {
     /// If the rows do not have the model's number of features.
     #[must_use]
     pub fn margins(&self, rows: &Rows) -> Vec<f32> {
-        margins(&Predictor::new(&self.model), &rows.values, rows.len())
+        margins(&self.model, rows)
     }
 }
 
-fn margins(predictor: &Predictor, values: &[f32], rows: usize) -> Vec<f32> {
-    let mut margins = vec![0.0; rows];
-    predictor.margins(values, &mut margins, &mut predictor.scratch());
+fn margins(model: &Model, rows: &Rows) -> Vec<f32> {
+    let predictor = Predictor::new(model);
+    let mut margins = vec![0.0; rows.len()];
+    predictor.margins(&rows.values, &mut margins, &mut predictor.scratch());
     margins
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
-use scorer::{Bundle, Label, LabelKind};
+use scorer::Bundle;
 use trainer::{Algorithm, Direction, Params, Purpose, Rows, TrainError, fit, search};
 use types::{Band, EventTime, Millis};
 
@@ -207,7 +207,11 @@ fn purpose() -> Purpose {
     Purpose {
         spec_hash: "00112233aabbccdd".to_owned(),
         horizon: Millis(30 * Millis::DAY.0),
-        label: Some(Label { kind: LabelKind::Silence, events: Vec::new(), lead: Millis(7 * Millis::DAY.0) }),
+        label: Some(scorer::Label {
+            kind: scorer::LabelKind::Silence,
+            events: Vec::new(),
+            lead: Millis(7 * Millis::DAY.0),
+        }),
         bands: None,
         metrics,
         labels_decided: None,
