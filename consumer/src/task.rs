@@ -2,6 +2,7 @@
 //!
 //! A task is owned by one worker thread at a time and moves between them whole, at a batch boundary.
 
+mod emit;
 mod ticks;
 
 use std::collections::BTreeMap;
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 use feature_store::{Commit, Pressure};
 use partition_log::{PartitionReader, RecordBuf};
 use scorer::Schedule;
-use types::{Offset, PartitionId, Trigger, headers};
+use types::{Offset, PartitionId};
 
 use crate::ConsumerError;
 use crate::measure::{Measures, Stage};
 use crate::member::Progress;
-use crate::output::{DEAD_LETTERS, Emitted, Output, SCORES, SHADOW_SCORES};
-use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Shadow, Stop, UserStore, Work};
+use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
+use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Stop, UserStore, Work};
 use crate::stats::PartitionStats;
 use crate::watch::SweepCounter;
 
@@ -264,62 +265,6 @@ impl PartitionTask {
             self.swept.resume();
         }
         None
-    }
-
-    /// Scores the rows and writes the scores; in the replayed region only the bands are remembered.
-    fn score(&mut self) -> Result<(), ConsumerError> {
-        let (outputs, stats, measures) = (&mut self.outputs, &self.stats, &mut self.measures);
-        let (emit_from, rows, swept) = (self.emit_from, &self.rows, &mut self.swept);
-        // The champion scores every row once, in order.
-        let mut row = 0;
-        self.scoring.score(rows, &mut self.users, |score| {
-            let at = row;
-            row += usize::from(score.shadow == Shadow::No);
-            if score.offset < emit_from {
-                return Ok(());
-            }
-            if score.shadow == Shadow::No && score.trigger == Trigger::Sweep {
-                swept.row(&rows.row(at), score.probability);
-            }
-            let output = match score.shadow {
-                Shadow::No => &mut outputs.scores,
-                Shadow::Yes => &mut outputs.shadow_scores,
-            };
-            let emitted = output.emit(score.as_of, score.entity.as_bytes(), score.json, &[])?;
-            if score.shadow == Shadow::No {
-                stats.score(&score, emitted);
-                if emitted == Emitted::Written {
-                    measures.probability(score.probability);
-                }
-            }
-            Ok::<_, ConsumerError>(())
-        })?;
-        self.rows.clear();
-        Ok(())
-    }
-
-    /// Writes the rejected records to the dead letters.
-    fn set_aside(&mut self) -> Result<(), ConsumerError> {
-        for reject in self.rejects.drain(..) {
-            let Some(record) = self.records.get(reject.index).filter(|r| r.offset >= self.emit_from) else {
-                continue;
-            };
-            let from = format!("{}-{}@{}", self.topic, self.partition, record.offset);
-            let mut all: Vec<(&str, &[u8])> = vec![
-                (headers::REASON, reject.reason.name().as_bytes()),
-                (headers::DETAIL, reject.detail.as_bytes()),
-                (headers::FROM, from.as_bytes()),
-            ];
-            // The source's own headers stay, so that a redriven record can still be traced to its line.
-            let kept =
-                record.headers().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
-            all.extend(kept.filter(|(name, _)| *name == headers::SOURCE || *name == headers::REDRIVEN));
-            let emitted = self.outputs.dead_letters.emit(record.timestamp, record.key, record.value, &all)?;
-            if emitted == Emitted::Written {
-                self.stats.reject(reject.reason);
-            }
-        }
-        Ok(())
     }
 
     /// Syncs the outputs and commits their positions with the place in the input. Nothing happens if nothing moved.
