@@ -122,6 +122,16 @@ pub enum LogError {
         /// What came back.
         detail: String,
     },
+    /// A setting of the user's for librdkafka cannot be used. Never shows its value, which may be a secret.
+    #[error("Kafka setting {setting} ({place}): {reason}")]
+    BadSetting {
+        /// Its name.
+        setting: String,
+        /// The line of the file, or the variable.
+        place: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The log's backend cannot do this.
     #[error("{place} cannot do this: {what}")]
     Unsupported {

@@ -24,6 +24,7 @@
 
 pub mod admin;
 pub mod backends;
+pub mod checkup;
 mod error;
 pub mod format;
 mod log;

@@ -36,19 +36,26 @@ pub fn shared() -> Option<&'static Brokers> {
 /// # Panics
 /// As [`shared`].
 pub fn start(brokers: u32) -> Option<Brokers> {
+    start_with(&["--brokers", &brokers.to_string()])
+}
+
+/// Starts one broker that listens with TLS too; its folder holds what a client needs, see `scripts/kafka`.
+///
+/// # Panics
+/// As [`shared`].
+pub fn start_secure() -> Option<Brokers> {
+    start_with(&["--secure"])
+}
+
+fn start_with(arguments: &[&str]) -> Option<Brokers> {
     // Tests of one process start theirs side by side.
     static STARTED: AtomicU32 = AtomicU32::new(0);
     let number = STARTED.fetch_add(1, Ordering::Relaxed);
     let dir = std::env::temp_dir().join(format!("churnstream-test-kafka-{}-{number}", std::process::id()));
     let started = script()
-        .args([
-            "start",
-            "--brokers",
-            &brokers.to_string(),
-            "--while",
-            &std::process::id().to_string(),
-            "--dir",
-        ])
+        .arg("start")
+        .args(arguments)
+        .args(["--while", &std::process::id().to_string(), "--dir"])
         .arg(&dir)
         .stderr(Stdio::piped())
         .output();

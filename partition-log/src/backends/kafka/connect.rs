@@ -3,15 +3,17 @@
 //! Two rules hold for every call that leaves this process: it has a time limit, and nothing waits for a client to close. librdkafka
 //! can hang while it closes (librdkafka issue 5511, rust-rdkafka issue 453), so clients are closed on a thread of their own.
 
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
+use rdkafka::admin::AdminClient;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 use types::{Offset, PartitionId};
 
+use super::settings::Settings;
 use crate::LogError;
 
 /// How long a question to the brokers may take.
@@ -23,11 +25,14 @@ const CLOSE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub(super) struct Connect {
     pub(super) brokers: String,
+    pub(super) settings: Settings,
+    /// What librdkafka last complained of.
+    pub(super) complaint: Complaint,
 }
 
 impl Connect {
     /// What every client has in common.
-    pub(super) fn config(&self) -> ClientConfig {
+    fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.brokers)
@@ -38,10 +43,21 @@ impl Connect {
         config
     }
 
+    /// Of a client for questions of administration.
+    pub(super) fn admin(&self) -> Result<AdminClient<Context>, LogError> {
+        let mut config = self.base();
+        self.settings.apply(&mut config);
+        config.create_with_context(self.context()).map_err(|error| self.error("connect", &error))
+    }
+
+    pub(super) fn context(&self) -> Context {
+        Context { complaint: self.complaint.clone() }
+    }
+
     /// What every consumer has in common: it sees what is committed, checks every batch, decides itself where to begin, and
     /// takes in no more than it is told.
     pub(super) fn consumer_config(&self, group: &str, queue_kbytes: u32) -> ClientConfig {
-        let mut config = self.config();
+        let mut config = self.base();
         config
             .set("group.id", group)
             .set("enable.auto.commit", "false")
@@ -55,12 +71,13 @@ impl Connect {
             .set("queued.max.messages.kbytes", queue_kbytes.to_string())
             .set("fetch.message.max.bytes", "4194304")
             .set("topic.metadata.refresh.interval.ms", "30000");
+        self.settings.apply(&mut config);
         config
     }
 
     /// What every producer has in common: nothing lost, nothing twice, nothing out of order.
     pub(super) fn producer_config(&self, compression: &str) -> ClientConfig {
-        let mut config = self.config();
+        let mut config = self.base();
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
@@ -68,24 +85,53 @@ impl Connect {
             .set("linger.ms", "5")
             .set("batch.size", "1000000")
             .set("batch.num.messages", "10000")
-            .set("message.max.bytes", super::topics::MAX_MESSAGE_BYTES.to_string())
+            .set("message.max.bytes", super::topic_settings::MAX_MESSAGE_BYTES.to_string())
             .set("queue.buffering.max.kbytes", "65536")
             .set("queue.buffering.max.messages", "500000");
+        self.settings.apply(&mut config);
         config
     }
 
     pub(super) fn error(&self, action: impl Into<String>, error: &KafkaError) -> LogError {
+        if let KafkaError::ClientConfig(_, description, setting, _) = error {
+            return self.settings.mistake(setting, description);
+        }
         self.failed(action, error.to_string())
     }
 
     pub(super) fn failed(&self, action: impl Into<String>, detail: impl Into<String>) -> LogError {
-        LogError::Broker { action: action.into(), brokers: self.brokers.clone(), detail: detail.into() }
+        let mut detail = detail.into();
+        // "All brokers are down" says less than why no connection was made.
+        if let Some(complaint) = self.complaint.recent() {
+            detail = format!("{detail}; {complaint}");
+        }
+        LogError::Broker { action: action.into(), brokers: self.brokers.clone(), detail }
+    }
+}
+
+/// What librdkafka last complained of, shared by the clients of one log.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Complaint(Arc<Mutex<Option<(Instant, String)>>>);
+
+impl Complaint {
+    /// Older complaints are about something else.
+    const RECENT: Duration = Duration::from_secs(60);
+
+    fn note(&self, reason: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), reason.to_owned()));
+    }
+
+    pub(super) fn recent(&self) -> Option<String> {
+        let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.as_ref().filter(|(when, _)| when.elapsed() < Self::RECENT).map(|(_, reason)| reason.clone())
     }
 }
 
 /// What librdkafka says goes to our log.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Context;
+#[derive(Debug, Clone, Default)]
+pub(super) struct Context {
+    complaint: Complaint,
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -94,6 +140,10 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
+        // That all are down follows from what was said of each.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.complaint.note(reason);
+        }
     }
 }
 

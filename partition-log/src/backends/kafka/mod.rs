@@ -9,12 +9,16 @@
 //! - A record's time of 0 is written as 1 (ms): librdkafka takes 0 for "now".
 //! - Sizes in bytes are not known to clients, so retention by size and `usage` are refused.
 
+mod ask;
+mod checkup;
 mod connect;
 mod group;
 mod group_reader;
 mod membership;
 mod reader;
 mod settle;
+mod settings;
+mod topic_settings;
 mod topics;
 mod transaction;
 mod watch;
@@ -23,14 +27,15 @@ mod writer;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::Consumer as _;
 use types::{EventTime, Offset, PartitionId};
 
 pub use self::group::{GroupEvent, GroupOffset, GroupOptions, KafkaGroup, NotCommitted};
+pub use self::settings::Settings;
 pub use self::transaction::TransactionWriter;
 
-use self::connect::{ASK, Connect, Consumer, Context, number, one, signed, unsigned};
+use self::connect::{ASK, Connect, Consumer, number, one, signed, unsigned};
 use self::reader::Reader;
 use self::watch::EndWatch;
 use self::writer::Writer;
@@ -56,16 +61,33 @@ pub struct KafkaLog {
 impl KafkaLog {
     /// The log on the brokers of a list `HOST:PORT,HOST:PORT`, or `HOST:PORT,HOST:PORT/PREFIX` for the topics there whose names begin
     /// so: with `kafka:broker:9092/shop.`, the topic `events` is the broker's `shop.events`, and `scores` its `shop.scores`. Connects
-    /// when it is first asked something.
+    /// when it is first asked something, with the user's settings ([`Settings::of_environment`]).
     ///
     /// # Errors
-    /// If librdkafka refuses the settings.
+    /// If there is something wrong with the settings.
     pub fn new(place: &str, options: &LogOptions) -> Result<Self, LogError> {
+        Self::with_settings(place, options, Settings::of_environment()?)
+    }
+
+    /// The same with settings that are at hand.
+    ///
+    /// # Errors
+    /// If librdkafka refuses them.
+    pub fn with_settings(place: &str, options: &LogOptions, settings: Settings) -> Result<Self, LogError> {
         let (brokers, prefix) = place.split_once('/').unwrap_or((place, ""));
-        let connect = Connect { brokers: brokers.to_owned() };
+        if brokers.contains('@') {
+            // Not repeated: a password stands before the `@`.
+            return Err(LogError::BadPlace(format!(
+                "a place of Kafka has no user or password, which others could read in the list of processes: write \
+                 kafka:HOST:PORT, and sasl.username and sasl.password into a file that {} names",
+                settings::FILE
+            )));
+        }
+        let connect =
+            Connect { brokers: brokers.to_owned(), settings, complaint: connect::Complaint::default() };
         let asker = connect
             .consumer_config("churnstream-reader", 1024)
-            .create_with_context(Context)
+            .create_with_context(connect.context())
             .map_err(|error| connect.error("connect", &error))?;
         Ok(Self {
             asker: Arc::new(asker),
@@ -116,9 +138,10 @@ impl KafkaLog {
 
     /// The bounds of a partition that is there. Transactions that are open end it.
     fn ends(&self, topic: &str, partition: PartitionId) -> Result<Bounds, LogError> {
-        let (low, high) = self.asker.fetch_watermarks(topic, number(partition), ASK).map_err(|error| {
-            self.connect.error(format!("ask for the ends of {topic}-{partition}"), &error)
-        })?;
+        let (low, high) = self
+            .asker
+            .fetch_watermarks(topic, number(partition), ASK)
+            .map_err(|error| self.asked(format!("ask for the ends of {topic}-{partition}"), &error))?;
         Ok(Bounds { start: unsigned(low), end: unsigned(high) })
     }
 
@@ -166,10 +189,7 @@ impl Log for KafkaLog {
     }
 
     fn topics(&self) -> Result<Vec<String>, LogError> {
-        let metadata = self
-            .asker
-            .fetch_metadata(None, ASK)
-            .map_err(|error| self.connect.error("list the topics", &error))?;
+        let metadata = self.metadata(None, ASK).map_err(|error| self.asked("list the topics", &error))?;
         let names = metadata.topics().iter().filter_map(|topic| topic.name().strip_prefix(&*self.prefix));
         let mut names: Vec<_> = names
             .filter(|name| !name.starts_with("__") && *name != topics::NOTES)
@@ -239,8 +259,7 @@ impl Log for KafkaLog {
         let failed = |detail: String| {
             self.connect.failed(format!("remove old records of {topic}-{partition}"), detail)
         };
-        let admin: AdminClient<Context> =
-            self.connect.config().create_with_context(Context).map_err(|error| failed(error.to_string()))?;
+        let admin = self.connect.admin()?;
         let mut list = rdkafka::TopicPartitionList::new();
         list.add_partition_offset(topic, number(partition), rdkafka::Offset::Offset(signed(before)))
             .map_err(|error| failed(error.to_string()))?;

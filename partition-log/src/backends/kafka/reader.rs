@@ -10,7 +10,7 @@ use rdkafka::{Message as _, TopicPartitionList};
 use types::{EventTime, Offset, PartitionId};
 
 use super::KafkaLog;
-use super::connect::{ASK, Consumer, Context, let_go, number, one, unsigned};
+use super::connect::{ASK, Consumer, let_go, number, one, unsigned};
 use crate::{LogError, PartitionReader, RecordBuf};
 
 /// What librdkafka fetches ahead.
@@ -34,7 +34,7 @@ impl Reader {
             Some(consumer) => consumer,
             None => {
                 let config = connect.consumer_config("churnstream-reader", QUEUE_KBYTES);
-                let consumer: Consumer = config.create_with_context(Context).map_err(failed)?;
+                let consumer: Consumer = config.create_with_context(connect.context()).map_err(failed)?;
                 consumer
                     .assign(&one(&self.topic, self.partition, self.next).map_err(failed)?)
                     .map_err(failed)?;

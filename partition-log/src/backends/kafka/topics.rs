@@ -5,44 +5,22 @@
 
 use std::collections::HashMap;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::consumer::Consumer as _;
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::KafkaLog;
-use super::connect::{ASK, Context};
+use super::connect::ASK;
+use super::topic_settings::{OURS, Role};
 use crate::{LogError, RecordBuf, TopicConfig};
 
 /// The topic of what we know of topics.
 pub(super) const NOTES: &str = "churnstream-topics";
 
-/// The largest batch that our topics take. One record is at most this large.
-pub(super) const MAX_MESSAGE_BYTES: usize = 32 << 20;
-
-/// What our topics are made with. Stated rather than left to the broker: its defaults would delete imported history by its age (a
-/// week) and refuse records that are stamped more than an hour ahead.
-const SETTINGS: [(&str, &str); 6] = [
-    ("retention.ms", "-1"),
-    ("retention.bytes", "-1"),
-    ("message.timestamp.type", "CreateTime"),
-    ("message.timestamp.before.max.ms", "9223372036854775807"),
-    ("message.timestamp.after.max.ms", "9223372036854775807"),
-    ("max.message.bytes", "33554432"),
-];
-
-/// How a topic forgets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cleanup {
-    /// Only by retention.
-    Delete,
-    /// All but the newest record of a key.
-    Compact,
-}
-
 impl KafkaLog {
     pub(super) fn make_topic(&self, topic: &str, config: &TopicConfig) -> Result<(), LogError> {
         if let Some(existing) = self.find_topic(topic)? {
+            self.check_settings(topic, Role::Written)?;
             let foreign = existing.key.is_empty() && !self.notes()?.contains_key(topic);
             if !foreign {
                 return config.check_same(topic, &existing);
@@ -52,7 +30,7 @@ impl KafkaLog {
             config.check_same(topic, &stated)?;
             return self.note(topic, config);
         }
-        self.create(topic, config.partitions, Cleanup::Delete)?;
+        self.create(topic, config.partitions, Role::Written)?;
         self.note(topic, config)
     }
 
@@ -86,30 +64,28 @@ impl KafkaLog {
 
     /// How many partitions a topic has; `None` if there is no such topic.
     pub(super) fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
-        let failed = |detail: String| self.connect.failed(format!("ask for topic `{topic}`"), detail);
-        let metadata =
-            self.asker.fetch_metadata(Some(topic), ASK).map_err(|error| failed(error.to_string()))?;
+        let action = || format!("ask for topic `{topic}`");
+        let metadata = self.metadata(Some(topic), ASK).map_err(|error| self.asked(action(), &error))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(None);
         };
         match found.error().map(RDKafkaErrorCode::from) {
             None => Ok(u32::try_from(found.partitions().len()).ok().filter(|count| *count > 0)),
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
-            Some(error) => Err(failed(error.to_string())),
+            Some(error) => Err(self.connect.failed(action(), error.to_string())),
         }
     }
 
     /// Makes a topic of our settings and returns when all brokers that are asked know it.
-    pub(super) fn create(&self, topic: &str, partitions: u32, cleanup: Cleanup) -> Result<(), LogError> {
+    pub(super) fn create(&self, topic: &str, partitions: u32, role: Role) -> Result<(), LogError> {
         let failed = |detail: String| self.connect.failed(format!("make topic `{topic}`"), detail);
-        let admin: AdminClient<Context> =
-            self.connect.config().create_with_context(Context).map_err(|error| failed(error.to_string()))?;
+        let admin = self.connect.admin()?;
         let count = i32::try_from(partitions).unwrap_or(i32::MAX);
         let mut new = NewTopic::new(topic, count, TopicReplication::Fixed(-1));
-        for (key, value) in SETTINGS {
+        for (key, value) in OURS {
             new = new.set(key, value);
         }
-        new = new.set("cleanup.policy", if cleanup == Cleanup::Compact { "compact" } else { "delete" });
+        new = new.set("cleanup.policy", role.cleanup());
         let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
         let results = futures_executor::block_on(admin.create_topics([&new], &options));
         super::connect::let_go("admin client", admin);
@@ -133,7 +109,9 @@ impl KafkaLog {
             |detail: String| self.connect.failed(format!("write down what topic `{topic}` is"), detail);
         let notes = &self.name(NOTES);
         if self.partitions(notes)?.is_none() {
-            self.create(notes, 1, Cleanup::Compact)?;
+            self.create(notes, 1, Role::Compacted)?;
+        } else {
+            self.check_settings(notes, Role::Compacted)?;
         }
         let value = serde_json::to_vec(config).map_err(|error| failed(error.to_string()))?;
         let producer: BaseProducer<_> =

@@ -17,7 +17,7 @@ use types::{EventTime, Offset, PartitionId};
 
 use super::KafkaLog;
 use super::connect::{let_go, number, say};
-use super::topics::MAX_MESSAGE_BYTES;
+use super::topic_settings::{MAX_MESSAGE_BYTES, Times};
 use crate::{LogError, PartitionWriter, RecordBuf, Recovery, TopicConfig, TopicWriter};
 
 /// How long a sync waits for the brokers: as long as librdkafka itself tries.
@@ -65,6 +65,9 @@ pub(super) struct Held {
     log: KafkaLog,
     topic: Arc<str>,
     config: TopicConfig,
+    /// The largest record that the topic takes.
+    max_bytes: usize,
+    times: Times,
     /// Taken only when this is dropped.
     producer: Option<BaseProducer<Deliveries>>,
     out: Mutex<BTreeSet<PartitionId>>,
@@ -102,6 +105,10 @@ pub(super) struct Writer(Arc<Held>);
 impl Writer {
     pub(super) fn open(log: &KafkaLog, topic: &str) -> Result<Self, LogError> {
         let config = log.existing(topic)?;
+        let found = log.settings_of(topic)?;
+        let max_bytes = found.as_ref().and_then(|found| found.number("max.message.bytes"));
+        let max_bytes = max_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(MAX_MESSAGE_BYTES);
+        let (max_bytes, times) = (max_bytes.min(MAX_MESSAGE_BYTES), Times::of(found.as_ref()));
         let locked =
             || LogError::Locked { topic: topic.to_owned(), lock: log.connect.brokers.clone().into() };
         if !log.writers().insert(topic.to_owned()) {
@@ -119,7 +126,8 @@ impl Writer {
         })?;
         let out = Mutex::default();
         let producer = Some(producer);
-        Ok(Self(Arc::new(Held { log: log.clone(), topic: topic.into(), config, producer, out })))
+        let (log, topic) = (log.clone(), topic.into());
+        Ok(Self(Arc::new(Held { log, topic, config, max_bytes, times, producer, out })))
     }
 }
 
@@ -150,6 +158,12 @@ impl TopicWriter for Writer {
             given,
         }))
     }
+}
+
+/// This machine's clock, in ms since 1970.
+pub(super) fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 struct Appender {
@@ -242,11 +256,18 @@ impl PartitionWriter for Appender {
     ) -> Result<Offset, LogError> {
         let more = headers.iter().map(|(name, value)| name.len() + value.len() + 16).sum::<usize>();
         let size = key.len() + value.len() + more;
-        if size + OVERHEAD > MAX_MESSAGE_BYTES {
+        if let Some(loss) = self.held.times.loses(timestamp.0, now) {
+            let remedy = self.held.log.command_to_set(&self.held.topic, "retention.ms=-1");
+            return Err(self.failed(format!("{loss}. Write into another topic, or set it by: {remedy}")));
+        }
+        if size + OVERHEAD > self.held.max_bytes {
             return Err(LogError::RecordTooLarge {
                 topic: self.held.topic.to_string(),
                 partition: self.partition,
-                detail: format!("a record of {size} bytes is larger than {}", MAX_MESSAGE_BYTES - OVERHEAD),
+                detail: format!(
+                    "a record of {size} bytes is larger than {}",
+                    self.held.max_bytes.saturating_sub(OVERHEAD)
+                ),
             });
         }
         if self.batch.bytes() + size > self.held.log.batch_bytes {

@@ -1,0 +1,55 @@
+//! Asking the brokers, and why they do not answer.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
+
+use super::KafkaLog;
+use crate::LogError;
+
+/// How long one try may take. What cannot come right ends the tries.
+const TRY: Duration = Duration::from_secs(1);
+
+impl KafkaLog {
+    /// What the brokers are, and their topics or one of them. Asks again while nobody answers.
+    pub(super) fn metadata(&self, topic: Option<&str>, within: Duration) -> Result<Metadata, KafkaError> {
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.asker.fetch_metadata(topic, TRY.min(left)) {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => {
+                    self.listen();
+                    let hopeless = self.connect.complaint.recent().is_some_and(|said| is_hopeless(&said));
+                    if hopeless || Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// An error of the asker's, with what it complained of meanwhile.
+    pub(super) fn asked(&self, action: impl Into<String>, error: &KafkaError) -> LogError {
+        self.listen();
+        self.connect.error(action, error)
+    }
+
+    /// Takes the asker's complaints, which come to light only when it is polled. It is assigned nothing, so there are no records to lose.
+    fn listen(&self) {
+        // Whether anything is left to be told is not told.
+        let until = Instant::now() + Duration::from_millis(100);
+        while Instant::now() < until {
+            let _ = self.asker.poll(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Whether trying again cannot help: the settings are wrong, not the network.
+fn is_hopeless(complaint: &str) -> bool {
+    ["certificate", "SSL handshake failed", "uthentication failed"]
+        .iter()
+        .any(|word| complaint.contains(word))
+}

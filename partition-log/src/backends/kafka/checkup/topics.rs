@@ -1,0 +1,143 @@
+//! Topics: whether they are there, in as many partitions as they were made with, with settings by which nothing is lost.
+
+use rdkafka::metadata::{Metadata, MetadataTopic};
+
+use super::super::KafkaLog;
+use super::super::topic_settings::{Role, TopicSettings, wanted};
+use super::super::topics::NOTES;
+use crate::checkup::{Check, Purpose};
+
+impl KafkaLog {
+    pub(super) fn check_topics(&self, purpose: &Purpose, metadata: &Metadata) -> Vec<Check> {
+        let (mut checks, brokers) = (Vec::new(), metadata.brokers().len());
+        let find = |topic: &str| metadata.topics().iter().find(|found| found.name() == topic);
+        let events = self.name(&purpose.events);
+        let expected = find(&events).map_or(0, |found| found.partitions().len());
+        let all = std::iter::once(&purpose.events).chain(&purpose.outputs);
+        for name in all {
+            let topic = self.name(name);
+            let about = format!("topic {topic}");
+            let Some(found) = find(&topic) else {
+                checks.push(self.absent(purpose, name));
+                continue;
+            };
+            let count = found.partitions().len();
+            let config = match self.find_topic(&topic) {
+                Ok(Some(config)) => config,
+                Ok(None) => {
+                    checks.push(Check::problem(about, "it is gone", ""));
+                    continue;
+                }
+                Err(error) => {
+                    let advice = rights("topic", &topic, "Read");
+                    checks.push(Check::problem(about, error.to_string(), advice));
+                    continue;
+                }
+            };
+            if count != expected {
+                let found = format!("{count} partitions, and `{events}` has {expected}");
+                let advice =
+                    "outputs have as many as their input: remove this topic or begin it under another prefix";
+                checks.push(Check::problem(about, found, advice));
+                continue;
+            }
+            let foreign = config.key.is_empty();
+            let role = if foreign && *name == purpose.events { Role::Read } else { Role::Written };
+            let said = if foreign { "made by others".to_owned() } else { format!("key {}", config.key) };
+            let before = checks.len();
+            checks.extend(replicas(&about, found, brokers));
+            checks.extend(self.check_settings_of(&topic, role));
+            if checks.len() == before {
+                checks
+                    .push(Check::ok(about, format!("{count} partitions, {said}, settings keep everything")));
+            }
+        }
+        let notes = self.name(NOTES);
+        if find(&notes).is_some() {
+            checks.extend(self.check_settings_of(&notes, Role::Compacted));
+        }
+        checks
+    }
+
+    fn absent(&self, purpose: &Purpose, topic: &str) -> Check {
+        let about = format!("topic {}", self.name(topic));
+        if topic == purpose.events {
+            let advice = "make it by `producer import` or `producer simulate`; or this user has no right to see it (Describe)";
+            return Check::problem(about, "there is none", advice);
+        }
+        Check::ok(about, "not made yet: a consumer makes it when it starts")
+    }
+
+    /// What is not as it should be about a topic's settings; nothing if all is.
+    fn check_settings_of(&self, topic: &str, role: Role) -> Vec<Check> {
+        let about = format!("topic {topic}");
+        let settings = match self.settings_of(topic) {
+            Ok(Some(settings)) => settings,
+            Ok(None) => {
+                let advice = rights("topic", topic, "DescribeConfigs");
+                return vec![Check::warning(
+                    about,
+                    "its settings are not known: no right to see them",
+                    advice,
+                )];
+            }
+            Err(error) => return vec![Check::problem(about, error.to_string(), "")],
+        };
+        let faults = settings.faults(role);
+        let mut checks: Vec<_> = faults
+            .iter()
+            .map(|fault| {
+                let found = format!("{} is {}: {}", fault.setting, fault.has, fault.why);
+                let advice = self.command_to_set(topic, &wanted(std::slice::from_ref(fault)));
+                if fault.chosen {
+                    Check::warning(&about, found, advice)
+                } else {
+                    Check::problem(&about, found, advice)
+                }
+            })
+            .collect();
+        checks.extend(self.durability(topic, &settings));
+        checks
+    }
+
+    /// Settings by which a failing broker takes acknowledged records along.
+    fn durability(&self, topic: &str, settings: &TopicSettings) -> Option<Check> {
+        if settings.text("unclean.leader.election.enable") != Some("true") {
+            return None;
+        }
+        let found =
+            "unclean.leader.election.enable is true: a replica that lacks records may become the leader";
+        let advice = self.command_to_set(topic, "unclean.leader.election.enable=false");
+        Some(Check::warning(format!("topic {topic}"), found, advice))
+    }
+}
+
+fn replicas(about: &str, topic: &MetadataTopic, brokers: usize) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let of = |what: &dyn Fn(&rdkafka::metadata::MetadataPartition) -> bool| -> Vec<String> {
+        topic.partitions().iter().filter(|p| what(p)).map(|p| p.id().to_string()).collect()
+    };
+    let leaderless = of(&|partition| partition.leader() < 0);
+    if !leaderless.is_empty() {
+        let found = format!("no leader for partitions {}", leaderless.join(", "));
+        checks.push(Check::problem(about, found, "start the brokers that hold them"));
+    }
+    let behind =
+        of(&|partition| partition.leader() >= 0 && partition.isr().len() < partition.replicas().len());
+    if !behind.is_empty() {
+        let found = format!("replicas are behind for partitions {}", behind.join(", "));
+        checks.push(Check::warning(about, found, "are all brokers running?"));
+    }
+    // With one broker there is nothing to choose.
+    let single = of(&|partition| partition.replicas().len() == 1);
+    if brokers > 1 && !single.is_empty() {
+        let found = "one replica: a broker that fails takes its records along";
+        checks.push(Check::warning(about, found, "kafka-reassign-partitions.sh gives it three"));
+    }
+    checks
+}
+
+/// How to get a right.
+pub(super) fn rights(kind: &str, name: &str, operation: &str) -> String {
+    format!("kafka-acls.sh --add --allow-principal User:YOURS --operation {operation} --{kind} {name}")
+}

@@ -1,0 +1,312 @@
+//! What a topic's settings must be for nothing to be lost in it. Ours are made with them; what others made is checked.
+//!
+//! A retention that somebody chose for the topic is theirs to choose. One that is only the broker's default (a week) was chosen by
+//! nobody, and would delete imported history as soon as it is written.
+
+use std::collections::BTreeMap;
+
+use rdkafka::admin::{AdminOptions, ConfigSource, ResourceSpecifier};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::KafkaLog;
+use super::connect::ASK;
+use crate::LogError;
+
+/// The largest batch that our topics take. One record is at most this large.
+pub(super) const MAX_MESSAGE_BYTES: usize = 32 << 20;
+/// What Kafka's topics take if nobody says otherwise. Our batches are no larger, unless one record is.
+const LEAST_MESSAGE_BYTES: i64 = 1_048_588;
+/// Events may be stamped a day ahead of their arrival, and clocks differ.
+const LEAST_AHEAD_MS: i64 = 2 * 86_400_000;
+/// 100 years. Kafka's own default is no limit.
+const LEAST_BEHIND_MS: i64 = 100 * 365 * 86_400_000;
+
+/// What our topics are made with. Stated rather than left to the broker: its defaults would delete imported history by its age (a
+/// week) and refuse records that are stamped more than an hour ahead.
+pub(super) const OURS: [(&str, &str); 6] = [
+    ("retention.ms", "-1"),
+    ("retention.bytes", "-1"),
+    ("message.timestamp.type", "CreateTime"),
+    ("message.timestamp.before.max.ms", "9223372036854775807"),
+    ("message.timestamp.after.max.ms", "9223372036854775807"),
+    ("max.message.bytes", "33554432"),
+];
+
+/// What a topic is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// We append to it, and every record counts.
+    Written,
+    /// We append to it, and the newest record of a key counts.
+    Compacted,
+    /// Others append to it.
+    Read,
+}
+
+impl Role {
+    pub(super) fn cleanup(self) -> &'static str {
+        if self == Self::Compacted { "compact" } else { "delete" }
+    }
+}
+
+/// A setting and whether somebody chose it for this topic.
+#[derive(Debug, Clone)]
+struct Value {
+    text: String,
+    chosen: bool,
+}
+
+/// A topic's settings as the brokers tell them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TopicSettings(BTreeMap<String, Value>);
+
+/// A setting that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) setting: &'static str,
+    pub(super) has: String,
+    /// What it should be set to.
+    pub(super) wants: &'static str,
+    pub(super) why: &'static str,
+    /// Somebody may want it so: said, and not refused.
+    pub(super) chosen: bool,
+}
+
+impl TopicSettings {
+    pub(super) fn text(&self, setting: &str) -> Option<&str> {
+        self.0.get(setting).map(|value| value.text.as_str())
+    }
+
+    /// A setting that is a number; `None` if brokers of this version have no such setting.
+    pub(super) fn number(&self, setting: &str) -> Option<i64> {
+        self.text(setting)?.parse().ok()
+    }
+
+    /// What is not as it should be.
+    pub(super) fn faults(&self, role: Role) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut fault = |setting, wants, why, may_be_chosen: bool| {
+            if let Some(Value { text, chosen }) = self.0.get(setting) {
+                let chosen = may_be_chosen && *chosen;
+                faults.push(Fault { setting, has: text.clone(), wants, why, chosen });
+            }
+        };
+        let compacts = self.text("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
+        let below = |setting: &str, least: i64| self.number(setting).is_some_and(|value| value < least);
+        let finite = |setting: &str| self.number(setting).is_some_and(|value| value >= 0);
+        match role {
+            Role::Compacted if !compacts => {
+                fault("cleanup.policy", "compact", "what is still needed would be deleted by its age", false);
+            }
+            Role::Written | Role::Read if compacts => {
+                fault(
+                    "cleanup.policy",
+                    "delete",
+                    "all but the newest record of each key would be deleted",
+                    false,
+                );
+            }
+            _ => {}
+        }
+        if role == Role::Written {
+            for setting in ["retention.ms", "retention.bytes"] {
+                if finite(setting) {
+                    fault(
+                        setting,
+                        "-1",
+                        "records are deleted, imported history as soon as it is written",
+                        true,
+                    );
+                }
+            }
+        }
+        if role == Role::Read {
+            return faults;
+        }
+        if self.text("message.timestamp.type").is_some_and(|kind| kind != "CreateTime") {
+            fault(
+                "message.timestamp.type",
+                "CreateTime",
+                "the times of records would be replaced by the broker's",
+                false,
+            );
+        }
+        if below("message.timestamp.before.max.ms", LEAST_BEHIND_MS) {
+            let why = "records of imported history would be rejected";
+            fault("message.timestamp.before.max.ms", "9223372036854775807", why, false);
+        }
+        if below("message.timestamp.after.max.ms", LEAST_AHEAD_MS) {
+            let why = "records that are stamped ahead of the broker's clock would be rejected";
+            fault("message.timestamp.after.max.ms", "9223372036854775807", why, false);
+        }
+        if below("max.message.bytes", LEAST_MESSAGE_BYTES) {
+            fault("max.message.bytes", "33554432", "batches would be rejected for their size", false);
+        }
+        faults
+    }
+}
+
+/// The settings that should be set, as [`KafkaLog::command_to_set`] takes them.
+pub(super) fn wanted(faults: &[Fault]) -> String {
+    let wanted: Vec<_> = faults.iter().map(|fault| format!("{}={}", fault.setting, fault.wants)).collect();
+    wanted.join(",")
+}
+
+impl KafkaLog {
+    /// The command of Kafka's own that changes settings (`a=1,b=2`) of a topic, which is named as the brokers do.
+    #[must_use]
+    pub fn command_to_set(&self, topic: &str, settings: &str) -> String {
+        format!(
+            "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {topic} --add-config {settings}",
+            self.connect.brokers
+        )
+    }
+
+    /// A topic's settings; `None` if this user has no right to see them. The topic is named as the brokers do.
+    pub(super) fn settings_of(&self, topic: &str) -> Result<Option<TopicSettings>, LogError> {
+        let action = || format!("ask for the settings of topic `{topic}`");
+        let admin = self.connect.admin()?;
+        let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
+        let answer =
+            futures_executor::block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options));
+        super::connect::let_go("admin client", admin);
+        let answer = answer.map_err(|error| self.connect.error(action(), &error))?;
+        match answer.into_iter().next() {
+            Some(Ok(found)) => {
+                let entries = found.entries.into_iter().filter_map(|entry| {
+                    let chosen = entry.source == ConfigSource::DynamicTopic;
+                    Some((entry.name, Value { text: entry.value?, chosen }))
+                });
+                Ok(Some(TopicSettings(entries.collect())))
+            }
+            None | Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed)) => Ok(None),
+            Some(Err(error)) => Err(self.connect.failed(action(), error.to_string())),
+        }
+    }
+
+    /// Refuses a topic that would lose something. The topic is named as the brokers do.
+    pub(super) fn check_settings(&self, topic: &str, role: Role) -> Result<(), LogError> {
+        let Some(settings) = self.settings_of(topic)? else {
+            tracing::warn!(
+                topic,
+                "whether the topic's settings keep everything is not known: there is no right to see them (DescribeConfigs)"
+            );
+            return Ok(());
+        };
+        let (chosen, refused): (Vec<_>, Vec<_>) =
+            settings.faults(role).into_iter().partition(|fault| fault.chosen);
+        for Fault { setting, has, why, .. } in chosen {
+            tracing::warn!(topic, setting, value = has, "a setting that was chosen for this topic: {why}");
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let said: Vec<_> = refused
+            .iter()
+            .map(|Fault { setting, has, why, .. }| format!("its {setting} is {has}: {why}"))
+            .collect();
+        let remedy = self.command_to_set(topic, &wanted(&refused));
+        // A retention that is written down is taken as it is.
+        let choice = if refused.iter().any(|fault| fault.setting.starts_with("retention")) {
+            ". Any other retention may be written there too: one that was chosen is not refused"
+        } else {
+            ""
+        };
+        let detail = format!("{}. Set it by: {remedy}{choice}", said.join("; "));
+        Err(LogError::BadTopic { topic: topic.to_owned(), detail })
+    }
+
+    /// Refuses a topic that others write if it loses what nobody has read yet.
+    ///
+    /// # Errors
+    /// [`LogError::BadTopic`] if it is compacted, with the command that changes it.
+    pub fn check_input(&self, topic: &str) -> Result<(), LogError> {
+        self.check_settings(&self.name(topic), Role::Read)
+    }
+}
+
+/// Which times a topic takes: a record outside them would be deleted or rejected.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Times {
+    /// Older by more than this, and it is deleted.
+    pub(super) kept_ms: Option<i64>,
+}
+
+impl Times {
+    pub(super) fn of(settings: Option<&TopicSettings>) -> Self {
+        Self { kept_ms: settings.and_then(|found| found.number("retention.ms")).filter(|span| *span >= 0) }
+    }
+
+    /// Why a record of this time is not kept, both it and the clock in ms since 1970. The clock is read only if it matters.
+    pub(super) fn loses(self, time: i64, now: impl FnOnce() -> i64) -> Option<String> {
+        let (kept, now) = (self.kept_ms?, now());
+        (time < now.saturating_sub(kept)).then(|| {
+            format!(
+                "a record is {} days old and would be deleted, because the topic's retention.ms is {kept}",
+                (now - time) / 86_400_000
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[(&str, &str, bool)]) -> TopicSettings {
+        let values = values.iter().map(|(name, text, chosen)| {
+            ((*name).to_owned(), Value { text: (*text).into(), chosen: *chosen })
+        });
+        TopicSettings(values.collect())
+    }
+
+    /// What a broker of version 4 gives a topic of which nothing was said.
+    const DEFAULTS: [(&str, &str, bool); 7] = [
+        ("cleanup.policy", "delete", false),
+        ("retention.ms", "604800000", false),
+        ("retention.bytes", "-1", false),
+        ("message.timestamp.type", "CreateTime", false),
+        ("message.timestamp.before.max.ms", "9223372036854775807", false),
+        ("message.timestamp.after.max.ms", "3600000", false),
+        ("max.message.bytes", "1048588", false),
+    ];
+
+    #[test]
+    fn a_brokers_defaults_lose_history_and_ours_do_not() {
+        let wrong: Vec<_> =
+            of(&DEFAULTS).faults(Role::Written).into_iter().map(|f| (f.setting, f.chosen)).collect();
+        assert_eq!(wrong, [("retention.ms", false), ("message.timestamp.after.max.ms", false)]);
+        assert_eq!(of(&DEFAULTS).faults(Role::Read), []);
+        let ours: Vec<_> = OURS.iter().map(|(name, text)| (*name, *text, true)).collect();
+        for role in [Role::Written, Role::Compacted, Role::Read] {
+            let mut all = ours.clone();
+            all.push(("cleanup.policy", role.cleanup(), true));
+            assert_eq!(of(&all).faults(role), []);
+        }
+    }
+
+    #[test]
+    fn what_was_chosen_may_stay_unless_it_breaks() {
+        let mut chosen = DEFAULTS;
+        chosen[0] = ("cleanup.policy", "compact,delete", true);
+        chosen[1].2 = true;
+        let faults = of(&chosen).faults(Role::Written);
+        assert_eq!(
+            faults.iter().map(|f| (f.setting, f.chosen)).take(2).collect::<Vec<_>>(),
+            [("cleanup.policy", false), ("retention.ms", true)]
+        );
+        assert_eq!(
+            wanted(&faults),
+            "cleanup.policy=delete,retention.ms=-1,message.timestamp.after.max.ms=9223372036854775807"
+        );
+    }
+
+    #[test]
+    fn a_record_older_than_the_retention_is_not_kept() {
+        const DAY: i64 = 86_400_000;
+        let times = Times::of(Some(&of(&DEFAULTS)));
+        assert_eq!(times.loses(3 * DAY, || 10 * DAY), None);
+        assert!(times.loses(3 * DAY - 1, || 10 * DAY).unwrap().contains("retention.ms is 604800000"));
+        assert_eq!(Times::default().loses(i64::MIN, || i64::MAX), None);
+    }
+}

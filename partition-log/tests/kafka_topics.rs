@@ -1,0 +1,125 @@
+//! Topics that others made on a real broker: what would lose records is refused, with the command that helps.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use partition_log::checkup::{Purpose, Verdict};
+use partition_log::conformance::broker::{self, Brokers};
+use partition_log::{KafkaLog, Log, LogOptions, TopicConfig};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use types::{EventTime, PartitionId};
+
+const P0: PartitionId = PartitionId(0);
+
+fn now() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+fn log(brokers: &Brokers) -> KafkaLog {
+    KafkaLog::new(&brokers.bootstrap, &LogOptions::default()).unwrap()
+}
+
+fn config(partitions: u32) -> TopicConfig {
+    TopicConfig { partitions, key: "user".into(), partitioner: "murmur2".into() }
+}
+
+fn admin(brokers: &Brokers) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", &brokers.bootstrap).create().unwrap()
+}
+
+/// Makes a topic as somebody would who knows nothing of churnstream.
+fn others_topic(brokers: &Brokers, name: &str, settings: &[(&str, &str)]) -> String {
+    let name = format!("{name}-{}", now());
+    let mut new = NewTopic::new(&name, 2, TopicReplication::Fixed(1));
+    for (setting, value) in settings {
+        new = new.set(setting, value);
+    }
+    let made =
+        futures_executor::block_on(admin(brokers).create_topics([&new], &AdminOptions::new())).unwrap();
+    made.into_iter().next().unwrap().unwrap();
+    let deadline = SystemTime::now() + Duration::from_secs(30);
+    while log(brokers).topic(&name).unwrap().is_none() {
+        assert!(SystemTime::now() < deadline);
+    }
+    name
+}
+
+#[test]
+fn a_brokers_defaults_are_refused_and_the_command_in_the_error_mends_them() {
+    let Some(brokers) = broker::shared() else { return };
+    let topic = others_topic(brokers, "others", &[]);
+    let kafka = log(brokers);
+    let error = kafka.create_topic(&topic, &config(2)).unwrap_err().to_string();
+    assert!(
+        error.contains("retention.ms is 604800000") && error.contains("after.max.ms is 3600000"),
+        "{error}"
+    );
+    let (_, command) = error.split_once("kafka-configs.sh ").unwrap();
+    let arguments = command.split_whitespace().map(|word| word.trim_end_matches('.')).take(9);
+    let mended = broker::script()
+        .args(["tool", "org.apache.kafka.tools.ConfigCommand"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(mended.status.success(), "{mended:?}");
+    kafka.create_topic(&topic, &config(2)).unwrap();
+    let mut writer = kafka.writer(&topic).unwrap().partition(P0).unwrap();
+    writer.append(EventTime(1), b"u1", b"old", &[]).unwrap();
+    writer.append(EventTime(now() + 86_400_000), b"u1", b"ahead", &[]).unwrap();
+    writer.sync().unwrap();
+}
+
+#[test]
+fn a_topic_that_forgets_takes_what_it_keeps() {
+    let Some(brokers) = broker::shared() else { return };
+    let chosen = [("retention.ms", "86400000"), ("message.timestamp.after.max.ms", "9223372036854775807")];
+    let topic = others_topic(brokers, "chosen", &chosen);
+    let kafka = log(brokers);
+    kafka.create_topic(&topic, &config(2)).unwrap();
+    let mut writer = kafka.writer(&topic).unwrap().partition(P0).unwrap();
+    writer.append(EventTime(now() - 3_600_000), b"u1", b"an hour old", &[]).unwrap();
+    let error = writer.append(EventTime(now() - 90_000_000), b"u1", b"older", &[]).unwrap_err().to_string();
+    assert!(error.contains("retention.ms is 86400000") && error.contains("kafka-configs.sh"), "{error}");
+    writer.sync().unwrap();
+}
+
+#[test]
+fn a_compacted_topic_is_no_log() {
+    let Some(brokers) = broker::shared() else { return };
+    let topic = others_topic(brokers, "compacted", &[("cleanup.policy", "compact")]);
+    let kafka = log(brokers);
+    for error in [kafka.check_input(&topic).unwrap_err(), kafka.create_topic(&topic, &config(2)).unwrap_err()]
+    {
+        let error = error.to_string();
+        assert!(
+            error.contains("newest record of each key") && error.contains("cleanup.policy=delete"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn more_partitions_than_a_topic_was_made_with_are_refused() {
+    let Some(brokers) = broker::shared() else { return };
+    let topic = format!("grown-{}", now());
+    log(brokers).create_topic(&topic, &config(2)).unwrap();
+    let grown = [NewPartitions::new(&topic, 3)];
+    futures_executor::block_on(admin(brokers).create_partitions(&grown, &AdminOptions::new())).unwrap();
+    let deadline = SystemTime::now() + Duration::from_secs(30);
+    let error = loop {
+        assert!(SystemTime::now() < deadline, "the third partition is not seen");
+        if let Err(error) = log(brokers).topic(&topic) {
+            break error.to_string();
+        }
+    };
+    assert!(error.contains("made with 2 partitions and has 3") && error.contains("repartition"), "{error}");
+    let kafka = log(brokers);
+    assert!(kafka.writer(&topic).is_err() && kafka.create_topic(&topic, &config(3)).is_err());
+    let purpose = Purpose { events: topic.clone(), outputs: vec![], group: "g".into(), try_writing: false };
+    let found = kafka.checkup(&purpose);
+    let check = found.iter().find(|check| check.about == format!("topic {topic}")).unwrap();
+    assert_eq!(check.verdict, Verdict::Problem, "{found:?}");
+}
