@@ -17,6 +17,11 @@ use clap::{CommandFactory, Parser, Subcommand};
   churnstream score --model model --in customers.csv --out scores.csv
   churnstream scores tail --from file:log
   churnstream features get u000042 --store state
+  churnstream doctor --from kafka:localhost:9092
+
+Kafka: TLS, user and password are settings of librdkafka, as all others that you want changed. They stand in a file of
+lines `setting=value` that CHURNSTREAM_KAFKA_CONFIG names, or in variables: CHURNSTREAM_KAFKA_SASL_PASSWORD is
+sasl.password. Those that would break a promise are refused.
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments."
 )]
@@ -60,6 +65,8 @@ enum Command {
     Models(crate::commands::models::Models),
     /// Erase a user from state, reads and scores.
     Forget(crate::commands::forget::Forget),
+    /// Check a log: reachability, rights, topics and their settings, clocks, lag.
+    Doctor(crate::commands::doctor::Doctor),
     /// Throw the state away so that it is made anew from the log.
     Rebuild(crate::commands::rebuild::Rebuild),
     /// Print completions for a shell: churnstream completions bash > /etc/bash_completion.d/churnstream
@@ -77,6 +84,12 @@ pub fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => Err(error),
         },
+        Command::Doctor(command) => {
+            match crate::commands::doctor::run(&command, &mut std::io::stdout().lock()) {
+                Ok(code) => return code,
+                Err(error) => Err(error),
+            }
+        }
         Command::Demo(command) => command.run(),
         Command::Init(arguments) => crate::commands::init::run(&arguments),
         Command::Train(command) => command.run(),

@@ -27,6 +27,9 @@ use types::Millis;
            --workers auto --http 127.0.0.1:9464
   consumer --from kafka:localhost:9092 --store data/state --features spec.toml --model data/model
 
+Kafka: TLS, user, password and other settings of librdkafka stand in a file of lines `setting=value` that
+CHURNSTREAM_KAFKA_CONFIG names, or in variables: CHURNSTREAM_KAFKA_SASL_PASSWORD is sasl.password.
+
 Exit codes: 0 done, 1 failed, 2 wrong arguments. Ctrl-C commits and ends; a second one ends at once."
 )]
 struct Arguments {

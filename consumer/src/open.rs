@@ -109,6 +109,9 @@ fn input_topic(options: &ConsumerOptions, log: &dyn Log, spec: &Spec) -> Result<
     let Some(config) = log.topic(&topic)? else {
         return Err(ConsumerError::NoInput { topic, place: log.place() });
     };
+    if let Some(kafka) = log.as_kafka() {
+        kafka.check_input(&topic)?;
+    }
     // On Kafka, a topic that others made does not say what it is keyed by; a record whose key is not its entity is a dead letter.
     let is_unknown = config.key.is_empty() && log.as_kafka().is_some();
     if config.key != spec.entity() && !is_unknown {

@@ -7,7 +7,13 @@ use crate::rate::{Rate, Speed};
 
 /// Fills a log of events: from a file, or with a simulated streaming service.
 #[derive(Debug, Parser)]
-#[command(name = "producer", version, about)]
+#[command(
+    name = "producer",
+    version,
+    about,
+    after_help = "Kafka: TLS, user, password and other settings of librdkafka stand in a file of lines `setting=value` that
+CHURNSTREAM_KAFKA_CONFIG names, or in variables: CHURNSTREAM_KAFKA_SASL_PASSWORD is sasl.password."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -58,7 +58,8 @@ pub enum LogCommand {
     ///
     /// Of the topic that the store was made from, that is what its state would be replayed from after a crash; of an output,
     /// what the last commit does not cover. Training, backtests and `churnstream rebuild` want the log from its first record:
-    /// remove only what they can do without. And do not import a file again whose records are gone.
+    /// remove only what they can do without. And do not import a file again whose records are gone. On Kafka the brokers
+    /// remove what is old: this says how to tell them.
     ///
     /// Examples:
     ///   churnstream log retain file:data/log/events --older-than 365d --store state

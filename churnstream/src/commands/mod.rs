@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod backtest;
 pub(crate) mod demo;
+pub mod doctor;
 pub(crate) mod drift;
 pub(crate) mod features;
 pub(crate) mod fitting;

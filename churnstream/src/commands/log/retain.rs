@@ -53,6 +53,9 @@ pub(super) fn run(args: &RetainArgs, now: EventTime, out: &mut dyn Write) -> Res
     let log = open(place)?;
     let topic = &place.topic;
     let Some(config) = log.topic(topic)? else { bail!("there is no topic `{topic}` in {}", log.place()) };
+    if let Some(kafka) = log.as_kafka() {
+        bail!("{}", leave_to_brokers(args, &|setting| kafka.command_to_set(&kafka.name(topic), setting)));
+    }
     let floors = floors(&args.store, topic, config.partitions)?;
     let keep = Retention {
         oldest: args.older_than.map(|Millis(span)| EventTime(now.0.saturating_sub(span))),
@@ -66,6 +69,20 @@ pub(super) fn run(args: &RetainArgs, now: EventTime, out: &mut dyn Write) -> Res
         report.by_partition.push(one);
     }
     if args.topic.json { json(out, &report) } else { print(out, &report) }
+}
+
+/// On Kafka the brokers remove what is old. Says how to tell them.
+fn leave_to_brokers(args: &RetainArgs, command: &dyn Fn(&str) -> String) -> String {
+    let age = args.older_than.map(|Millis(span)| format!("retention.ms={span}"));
+    // Both count by partition.
+    let size = args.larger_than.map(|bytes| format!("retention.bytes={bytes}"));
+    let settings: Vec<_> = age.into_iter().chain(size).collect();
+    format!(
+        "on Kafka the brokers remove old records, by the topic's settings. Set them by: {}\nNothing holds them back from what a \
+         consumer still needs: keep more than state may have to be made from again, which is the whole topic for a partition that \
+         moves to a store without its state",
+        command(&settings.join(","))
+    )
 }
 
 fn retain(
@@ -179,6 +196,18 @@ mod tests {
         for text in ["", "GB", "ten", "-1", "99999999999TB"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn on_kafka_the_topics_settings_are_named() {
+        let args = RetainArgs {
+            topic: TopicArgs { topic: "kafka:b:1/shop./events".parse().unwrap(), json: false },
+            older_than: Some("90d".parse().unwrap()),
+            larger_than: Some(1000),
+            store: PathBuf::new(),
+        };
+        let said = leave_to_brokers(&args, &|settings| format!("<{settings}>"));
+        assert!(said.contains("<retention.ms=7776000000,retention.bytes=1000>"), "{said}");
     }
 
     #[test]

@@ -1,0 +1,100 @@
+//! `churnstream doctor`: says whether a log is fit for work, and what to do if not.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use partition_log::checkup::{self, Check, Purpose, Verdict};
+use partition_log::{LogError, LogOptions};
+use serde::Serialize;
+
+/// Check a log: reachability, rights, topics and their settings, clocks, lag.
+///
+/// A line for each thing that was looked at: `ok`, `warning` or `problem`, with what to do. Ends with exit code 1 on a problem. Changes
+/// nothing, unless it is told to try writing.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  churnstream doctor --from kafka:localhost:9092
+  churnstream doctor --from kafka:broker:9093/shop. --try-writing
+  churnstream doctor --from file:log --json
+
+For TLS, user and password see `churnstream --help`, \"Kafka\".")]
+pub struct Doctor {
+    /// The log: file:DIR or kafka:BROKERS
+    #[arg(long, value_name = "PLACE")]
+    from: String,
+    /// The topic of events
+    #[arg(long, default_value = "events")]
+    topic: String,
+    /// On Kafka, the consumers' group. Default: churnstream-TOPIC
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// On Kafka, make a topic, write to it and remove it: tells the right to write, and the difference of the clocks
+    #[arg(long)]
+    try_writing: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    place: &'a str,
+    verdict: Verdict,
+    checks: &'a [Check],
+}
+
+/// Looks at the log and prints what was found to `out`. The exit code is 1 if there is a problem.
+///
+/// # Errors
+/// If `out` cannot be written to.
+pub fn run(command: &Doctor, out: &mut dyn Write) -> Result<ExitCode> {
+    let purpose = |group: String| Purpose {
+        events: command.topic.clone(),
+        outputs: [consumer::SCORES, consumer::SHADOW_SCORES, consumer::DEAD_LETTERS]
+            .map(str::to_owned)
+            .into(),
+        group: command.group.clone().unwrap_or(group),
+        try_writing: command.try_writing,
+    };
+    let checks = match partition_log::open(&command.from, &LogOptions::default()) {
+        Ok(log) => match log.as_kafka() {
+            Some(kafka) => kafka.checkup(&purpose(format!("churnstream-{}", kafka.name(&command.topic)))),
+            None => checkup::of_files(log.as_ref(), &purpose(String::new())),
+        },
+        Err(error @ LogError::BadPlace(_)) => return Err(error.into()),
+        Err(error) => vec![Check::problem("settings", error.to_string(), "")],
+    };
+    let verdict = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok);
+    if command.json {
+        serde_json::to_writer(&mut *out, &Report { place: &command.from, verdict, checks: &checks })?;
+        writeln!(out)?;
+    } else {
+        print(out, &checks, verdict)?;
+    }
+    Ok(if verdict == Verdict::Problem { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ok => "ok",
+        Verdict::Warning => "warning",
+        Verdict::Problem => "problem",
+    }
+}
+
+fn print(out: &mut dyn Write, checks: &[Check], verdict: Verdict) -> Result<()> {
+    for Check { about, verdict, found, advice } in checks {
+        writeln!(out, "{:8} {about}: {found}", word(*verdict))?;
+        if !advice.is_empty() {
+            writeln!(out, "{:8} -> {advice}", "")?;
+        }
+    }
+    match verdict {
+        Verdict::Ok => writeln!(out, "all is well")?,
+        Verdict::Warning => writeln!(out, "it works; see the warnings")?,
+        Verdict::Problem => writeln!(out, "see the problems")?,
+    }
+    Ok(())
+}

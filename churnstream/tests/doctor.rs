@@ -1,0 +1,125 @@
+//! `churnstream doctor`, as users run it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::process::{Command, Output};
+
+use partition_log::conformance::broker;
+use partition_log::{KafkaLog, Log, LogOptions, TopicConfig};
+use types::{EventTime, PartitionId};
+
+fn churnstream(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_churnstream"))
+        .args(arguments)
+        .env_remove("CHURNSTREAM_KAFKA_CONFIG")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn where_nobody_listens_it_says_so_and_keeps_the_password() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let place = format!("kafka:{free}");
+    let secrets = [
+        ("CHURNSTREAM_KAFKA_SECURITY_PROTOCOL", "sasl_plaintext"),
+        ("CHURNSTREAM_KAFKA_SASL_MECHANISM", "PLAIN"),
+        ("CHURNSTREAM_KAFKA_SASL_USERNAME", "ann-7261"),
+        ("CHURNSTREAM_KAFKA_SASL_PASSWORD", "hush-9918"),
+        ("CHURNSTREAM_KAFKA_DEBUG", "all"),
+        ("RUST_LOG", "trace"),
+    ];
+    let output = churnstream(&["doctor", "--from", &place], &secrets);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("problem  brokers") && said.contains("refused") && said.contains("-> "), "{said}");
+    assert!(
+        said.contains("sasl.password") && !said.contains("hush-9918") && !said.contains("ann-7261"),
+        "{said}"
+    );
+
+    let output = churnstream(&["doctor", "--from", &place, "--json"], &secrets);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "problem");
+    assert_eq!(report["checks"][1]["about"], "brokers");
+
+    for arguments in [&["--help"][..], &["doctor", "--help"]] {
+        let said = text(&churnstream(arguments, &secrets));
+        assert!(said.contains("doctor") && !said.contains("hush-9918"), "{said}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_are_named_without_their_values() {
+    let isolation = [("CHURNSTREAM_KAFKA_ISOLATION_LEVEL", "hush-1")];
+    let misspelt = [("CHURNSTREAM_KAFKA_SASL_PASSWROD", "hush-1")];
+    let impossible = [("CHURNSTREAM_KAFKA_SECURITY_PROTOCOL", "hush-1")];
+    for (variables, word) in
+        [(isolation, "aborted"), (misspelt, "sasl.passwrod"), (impossible, "security.protocol")]
+    {
+        let output = churnstream(&["doctor", "--from", "kafka:127.0.0.1:1"], &variables);
+        let said = text(&output);
+        assert!(output.status.code() == Some(1) && said.contains(word) && !said.contains("hush"), "{said}");
+    }
+    let output = churnstream(&["doctor", "--from", "kafka:ann:hush-1@127.0.0.1:1"], &[]);
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("sasl.password") && !said.contains("hush"), "{said}");
+}
+
+#[test]
+fn a_log_in_files_is_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", dir.path().display());
+    let output = churnstream(&["doctor", "--from", &place], &[]);
+    let said = text(&output);
+    assert!(output.status.code() == Some(1) && said.contains("problem  topic events"), "{said}");
+}
+
+#[test]
+fn a_broker_is_looked_at() {
+    let Some(brokers) = broker::shared() else { return };
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let place = format!("{}/doctor-{nanos}.", brokers.bootstrap);
+    let log = KafkaLog::new(&place, &LogOptions::default()).unwrap();
+    log.create_topic(
+        "events",
+        &TopicConfig { partitions: 2, key: "user".into(), partitioner: "murmur2".into() },
+    )
+    .unwrap();
+    let mut writer = log.writer("events").unwrap().partition(PartitionId(0)).unwrap();
+    for _ in 0..3 {
+        writer.append(EventTime(1_700_000_000_000), b"u1", b"{}", &[]).unwrap();
+    }
+    writer.sync().unwrap();
+    let place = format!("kafka:{place}");
+    let output = churnstream(&["doctor", "--from", &place, "--try-writing"], &[]);
+    let said = text(&output);
+    assert!(output.status.success() && said.ends_with("all is well\n"), "{said}");
+    for words in [
+        "2 partitions, key user",
+        "has committed nothing yet, 3 records wait",
+        "ms ahead of this machine's (within",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!log.topics().unwrap().iter().any(|topic| topic.starts_with("churnstream-doctor")));
+    let output = churnstream(&["doctor", "--from", &place, "--topic", "absent"], &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+
+    // The brokers remove what is old: what would is named.
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().display().to_string();
+    let output = churnstream(
+        &["log", "retain", &format!("{place}/events"), "--older-than", "90d", "--store", &store],
+        &[],
+    );
+    let said = text(&output);
+    assert!(
+        !output.status.success() && said.contains(".events --add-config retention.ms=7776000000"),
+        "{said}"
+    );
+}
