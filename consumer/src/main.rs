@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,6 +11,7 @@ use clap::Parser;
 use consumer::pipeline::Reasons;
 use consumer::{ConsumerOptions, Scaling, Surroundings, Workers};
 use partition_log::LogOptions;
+use producer::foreign::ForeignEvents;
 use telemetry::{LogFormat, LogTo, init_tracing};
 use types::Millis;
 
@@ -26,6 +28,8 @@ use types::Millis;
   consumer --from file:data/log --store data/state --features spec.toml --model data/registry \\
            --workers auto --http 127.0.0.1:9464
   consumer --from kafka:localhost:9092 --store data/state --features spec.toml --model data/model
+  consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml --store data/state \\
+           --features spec.toml --model data/model
 
 Kafka: TLS, user, password and other settings of librdkafka stand in a file of lines `setting=value` that
 CHURNSTREAM_KAFKA_CONFIG names, or in variables: CHURNSTREAM_KAFKA_SASL_PASSWORD is sasl.password.
@@ -39,6 +43,10 @@ struct Arguments {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    /// Others write the topic, as JSON of their own: read it through this map, as `producer import` would. One record is one event.
+    /// With another map, begin with another store.
+    #[arg(long, value_name = "MAP.toml")]
+    map: Option<PathBuf>,
     /// On Kafka: the consumers of one group share the partitions. Default: churnstream-TOPIC.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -133,7 +141,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     init_tracing(format, LogTo::Stderr)?;
     let around = Surroundings::new();
     around.shutdown.listen(|| {}).context("listen to signals")?;
-    let log = partition_log::open(&arguments.from, &LogOptions::default())?;
+    let mut log = partition_log::open(&arguments.from, &LogOptions::default())?;
+    if let Some(map) = &arguments.map {
+        log = partition_log::mapped::mapped(log, &arguments.topic, Arc::new(ForeignEvents::load(map)?));
+    }
     let options = ConsumerOptions {
         topic: arguments.topic.clone(),
         group: arguments.group.clone(),

@@ -28,6 +28,7 @@ pub mod checkup;
 mod error;
 pub mod format;
 mod log;
+pub mod mapped;
 mod place;
 mod record;
 

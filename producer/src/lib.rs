@@ -3,6 +3,7 @@
 //! Both sources hand their events to one sink, which keys, ticks, batches and resumes; see [`sink`].
 
 pub mod cli;
+pub mod foreign;
 pub mod import;
 pub mod init;
 pub mod map;

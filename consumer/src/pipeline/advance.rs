@@ -345,7 +345,8 @@ impl Pipeline {
 /// What an importer could not read lies on the log as it was, without a key, and says in its headers why. It must not be
 /// taken for an event, even if its bytes happen to be one.
 fn rejected_by_producer(record: &Record<'_>) -> Option<(RejectReason, String)> {
-    if !record.key.is_empty() {
+    // What a map could not read has the key that its writers gave it.
+    if !record.key.is_empty() && record.header(partition_log::mapped::ORIGINAL).is_none() {
         return None;
     }
     let reason = record.header(headers::REASON).and_then(RejectReason::named)?;

@@ -56,7 +56,8 @@ impl PartitionTask {
             let kept =
                 record.headers().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
             all.extend(kept.filter(|(name, _)| *name == headers::SOURCE || *name == headers::REDRIVEN));
-            let emitted = self.outputs.dead_letters.emit(record.timestamp, record.key, record.value, &all)?;
+            let original = record.header(partition_log::mapped::ORIGINAL).unwrap_or(record.value);
+            let emitted = self.outputs.dead_letters.emit(record.timestamp, record.key, original, &all)?;
             if emitted == Emitted::Written {
                 self.stats.reject(reject.reason);
             }

@@ -139,6 +139,12 @@ impl Mapping {
         &self.layout
     }
 
+    /// Whether no row gives more than one event.
+    #[must_use]
+    pub fn gives_one(&self) -> bool {
+        matches!(self.events.as_slice(), [event] if event.count.is_none())
+    }
+
     /// The type of entity that the events are about.
     #[must_use]
     pub fn entity_type(&self) -> &str {

@@ -237,14 +237,15 @@ impl KafkaGroup {
         let queue = consumer
             .split_partition_queue(&self.topic, number(partition))
             .ok_or_else(|| self.log.connect.failed("read in a group", format!("no partition {partition}")))?;
-        Ok(Box::new(GroupReader {
+        let reader = GroupReader {
             log: self.log.clone(),
             topic: Arc::clone(&self.topic),
             partition,
             consumer: Arc::clone(consumer),
             queue,
             next: from,
-        }))
+        };
+        Ok(self.log.through_map(&self.topic, Box::new(reader)))
     }
 
     /// Obeys [`GroupEvent::Assigned`]: begins to fetch each partition at an offset.

@@ -40,6 +40,7 @@ use self::reader::Reader;
 use self::watch::EndWatch;
 use self::writer::Writer;
 use super::check_topic;
+use crate::mapped::{MappedReader, RecordMap};
 use crate::{
     Bounds, Compression, Log, LogError, LogOptions, PartitionCheck, PartitionReader, RecordBuf, Retention,
     TopicConfig, TopicWriter, Usage, Watch,
@@ -55,6 +56,8 @@ pub struct KafkaLog {
     compression: &'static str,
     batch_bytes: usize,
     known: Arc<Mutex<HashMap<String, TopicConfig>>>,
+    /// A topic, as the brokers call it, and what it is read through.
+    map: Option<(Arc<str>, Arc<dyn RecordMap>)>,
     writers: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -100,8 +103,26 @@ impl KafkaLog {
             },
             batch_bytes: options.batch_bytes,
             known: Arc::default(),
+            map: None,
             writers: Arc::default(),
         })
+    }
+
+    /// The same, with a topic that is read through a map, in groups too.
+    #[must_use]
+    pub fn with_map(mut self, topic: &str, map: Arc<dyn RecordMap>) -> Self {
+        self.map = Some((self.name(topic).into(), map));
+        self
+    }
+
+    /// A reader of a topic, through its map if it has one. The topic is named as the brokers do.
+    fn through_map(&self, topic: &str, reader: Box<dyn PartitionReader>) -> Box<dyn PartitionReader> {
+        match &self.map {
+            Some((mapped, map)) if **mapped == *topic => {
+                Box::new(MappedReader { reader, map: Arc::clone(map), block: RecordBuf::default() })
+            }
+            _ => reader,
+        }
     }
 
     /// What the brokers call a topic.
@@ -233,7 +254,7 @@ impl Log for KafkaLog {
     ) -> Result<Box<dyn PartitionReader>, LogError> {
         let topic = &self.name(topic);
         self.check_range(topic, partition, from)?;
-        Ok(Box::new(self.open_reader(topic, partition, from)))
+        Ok(self.through_map(topic, Box::new(self.open_reader(topic, partition, from))))
     }
 
     fn retain(

@@ -15,8 +15,9 @@ use std::sync::atomic::AtomicU64;
 use types::RejectReason;
 
 use crate::map::{Cell, Format, Layout, Reject};
+
 pub(crate) use discover::{Discovered, discover};
-use json::JsonParser;
+pub(crate) use json::JsonParser;
 use parquet::ParquetRows;
 use sniff::{SAMPLE, guess_delimiter, guess_format};
 pub(crate) use split::KEPT;
