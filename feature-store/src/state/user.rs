@@ -246,7 +246,7 @@ impl UserState {
     ///
     /// As of a moment further behind the newest event than the allowed lateness, windows see what is still stored.
     /// O(stored events); from the newest event on, only of those that left a window since the last
-    /// [`features`](Self::features), if the user has cursors.
+    /// [`features`](Self::features), and of distinct texts, if the user has cursors.
     ///
     /// # Panics
     /// If `out` is shorter than the spec's row.

@@ -180,14 +180,21 @@ impl Cells {
         }
     }
 
-    /// Becomes what `other` would be after [`advance`](Self::advance), but for the series, which do not change by that. Whether that can
-    /// be: not if the other has not been built or is ahead already, or if texts are counted, whose map would have to be copied.
+    /// Becomes what `other` would be after [`advance`](Self::advance), but for the series that do not change by that: all except those
+    /// that count texts. Whether that can be: not if the other has not been built or is ahead already. O(words + texts), and what leaves
+    /// windows.
     pub(crate) fn advance_copy(&mut self, other: &Self, plan: &Plan, log: &EventLog, at: i64) -> bool {
-        if !other.is_built() || other.at() > at || plan.series.iter().any(|s| s.kind == SeriesKind::Distinct)
-        {
+        if !other.is_built() || other.at() > at {
             return false;
         }
         self.words.clone_from(&other.words);
+        if self.series.len() != plan.series.len() {
+            self.series = plan.series.iter().map(|p| Series::new(p.kind)).collect();
+        }
+        let series = self.series.iter_mut().zip(&other.series);
+        for ((ours, theirs), _) in series.zip(&plan.series).filter(|(_, p)| p.kind == SeriesKind::Distinct) {
+            ours.copy_texts(theirs);
+        }
         self.advance(plan, log, at);
         true
     }

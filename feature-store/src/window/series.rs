@@ -152,6 +152,15 @@ impl Series {
         true
     }
 
+    /// Becomes a copy of a series that counts texts.
+    pub(crate) fn copy_texts(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            // Keeps the memory.
+            (Self::Distinct(map), Self::Distinct(other)) => map.clone_from(other),
+            _ => self.clone_from(other),
+        }
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             Self::Extremes(list) | Self::Sessions(list) => list.capacity() * 16,
