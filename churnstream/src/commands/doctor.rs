@@ -52,7 +52,7 @@ struct Report<'a> {
 pub fn run(command: &Doctor, out: &mut dyn Write) -> Result<ExitCode> {
     let purpose = |group: String| Purpose {
         events: command.topic.clone(),
-        outputs: [consumer::SCORES, consumer::SHADOW_SCORES, consumer::DEAD_LETTERS]
+        outputs: [consumer::SCORES, consumer::SHADOW_SCORES, consumer::DEAD_LETTERS, consumer::CONTROL]
             .map(str::to_owned)
             .into(),
         group: command.group.clone().unwrap_or(group),

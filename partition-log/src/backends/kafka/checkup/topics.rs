@@ -65,7 +65,7 @@ impl KafkaLog {
             let advice = "make it by `producer import` or `producer simulate`; or this user has no right to see it (Describe)";
             return Check::problem(about, "there is none", advice);
         }
-        Check::ok(about, "not made yet: a consumer makes it when it starts")
+        Check::ok(about, "not there: a consumer makes it when it starts, if it needs it")
     }
 
     /// What is not as it should be about a topic's settings; nothing if all is.
