@@ -358,7 +358,11 @@ impl Group<'_> {
     /// The last commit, and with `snapshot` all state to the store.
     fn finish(&self, session: &mut Session, snapshot: bool) -> Result<(), Trouble> {
         match self.commit_and(session, Some(snapshot)) {
-            Ok(()) => Ok(session.pool.wait()?),
+            Ok(()) => {
+                // Others need not wait until all state is written here.
+                session.group.leave();
+                Ok(session.pool.wait()?)
+            }
             Err(Trouble::Session(why)) => {
                 tracing::warn!(
                     why,

@@ -85,6 +85,35 @@ fn one_then_three_then_two_processes_leave_what_one_leaves() {
 }
 
 #[test]
+fn a_partition_goes_to_another_process_and_comes_back_without_a_wait() {
+    let Some(brokers) = brokers() else { return };
+    let shape = Shape { users: 600, days: 12, empty: (2, PARTITIONS) };
+    let proof = Proof::new(&brokers.bootstrap, "there-and-back", support::seed() ^ 9, shape);
+    let mut slices = proof.records.chunks(proof.records.len().div_ceil(4));
+    let mut appender = Appender::new(proof.log.as_ref());
+    // Whoever waited for the end of a session would wait in vain.
+    let session = ["--session-timeout", "4m"];
+    let mut a = proof.start("a", &session);
+    a.wait_for("partitions", |said| said.contains("partitions came"));
+    slices.next().inspect(|slice| appender.append(slice));
+    let mut b = proof.start("b", &session);
+    a.wait_for("a partition to go", |said| said.contains("partitions went"));
+    b.wait_for("a partition", |said| {
+        said.contains("partitions came partitions=0") || said.contains("partitions came partitions=1")
+    });
+    slices.next().inspect(|slice| appender.append(slice));
+    sleep(Duration::from_millis(500));
+    let before = a.times("partitions came");
+    b.signal("TERM");
+    b.ends_well();
+    a.wait_for("the partition to come back", |said| said.matches("partitions came").count() > before);
+    slices.for_each(|slice| appender.append(slice));
+    a.signal("TERM");
+    a.ends_well();
+    proof.holds("a");
+}
+
+#[test]
 fn a_topic_that_others_write_is_swept_as_if_its_ticks_stood_in_it() {
     let Some(brokers) = brokers() else { return };
     let seed = support::seed() ^ 4;

@@ -108,7 +108,12 @@ impl Proof {
                 "--memory",
                 "1",
             ])
-            .args(["--session-timeout", "3s", "--batch", "500"])
+            .args(["--batch", "500"])
+            .args(if arguments.contains(&"--session-timeout") {
+                &[][..]
+            } else {
+                &["--session-timeout", "3s"]
+            })
             .arg("--features")
             .arg(self.world.spec_path())
             .arg("--model")

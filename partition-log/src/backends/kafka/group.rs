@@ -8,8 +8,7 @@
 //! There is one way to go on after a failure: [`KafkaGroup`] is dropped, with everything that was read and written in the open
 //! transaction, and joined again.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -86,9 +85,9 @@ pub enum NotCommitted {
 /// A process in a group.
 pub struct KafkaGroup {
     log: KafkaLog,
-    topic: Arc<str>,
-    consumer: Option<Arc<GroupConsumer>>,
-    producer: Option<Arc<GroupProducer>>,
+    pub(super) topic: Arc<str>,
+    pub(super) consumer: Option<Arc<GroupConsumer>>,
+    pub(super) producer: Option<Arc<GroupProducer>>,
 }
 
 impl KafkaLog {
@@ -125,7 +124,10 @@ impl KafkaLog {
             .set("group.instance.id", &options.member)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", options.session_timeout.as_millis().to_string())
-            .set("heartbeat.interval.ms", (options.session_timeout.as_millis() / 10).max(100).to_string())
+            .set(
+                "heartbeat.interval.ms",
+                (options.session_timeout.as_millis() / 10).clamp(100, 3000).to_string(),
+            )
             // An offset is not stable until the marker of its transaction is there: a matter of milliseconds.
             .set("retry.backoff.ms", "5")
             .create_with_context(Membership::default())
@@ -153,7 +155,7 @@ impl KafkaGroup {
         self.log.connect.failed("use a group", "it was left")
     }
 
-    fn consumer(&self) -> Result<&Arc<GroupConsumer>, LogError> {
+    pub(super) fn consumer(&self) -> Result<&Arc<GroupConsumer>, LogError> {
         self.consumer.as_ref().ok_or_else(|| self.closed())
     }
 
@@ -281,31 +283,6 @@ impl KafkaGroup {
         Ok(())
     }
 
-    /// Obeys what was not obeyed yet, so that leaving does not wait for it.
-    fn obey_all(&self, consumer: &GroupConsumer) {
-        let membership = consumer.context();
-        membership.closing.store(true, Ordering::Release);
-        let open = membership.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let wanted = std::mem::take(&mut *membership.wanted.lock().unwrap_or_else(PoisonError::into_inner));
-        for event in open.into_iter().chain(wanted) {
-            let mut list = TopicPartitionList::new();
-            let (GroupEvent::Assigned(partitions)
-            | GroupEvent::Revoked(partitions)
-            | GroupEvent::Lost(partitions)) = &event;
-            for partition in partitions {
-                // Nobody reads: fetching from the end costs the least.
-                let _ = list.add_partition_offset(&self.topic, number(*partition), rdkafka::Offset::End);
-            }
-            let obeyed = match event {
-                GroupEvent::Assigned(_) => consumer.incremental_assign(&list),
-                GroupEvent::Revoked(_) | GroupEvent::Lost(_) => consumer.incremental_unassign(&list),
-            };
-            if let Err(error) = obeyed {
-                tracing::debug!(%error, "while leaving the group");
-            }
-        }
-    }
-
     /// What writes to a partition of a topic within the open transaction.
     ///
     /// # Errors
@@ -357,18 +334,5 @@ impl KafkaGroup {
         }
         settled(consumer, &list, give_up)?;
         producer.begin_transaction().map_err(|error| aborted(&error))
-    }
-}
-
-impl Drop for KafkaGroup {
-    fn drop(&mut self) {
-        // The consumer first: what it owned is free once the group has heard.
-        if let Some(consumer) = self.consumer.take() {
-            self.obey_all(&consumer);
-            let_go("group consumer", consumer);
-        }
-        if let Some(producer) = self.producer.take() {
-            let_go("transactional producer", producer);
-        }
     }
 }

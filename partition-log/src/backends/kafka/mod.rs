@@ -14,6 +14,7 @@ mod checkup;
 mod connect;
 mod group;
 mod group_reader;
+mod leave;
 mod membership;
 mod reader;
 mod settings;

@@ -1,0 +1,80 @@
+//! Leaving a group: at once where everything is committed, or by falling silent as a crash would.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::Consumer as _;
+
+use super::connect::{let_go, number};
+use super::group::{GroupEvent, KafkaGroup};
+use super::membership::GroupConsumer;
+
+/// How long leaving may take; then the group waits for the session's end.
+const LEAVE: Duration = Duration::from_secs(2);
+/// How long a request is given to get out.
+const OUT: Duration = Duration::from_millis(300);
+
+impl KafkaGroup {
+    /// Leaves the group at once: others have the partitions without waiting for the session's end. What is not committed is lost.
+    pub fn leave(&self) {
+        let Ok(consumer) = self.consumer() else { return };
+        // A static member that only closes does not leave.
+        consumer.unsubscribe();
+        let (begun, mut out) = (Instant::now(), None::<Instant>);
+        while begun.elapsed() < LEAVE && out.is_none_or(|since| since.elapsed() < OUT) {
+            match self.poll(Duration::from_millis(20)) {
+                // Nobody reads them any more.
+                Ok(Some(GroupEvent::Assigned(_))) => {
+                    let _ = self.take(&[]);
+                }
+                Ok(Some(GroupEvent::Revoked(partitions) | GroupEvent::Lost(partitions))) => {
+                    let _ = self.release(&partitions);
+                }
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "while leaving the group"),
+            }
+            let free = consumer.assignment().is_ok_and(|left| left.count() == 0);
+            out = out.or(free.then(Instant::now));
+        }
+    }
+
+    /// Obeys what was not obeyed yet, so that leaving does not wait for it.
+    fn obey_all(&self, consumer: &GroupConsumer) {
+        let membership = consumer.context();
+        membership.closing.store(true, Ordering::Release);
+        let open = membership.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let wanted = std::mem::take(&mut *membership.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        for event in open.into_iter().chain(wanted) {
+            let mut list = TopicPartitionList::new();
+            let (GroupEvent::Assigned(partitions)
+            | GroupEvent::Revoked(partitions)
+            | GroupEvent::Lost(partitions)) = &event;
+            for partition in partitions {
+                // Nobody reads: fetching from the end costs the least.
+                let _ = list.add_partition_offset(&self.topic, number(*partition), rdkafka::Offset::End);
+            }
+            let obeyed = match event {
+                GroupEvent::Assigned(_) => consumer.incremental_assign(&list),
+                GroupEvent::Revoked(_) | GroupEvent::Lost(_) => consumer.incremental_unassign(&list),
+            };
+            if let Err(error) = obeyed {
+                tracing::debug!(%error, "while leaving the group");
+            }
+        }
+    }
+}
+
+impl Drop for KafkaGroup {
+    fn drop(&mut self) {
+        // The consumer first: what it owned is free once the group has heard.
+        if let Some(consumer) = self.consumer.take() {
+            self.obey_all(&consumer);
+            let_go("group consumer", consumer);
+        }
+        if let Some(producer) = self.producer.take() {
+            let_go("transactional producer", producer);
+        }
+    }
+}
