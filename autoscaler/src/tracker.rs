@@ -21,12 +21,15 @@ pub struct Sample {
     pub lag_seconds: Option<f64>,
     /// How many commits there have been, whether the position moved or not; tells a stall from a stop.
     pub commits: Option<u64>,
+    /// The next record that the partition's owner takes; behind `committed` while it rebuilds state. `None` where nobody says.
+    pub position: Option<Offset>,
 }
 
 /// Keeps the last [`WINDOW`] samples of each partition and judges them, as Burrow does:
 ///
 /// - *rewind*: the position went back within the window;
 /// - *ok*: the lag was zero at some moment of the window, or it fell at some moment;
+/// - *ok* as well: state is being rebuilt, that is, the position behind the commit moved within the window;
 /// - *stop*: records wait, the position stays, and there was no commit, in all of the window;
 /// - *stall*: the same, but there were commits (or they are not counted);
 /// - *warn*: the position moves, but the lag never fell within the window;
@@ -126,10 +129,22 @@ fn status(window: &VecDeque<(Duration, Sample)>) -> PartitionStatus {
         return PartitionStatus::Ok;
     }
     if first.1 == last.1 {
+        if is_rebuilding(window) {
+            return PartitionStatus::Ok;
+        }
         let no_commits = matches!((first.2, last.2), (Some(then), Some(now)) if then == now);
         return if no_commits { PartitionStatus::Stop } else { PartitionStatus::Stall };
     }
     if steps.all(|(before, after)| after.0 >= before.0) { PartitionStatus::Warn } else { PartitionStatus::Ok }
+}
+
+/// Whether the partition's owner comes nearer to its own commit: there are no commits until it is there.
+fn is_rebuilding(window: &VecDeque<(Duration, Sample)>) -> bool {
+    let mut positions = window.iter().filter_map(|(_, s)| Some((s.position?, s.committed?)));
+    let (Some((first, _)), Some((last, committed))) = (positions.next(), positions.next_back()) else {
+        return false;
+    };
+    first < last && last < committed
 }
 
 #[cfg(test)]
@@ -145,6 +160,7 @@ mod tests {
                 committed: Some(Offset(committed)),
                 lag_seconds: Some(0.5),
                 commits: Some(commits),
+                position: None,
             };
             tracker.sample(PartitionId(0), Duration::from_secs(second), sample);
         }
@@ -178,6 +194,27 @@ mod tests {
         );
         assert_eq!(ten(|i| (1000, if i < 7 { 900 } else { 800 }, i)), Rewind);
         assert_eq!(track(&[(5, 1, 0), (9, 1, 0)]).status, Ok, "too early to complain");
+    }
+
+    #[test]
+    fn rebuilding_state_is_no_stop() {
+        let status = |position: fn(u64) -> u64| {
+            let mut tracker = Tracker::new(1, Duration::from_secs(3));
+            for second in 1..=10 {
+                let sample = Sample {
+                    end: Some(Offset(900)),
+                    committed: Some(Offset(800)),
+                    lag_seconds: None,
+                    commits: Some(0),
+                    position: Some(Offset(position(second))),
+                };
+                tracker.sample(PartitionId(0), Duration::from_secs(second), sample);
+            }
+            tracker.observe(Duration::from_secs(10), 1).partitions[0].status
+        };
+        assert_eq!(status(|second| 10 * second), PartitionStatus::Ok, "on its way to the commit");
+        assert_eq!(status(|_| 50), PartitionStatus::Stop, "stuck on its way");
+        assert_eq!(status(|second| 790 + second), PartitionStatus::Stop, "there, and no commits since");
     }
 
     #[test]

@@ -58,7 +58,12 @@ fn check_labels(file: &Path, text: &str) {
         let columns = ["user", "as_of", "outcome", "decided_at"].into_iter().filter_map(one);
         let columns: Vec<String> =
             columns.chain(period.iter().filter_map(toml::Value::as_str).map(str::to_owned)).collect();
-        std::fs::write(folder.path().join(one("file").unwrap()), columns.join(",")).unwrap();
+        let name = one("file").unwrap();
+        let mut header = columns.join(",").into_bytes();
+        if name.ends_with(".zst") {
+            header = zstd::encode_all(header.as_slice(), 0).unwrap();
+        }
+        std::fs::write(folder.path().join(name), header).unwrap();
     }
     backtest::Labels::load(&copy).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
 }

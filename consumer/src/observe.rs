@@ -153,7 +153,7 @@ impl Observer {
 
     fn sample(&mut self, index: usize, at: Duration) -> Sample {
         if !self.stats[index].is_owned() {
-            return Sample { end: None, committed: None, lag_seconds: None, commits: None };
+            return Sample::default();
         }
         let stats = self.stats[index].snapshot();
         // An end that cannot be read is unknown, not zero.
@@ -163,6 +163,7 @@ impl Observer {
             committed: Some(stats.committed),
             lag_seconds: end.and_then(|end| self.ages[index].seconds(at, end, stats.committed)),
             commits: Some(stats.commits),
+            position: Some(stats.position),
         }
     }
 

@@ -84,7 +84,7 @@ fn settings(rows: &Rows, params: &Params) -> Vec<(&'static str, String)> {
     let rate = rows.loss_rate().unwrap_or(0.5).clamp(1e-6, 1.0 - 1e-6) as f32;
     let mut settings = vec![
         ("verbosity", "0".to_owned()),
-        ("nthread", params.threads_for(rows.values.len()).to_string()),
+        ("nthread", params.threads_of_a_fit(rows.values.len()).to_string()),
         ("objective", "binary:logistic".to_owned()),
         ("base_score", rate.to_string()),
         ("tree_method", "hist".to_owned()),

@@ -1,5 +1,7 @@
 //! From rows to a model.
 
+use std::ops::Range;
+
 use scorer::{Baseline, Calibration, Model, Predictor};
 use types::EventTime;
 
@@ -67,14 +69,15 @@ pub(crate) struct Trial {
     size: u32,
 }
 
-/// Fits a model. The same rows and parameters give the same bytes, on any machine with the same number of threads: sums of
-/// gradients are made in parts, one a thread.
+/// Fits a model. The same rows and parameters give the same bytes on any number of threads; beyond 2^25 values (rows times
+/// features) on the same number, for there XGBoost sums gradients in parts, one a thread.
 ///
 /// Each part of the users is held out once, while a model learns from the others: that decides how many rounds to run (or how
 /// strong a penalty to take) and how to calibrate. Then one more model learns from all rows. If a part or what is left without
 /// it has one outcome only, nobody is held out.
 ///
-/// Memory: the values twice in XGBoost's form, and once more as copies. `progress` is called after every round.
+/// Memory: for each thread the values twice in XGBoost's form, and once more as copies. `progress` is called after every round of
+/// one of the fits that run at once.
 ///
 /// # Errors
 /// If the rows or the parameters do not pass their checks, or XGBoost fails.
@@ -127,30 +130,25 @@ pub(crate) fn trial(
     let mut all = HeldOut::default();
     let (mut sizes, mut losses) = (Vec::new(), Vec::new());
     let (mut sum, mut weight) = (0.0, 0.0);
-    for part in 0..parts {
-        let is_held_out = |row: usize| params.part_of(rows.groups[row]) == part;
-        let (training, held_out) = (rows.filter(|row| !is_held_out(row)), rows.filter(is_held_out));
-        if !training.has_both_outcomes() || !held_out.has_both_outcomes() {
-            return Ok(None);
-        }
-        let fit = part + 1;
-        let learned = learn(&training, Some(&held_out), None, params, &mut |round| {
-            progress(Round { fit, ..round });
-        })?;
-        drop(training);
-        let margins = margins(&Model::from_json(&learned.json)?, &held_out);
-        let weights: Vec<f32> = (0..held_out.len()).map(|row| held_out.weight(row)).collect();
-        let of_part: f64 = weights.iter().copied().map(f64::from).sum();
-        sum += mean_loss(&margins, &held_out) * of_part;
-        weight += of_part;
-        sizes.push(learned.size);
-        all.margins.extend(margins);
-        all.lost.extend_from_slice(&held_out.lost);
-        all.weights.extend(weights);
-        all.groups.extend_from_slice(&held_out.groups);
-        losses.push(sum / weight);
-        if worth.get(part as usize).is_some_and(|worth| sum / weight > *worth) {
-            break;
+    let at_once = params.fits_at_once(rows);
+    'waves: for first in (0..parts).step_by(at_once as usize) {
+        let wave = first..parts.min(first + at_once);
+        // In the order of the parts, whoever is done first: giving up must not depend on the number of threads.
+        for (part, found) in wave.clone().zip(hold_out_each(wave, rows, params, progress)) {
+            let Some(Part { size, margins, held_out }) = found? else { return Ok(None) };
+            let weights: Vec<f32> = (0..held_out.len()).map(|row| held_out.weight(row)).collect();
+            let of_part: f64 = weights.iter().copied().map(f64::from).sum();
+            sum += mean_loss(&margins, &held_out) * of_part;
+            weight += of_part;
+            sizes.push(size);
+            all.margins.extend(margins);
+            all.lost.extend_from_slice(&held_out.lost);
+            all.weights.extend(weights);
+            all.groups.extend_from_slice(&held_out.groups);
+            losses.push(sum / weight);
+            if worth.get(part as usize).is_some_and(|worth| sum / weight > *worth) {
+                break 'waves;
+            }
         }
     }
     if sizes.is_empty() {
@@ -158,6 +156,52 @@ pub(crate) fn trial(
     }
     let mean = f64::from(sizes.iter().sum::<u32>()) / sizes.len() as f64;
     Ok(Some(Trial { held_out: all, loss: sum / weight, losses, size: mean.round() as u32 }))
+}
+
+/// A part of the users, held out.
+struct Part {
+    size: u32,
+    margins: Vec<f32>,
+    held_out: Rows,
+}
+
+/// Learns without each of these parts, at once; the first of them says how far it is.
+fn hold_out_each(
+    parts: Range<u32>,
+    rows: &Rows,
+    params: &Params,
+    progress: &mut dyn FnMut(Round),
+) -> Vec<Result<Option<Part>, TrainError>> {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (parts.start + 1..parts.end)
+            .map(|part| scope.spawn(move || hold_out(part, rows, params, &mut |_| {})))
+            .collect();
+        let mut found = vec![hold_out(parts.start, rows, params, progress)];
+        // A panic there is a panic here.
+        found.extend(
+            others.into_iter().map(|fit| fit.join().unwrap_or_else(|e| std::panic::resume_unwind(e))),
+        );
+        found
+    })
+}
+
+/// Learns without one part and says what the model makes of it; `None` if the part or what is left has one outcome only.
+fn hold_out(
+    part: u32,
+    rows: &Rows,
+    params: &Params,
+    progress: &mut dyn FnMut(Round),
+) -> Result<Option<Part>, TrainError> {
+    let is_held_out = |row: usize| params.part_of(rows.groups[row]) == part;
+    let (training, held_out) = (rows.filter(|row| !is_held_out(row)), rows.filter(is_held_out));
+    if !training.has_both_outcomes() || !held_out.has_both_outcomes() {
+        return Ok(None);
+    }
+    let learned = learn(&training, Some(&held_out), None, params, &mut |round| {
+        progress(Round { fit: part + 1, ..round });
+    })?;
+    let margins = margins(&Model::from_json(&learned.json)?, &held_out);
+    Ok(Some(Part { size: learned.size, margins, held_out }))
 }
 
 fn learn(

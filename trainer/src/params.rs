@@ -7,10 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Algorithm, Rows, TrainError};
 
-/// The number of values below which one thread is faster than several: XGBoost's threads wait for each other spinning.
-const SMALL: usize = 1 << 20;
-
-/// The number of values beyond which one part of the users is held out once, instead of each part in turn.
+/// The number of values beyond which one part of the users is held out once, instead of each part in turn, and the threads work on
+/// one fit together, instead of each on its own.
 const LARGE: usize = 1 << 25;
 
 /// Which way a probability may go when a feature's value rises.
@@ -56,7 +54,8 @@ pub struct Params {
     pub folds: u32,
     /// Chooses who is in which part, and the rows and features of each tree.
     pub seed: u32,
-    /// Threads at most. By default as many as there are processors, and one for little data.
+    /// Threads at most, and never more than there are processors; as many by default. They change no byte of a model, but where
+    /// the data is so large that all work on one fit.
     pub threads: Option<NonZeroUsize>,
 }
 
@@ -131,11 +130,20 @@ impl Params {
         }
     }
 
-    /// The number of threads for so many values (rows times features): never more than there are processors.
-    pub(crate) fn threads_for(&self, values: usize) -> usize {
+    /// How many parts are fitted at once, each by a thread of its own: XGBoost's threads wait for each other spinning, which on a
+    /// busy machine costs many times the work.
+    pub(crate) fn fits_at_once(&self, rows: &Rows) -> u32 {
+        if rows.values.len() > LARGE { 1 } else { u32::try_from(self.threads()).unwrap_or(u32::MAX) }
+    }
+
+    /// How many threads work on one fit of so many values (rows times features).
+    pub(crate) fn threads_of_a_fit(&self, values: usize) -> usize {
+        if values > LARGE { self.threads() } else { 1 }
+    }
+
+    fn threads(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let wanted = self.threads.map_or(if values < SMALL { 1 } else { processors }, NonZeroUsize::get);
-        wanted.min(processors)
+        self.threads.map_or(processors, NonZeroUsize::get).min(processors)
     }
 
     /// The part, from 0 and below `folds`, that the user with this hash is in. The hash is mixed again, so that neither the
@@ -217,8 +225,10 @@ mod tests {
     fn threads_never_exceed_the_processors() {
         let processors = std::thread::available_parallelism().unwrap().get();
         let many = Params { threads: NonZeroUsize::new(1_000), ..Params::default() };
-        assert_eq!(many.threads_for(10), processors);
-        assert_eq!(Params::default().threads_for(10), 1);
-        assert_eq!(Params::default().threads_for(SMALL), processors);
+        assert_eq!(many.fits_at_once(&Rows::default()) as usize, processors);
+        assert_eq!(many.threads_of_a_fit(LARGE), 1, "each fit has a thread of its own");
+        assert_eq!(many.threads_of_a_fit(LARGE + 1), processors);
+        let one = Params { threads: NonZeroUsize::new(1), ..Params::default() };
+        assert_eq!((one.fits_at_once(&Rows::default()), one.threads_of_a_fit(LARGE + 1)), (1, 1));
     }
 }

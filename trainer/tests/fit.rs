@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
+use std::num::NonZeroUsize;
+
 use scorer::Bundle;
 use trainer::{Algorithm, Direction, Params, Purpose, Rows, TrainError, fit, search};
 use types::{Band, EventTime, Millis};
@@ -45,7 +47,8 @@ fn gap(margins: &[f32], lost: &[bool]) -> f32 {
 fn it_learns_and_stops_when_held_out_users_gain_nothing() {
     let rows = rows(1_500, 2);
     let mut seen = Vec::new();
-    let params = Params { patience: 10, ..Params::default() };
+    // One thread, so that every fit is heard of.
+    let params = Params { patience: 10, threads: NonZeroUsize::new(1), ..Params::default() };
     let fitted = fit(&rows, &params, |round| seen.push(*round)).unwrap();
 
     let mut best = Vec::new();
@@ -158,6 +161,9 @@ fn the_same_rows_give_the_same_bytes_whatever_was_trained_before() {
     fit(&rows, &Params { seed: 9, row_share: 0.3, ..params.clone() }, |_| {}).unwrap();
     let second = fit(&rows, &params, |_| {}).unwrap();
     assert!(first.json == second.json);
+    let one = Params { threads: NonZeroUsize::new(1), ..params.clone() };
+    let alone = fit(&rows, &one, |_| {}).unwrap();
+    assert!(first.json == alone.json && first.held_out == alone.held_out, "threads change nothing");
     let other = fit(&rows, &Params { seed: 2, ..params }, |_| {}).unwrap();
     assert!(first.json != other.json, "the seed is used");
 }

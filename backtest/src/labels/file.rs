@@ -50,6 +50,9 @@ pub(super) struct TableFile {
     pub(super) outcome: String,
     pub(super) lost: Vec<String>,
     pub(super) decided_at: Option<String>,
+    pub(super) zone: Option<String>,
+    #[serde(default)]
+    pub(super) shift: Millis,
 }
 
 #[derive(Deserialize, Default)]

@@ -2,20 +2,25 @@
 //!
 //! ```toml
 //! [lost.table]
-//! file = "renewals.csv"                        # beside the labels file; `.csv`, with a header
+//! file = "renewals.csv"                        # beside the labels file; CSV with a header, also `.csv.zst` and `.csv.gz`
 //! user = "account_id"
 //! period = ["period_start", "renewal_date"]    # the outcome falls at the end of a period; or:
 //! # as_of = "asked_at"                         # a row's label, as of the day that this moment lies in
 //! outcome = "churned"
 //! lost = ["1"]                                 # the outcomes that mean lost; any other means stayed
 //! decided_at = "known_at"                      # default: the period's end, or lead and horizon after as_of
+//! zone = "Asia/Shanghai"                       # where the midnight of a date is; default: UTC
+//! shift = "1d"                                 # added to `as_of` or both ends of `period`: here dates mean the end of the day
 //! ```
 //!
-//! Moments are RFC 3339, dates (midnight UTC) or milliseconds.
+//! Moments are RFC 3339, dates (the midnight that they begin with) or milliseconds.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
+use jiff::tz::TimeZone;
 use types::{EventTime, Millis};
 
 use super::file::{TableFile, moment};
@@ -56,7 +61,11 @@ impl OutcomeTable {
         };
         let path = folder.join(&table.file);
         let named = |what: String| format!("`lost.table`: {}: {what}", path.display());
-        let mut reader = csv::Reader::from_path(&path).map_err(|e| named(e.to_string()))?;
+        let zone = match &table.zone {
+            Some(name) => TimeZone::get(name).map_err(|e| format!("`lost.table.zone`: {e}"))?,
+            None => TimeZone::UTC,
+        };
+        let mut reader = csv::Reader::from_reader(open(&path).map_err(|e| named(e.to_string()))?);
         let headers = reader.headers().map_err(|e| named(e.to_string()))?.clone();
         let column = |name: &str| {
             headers.iter().position(|header| header == name).ok_or_else(|| {
@@ -78,13 +87,14 @@ impl OutcomeTable {
         for (line, record) in reader.records().enumerate() {
             let record = record.map_err(|e| named(e.to_string()))?;
             let cell = |column: usize| record.get(column).unwrap_or_default();
-            let time =
-                |column: usize| when(cell(column)).map_err(|e| named(format!("line {}: {e}", line + 2)));
+            let time = |column: usize| {
+                when(cell(column), &zone).map_err(|e| named(format!("line {}: {e}", line + 2)))
+            };
             let decided = decided_at.filter(|column| !cell(*column).is_empty()).map(time).transpose()?;
-            let at = time(at)?;
+            let at = time(at)?.plus(table.shift);
             let decision = Decision {
                 at,
-                from: time(from)?,
+                from: time(from)?.plus(table.shift),
                 lost: table.lost.iter().any(|value| value == cell(outcome)),
                 decided_at: decided.or((form == Form::Period).then_some(at)),
             };
@@ -145,13 +155,23 @@ fn next(decisions: &[Decision], at: EventTime) -> Option<&Decision> {
     decisions.get(decisions.partition_point(|decision| decision.at < at))
 }
 
-fn when(text: &str) -> Result<EventTime, String> {
+/// A file, decompressed if its name says so.
+fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    let file = File::open(path)?;
+    Ok(match path.extension().and_then(|extension| extension.to_str()) {
+        Some("zst") => Box::new(zstd::Decoder::new(file)?),
+        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        _ => Box::new(file),
+    })
+}
+
+fn when(text: &str, zone: &TimeZone) -> Result<EventTime, String> {
     if let Ok(ms) = text.parse::<i64>() {
         return Ok(EventTime(ms));
     }
     match text.parse::<jiff::civil::Date>() {
         Ok(date) if text.len() <= 10 => {
-            let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
+            let midnight = date.to_zoned(zone.clone()).map_err(|e| e.to_string())?;
             Ok(EventTime(midnight.timestamp().as_millisecond()))
         }
         _ => moment(text),

@@ -92,6 +92,28 @@ fn a_table_decides_by_period_or_as_of() {
 }
 
 #[test]
+fn a_table_may_be_compressed_and_have_days_of_a_zone() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = "who,last_day,out\nu1,1970-01-11,1\n";
+    std::fs::write(folder.path().join("t.csv"), csv).unwrap();
+    std::fs::write(folder.path().join("t.csv.zst"), zstd::encode_all(csv.as_bytes(), 0).unwrap()).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut gzip, csv.as_bytes()).unwrap();
+    std::fs::write(folder.path().join("t.csv.gz"), gzip.finish().unwrap()).unwrap();
+    for file in ["t.csv", "t.csv.zst", "t.csv.gz"] {
+        let text = format!(
+            "horizon=\"10d\"\n[lost.table]\nfile=\"{file}\"\nuser=\"who\"\nas_of=\"last_day\"\noutcome=\"out\"\nlost=[\"1\"]\nzone=\"Asia/Shanghai\"\nshift=\"1d\""
+        );
+        let labels = Labels::from_toml(&text, folder.path()).unwrap();
+        let Lost::Table(table) = &labels.lost else { panic!() };
+        // The end of day 10 of the epoch (1970-01-11) in Shanghai, eight hours before it is in Greenwich.
+        let end = EventTime(11 * DAY - 8 * 3_600_000);
+        assert_eq!(table.of("u1")[0].at, end);
+        assert_eq!(labels.decide(end, &[], table.of("u1")), (Verdict::Lost, end.plus(Millis(10 * DAY))));
+    }
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused_by_name() {
     let cases = [
         ("[lost]\nevents=[\"c\"]", "horizon"),
