@@ -93,6 +93,7 @@ fn for_trainer(rows: &LabelledRows) -> Rows {
         weights: Vec::new(),
         groups: rows.entities.iter().map(|name| name[1..].parse().unwrap()).collect(),
         as_of: rows.as_of.clone(),
+        ..Rows::default()
     }
 }
 

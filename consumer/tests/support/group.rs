@@ -97,33 +97,31 @@ impl Proof {
 
     pub(crate) fn start_on(&self, place: &str, store: &str, arguments: &[&str]) -> Member {
         let words = self.world.dir().join(format!("{store}.log"));
-        let child = Command::new(env!("CARGO_BIN_EXE_consumer"))
-            .args([
-                "--from",
-                place,
-                "--commit-interval",
-                "100ms",
-                "--snapshot-interval",
-                "200ms",
-                "--memory",
-                "1",
-            ])
-            .args(["--batch", "500"])
-            .args(if arguments.contains(&"--session-timeout") {
-                &[][..]
-            } else {
-                &["--session-timeout", "3s"]
-            })
-            .arg("--features")
-            .arg(self.world.spec_path())
-            .arg("--model")
-            .arg(self.world.registry_path("registry"))
-            .arg("--store")
-            .arg(self.world.dir().join(store))
-            .args(arguments)
-            .stderr(Stdio::from(File::options().create(true).append(true).open(&words).unwrap()))
-            .spawn()
-            .unwrap();
+        let child = Command::new(
+            option_env!("CARGO_BIN_EXE_consumer").expect("tests of the consumer have it, others start none"),
+        )
+        .args([
+            "--from",
+            place,
+            "--commit-interval",
+            "100ms",
+            "--snapshot-interval",
+            "200ms",
+            "--memory",
+            "1",
+        ])
+        .args(["--batch", "500"])
+        .args(if arguments.contains(&"--session-timeout") { &[][..] } else { &["--session-timeout", "3s"] })
+        .arg("--features")
+        .arg(self.world.spec_path())
+        .arg("--model")
+        .arg(self.world.registry_path("registry"))
+        .arg("--store")
+        .arg(self.world.dir().join(store))
+        .args(arguments)
+        .stderr(Stdio::from(File::options().create(true).append(true).open(&words).unwrap()))
+        .spawn()
+        .unwrap();
         Member { child, words }
     }
 
