@@ -3,14 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+/// Not of the others: tests of other crates share those, and have no consumer to start.
+#[path = "support/group.rs"]
+mod group;
 mod support;
 
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use group::{PARTITIONS, Proof};
 use partition_log::conformance::broker::{self, Brokers};
-use support::group::{PARTITIONS, Proof};
 use support::random::Random;
 use support::stream::{Appender, Shape};
 use support::{compare, foreign, stream};
@@ -158,7 +161,7 @@ fn users_of_a_topic_that_others_write_are_swept_by_the_clock_when_nothing_comes(
         let mut member = proof.start("a", &arguments);
         let before = member.times("partitions came");
         member.wait_for("partitions", |said| said.matches("partitions came").count() > before);
-        let deadline = std::time::Instant::now() + support::group::PATIENCE;
+        let deadline = std::time::Instant::now() + group::PATIENCE;
         while (0..2).any(|p| ticks(p).last().is_none_or(|(tick, _)| *tick < passed(now))) {
             assert!(std::time::Instant::now() < deadline, "no tick by the clock\n{}", member.said());
             sleep(Duration::from_millis(100));

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+/// Not of the others: tests of other crates share those, and have no consumer to start.
+#[path = "support/group.rs"]
+mod group;
 mod support;
 
 use std::io::Write as _;
@@ -14,8 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
+use group::{PARTITIONS, Proof};
 use partition_log::conformance::broker::{self, Brokers};
-use support::group::{PARTITIONS, Proof};
 use support::stream::{Appender, Shape};
 
 const SHAPE: Shape = Shape { users: 600, days: 12, empty: (2, PARTITIONS) };

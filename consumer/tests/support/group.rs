@@ -1,5 +1,12 @@
 //! Processes of a group on a real Kafka, and what one uninterrupted run on files makes of the same records.
 
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "each test uses its part, and all are tests"
+)]
+
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,10 +16,10 @@ use std::time::{Duration, Instant};
 use consumer::{DEAD_LETTERS, SCORES, SHADOW_SCORES};
 use partition_log::{LogOptions, SharedLog};
 
-use super::World;
-use super::compare::{self, Stored};
-use super::foreign;
-use super::stream::{self, Appender, Outgoing, Shape};
+use crate::support::World;
+use crate::support::compare::{self, Stored};
+use crate::support::foreign;
+use crate::support::stream::{self, Appender, Outgoing, Shape};
 
 pub(crate) const PARTITIONS: u32 = 3;
 /// No wait is longer: a test that hangs fails.
@@ -97,31 +104,33 @@ impl Proof {
 
     pub(crate) fn start_on(&self, place: &str, store: &str, arguments: &[&str]) -> Member {
         let words = self.world.dir().join(format!("{store}.log"));
-        let child = Command::new(
-            option_env!("CARGO_BIN_EXE_consumer").expect("tests of the consumer have it, others start none"),
-        )
-        .args([
-            "--from",
-            place,
-            "--commit-interval",
-            "100ms",
-            "--snapshot-interval",
-            "200ms",
-            "--memory",
-            "1",
-        ])
-        .args(["--batch", "500"])
-        .args(if arguments.contains(&"--session-timeout") { &[][..] } else { &["--session-timeout", "3s"] })
-        .arg("--features")
-        .arg(self.world.spec_path())
-        .arg("--model")
-        .arg(self.world.registry_path("registry"))
-        .arg("--store")
-        .arg(self.world.dir().join(store))
-        .args(arguments)
-        .stderr(Stdio::from(File::options().create(true).append(true).open(&words).unwrap()))
-        .spawn()
-        .unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_consumer"))
+            .args([
+                "--from",
+                place,
+                "--commit-interval",
+                "100ms",
+                "--snapshot-interval",
+                "200ms",
+                "--memory",
+                "1",
+            ])
+            .args(["--batch", "500"])
+            .args(if arguments.contains(&"--session-timeout") {
+                &[][..]
+            } else {
+                &["--session-timeout", "3s"]
+            })
+            .arg("--features")
+            .arg(self.world.spec_path())
+            .arg("--model")
+            .arg(self.world.registry_path("registry"))
+            .arg("--store")
+            .arg(self.world.dir().join(store))
+            .args(arguments)
+            .stderr(Stdio::from(File::options().create(true).append(true).open(&words).unwrap()))
+            .spawn()
+            .unwrap();
         Member { child, words }
     }
 

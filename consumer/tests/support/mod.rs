@@ -9,7 +9,6 @@
 
 pub(crate) mod compare;
 pub(crate) mod foreign;
-pub(crate) mod group;
 pub(crate) mod model;
 pub(crate) mod random;
 pub(crate) mod stream;
