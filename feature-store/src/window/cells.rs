@@ -80,6 +80,7 @@ impl Cells {
                 let updates = usize::from(rule.band_bounds[band])..usize::from(rule.band_bounds[band + 1]);
                 enter(&mut self.words, &mut self.series, &rule.bands[updates], record);
             }
+            // Nothing that is out of sight comes in, so there is nothing to forget.
             self.add_beyond_windows(plan, record);
             true
         });
@@ -97,6 +98,11 @@ impl Cells {
     pub(crate) fn insert(&mut self, plan: &Plan, place: Place, record: &Record, moved: Moved) {
         self.shift(plan, moved);
         self.add(plan, place, record);
+        let at = self.words[0];
+        for update in &plan.rules[record.rule].series {
+            let series = usize::from(update.series);
+            self.series[series].forget_up_to(at - plan.series[series].reach);
+        }
     }
 
     #[inline]
@@ -151,7 +157,6 @@ impl Cells {
                 }
                 SeriesKind::Distinct => {}
             }
-            series.forget_up_to(out_of_sight);
         }
     }
 

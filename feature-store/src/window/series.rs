@@ -73,11 +73,18 @@ impl Series {
         match (self, kind) {
             (Self::Days(list), _) => {
                 // Panes lie within an hour, so a stretch never spans days.
-                let day = last.div_euclid(DAY);
-                let at = list.partition_point(|e| e.div_euclid(DAY) < day);
+                let begin = last.saturating_sub(last.rem_euclid(DAY));
+                let end = begin.saturating_add(DAY);
+                // Usually it is the newest day, or a newer one.
+                let at = match list.back() {
+                    Some(newest) if *newest >= end => list.partition_point(|e| *e < begin),
+                    Some(newest) => list.len() - usize::from(*newest >= begin),
+                    None => 0,
+                };
                 match list.get_mut(at) {
-                    Some(known) if known.div_euclid(DAY) == day => *known = last.max(*known),
-                    _ => list.insert(at, last),
+                    Some(known) if *known < end => *known = last.max(*known),
+                    Some(_) => list.insert(at, last),
+                    None => list.push_back(last),
                 }
             }
             (Self::Sessions(list), SeriesKind::Sessions { gap }) => {
