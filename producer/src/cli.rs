@@ -58,6 +58,9 @@ pub struct OutputArgs {
     /// A tick, which makes the consumer score silent users too, at every whole multiple of this span.
     #[arg(long, value_name = "SPAN", default_value = "1d")]
     pub tick: Millis,
+    /// How long after those multiples, which are of UTC, a tick is: 16h is midnight in Shanghai. As the spec's `tick.offset`.
+    #[arg(long, value_name = "SPAN", default_value = "0h")]
+    pub tick_offset: Millis,
     /// How long after it a tick is written, so that slightly late events still count.
     #[arg(long, value_name = "SPAN", default_value = "1h")]
     pub tick_grace: Millis,

@@ -37,6 +37,7 @@ pub(super) fn write(
         rate: wave.rate,
         speed: None,
         tick: Millis::DAY,
+        tick_offset: Millis(0),
         tick_grace: Millis::HOUR,
         json: false,
     };

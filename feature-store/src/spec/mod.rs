@@ -8,7 +8,7 @@
 //!     max_ahead = "1d"               # default; up to 30d: further ahead of its arrival is `future`
 //!     event_cap = 32768              # default: a user with more stored events is compacted into panes
 //!
-//!     [tick]                         # when the producers write ticks (--tick, --tick-grace); these are the defaults
+//!     [tick]                         # when the producers write ticks (--tick, --tick-offset, --tick-grace): the defaults
 //!     every = "1d"
 //!     offset = "0h"                  # from midnight UTC
 //!     grace = "1h"

@@ -144,7 +144,7 @@ fn with_inputs<T>(
     let options = ImportOptions {
         topic: output.topic.clone(),
         partitions: output.partitions,
-        ticks: TickPlan::new(output.tick, output.tick_grace)?,
+        ticks: TickPlan::new(output.tick, output.tick_offset, output.tick_grace)?,
         rate: output.rate,
         speed: output.speed,
         sort: args.sort,

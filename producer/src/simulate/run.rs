@@ -127,7 +127,7 @@ pub fn write(
         topic: output.topic.clone(),
         partitions: output.partitions,
         entity_type: ENTITY_TYPE.to_owned(),
-        ticks: TickPlan::new(output.tick, output.tick_grace)?,
+        ticks: TickPlan::new(output.tick, output.tick_offset, output.tick_grace)?,
         sources: vec![format!("sim-{}-{}-{}", setting.seed, setting.users, setting.start)],
     };
     let mut sink = EventSink::open(log, &config)?;

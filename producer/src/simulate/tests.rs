@@ -25,6 +25,7 @@ fn output(partitions: u32) -> OutputArgs {
         rate: Rate::Max,
         speed: None,
         tick: Millis::DAY,
+        tick_offset: Millis(0),
         tick_grace: Millis::HOUR,
         json: false,
     }
