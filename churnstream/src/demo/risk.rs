@@ -1,6 +1,7 @@
 //! Who is most at risk: the newest sweep's scores, read from the scores topic as they come.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use consumer::SCORES;
 use partition_log::{Log, PartitionReader, RecordBuf};
@@ -8,8 +9,10 @@ use types::{Band, EventTime, Offset, PartitionId, Score, Trigger};
 
 use super::view::AtRisk;
 
-/// How much is read of each partition at once; the rest comes at the next look.
+/// How much is read of each partition at once.
 const READ_BYTES: usize = 1 << 20;
+/// How long a look may take, so that drawing goes on; what is left comes at the next one.
+const LOOK: Duration = Duration::from_millis(150);
 /// What every score of a sweep holds and an event's does not: cheaper to look for than to read the whole score.
 const SWEEP: &[u8] = b"\"trigger\":\"sweep\"";
 
@@ -35,21 +38,32 @@ impl RiskBoard {
 
     /// Reads what has come since.
     pub(super) fn look(&mut self) -> anyhow::Result<()> {
-        for reader in &mut self.readers {
-            self.records.clear();
-            reader.read(&mut self.records, READ_BYTES)?;
-            for record in self.records.iter().filter(|r| is_sweep(r.value)) {
-                let score = Score::decode(record.value)?;
-                debug_assert_eq!(score.trigger, Trigger::Sweep);
-                self.newest = self.newest.max(score.as_of);
-                if score.band == Band::Low {
-                    self.risky.remove(&score.entity);
-                } else {
-                    self.risky.insert(score.entity.clone(), score);
-                }
+        let begun = Instant::now();
+        let mut more = true;
+        while more && begun.elapsed() < LOOK {
+            more = false;
+            for partition in 0..self.readers.len() {
+                more |= self.look_at(partition)?;
             }
         }
         Ok(())
+    }
+
+    /// Reads on in a partition; whether there was something.
+    fn look_at(&mut self, partition: usize) -> anyhow::Result<bool> {
+        self.records.clear();
+        self.readers[partition].read(&mut self.records, READ_BYTES)?;
+        for record in self.records.iter().filter(|r| is_sweep(r.value)) {
+            let score = Score::decode(record.value)?;
+            debug_assert_eq!(score.trigger, Trigger::Sweep);
+            self.newest = self.newest.max(score.as_of);
+            if score.band == Band::Low {
+                self.risky.remove(&score.entity);
+            } else {
+                self.risky.insert(score.entity.clone(), score);
+            }
+        }
+        Ok(!self.records.is_empty())
     }
 
     /// The users whom the newest sweep sees most at risk, highest first.
