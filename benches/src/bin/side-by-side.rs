@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo run --release -p benches --bin side-by-side -- --data DIR --model MODEL.json --out DIR [--workers N]
+//! cargo run --release -p benches --bin side-by-side -- --data DIR --model MODEL.json --out DIR --log kafka:HOST:PORT/PREFIX.
 //! ```
 //!
 //! Imports `DIR/part-*.jsonl`, consumes, writes `OUT/scores-*.csv` (user_id,timestamp,probability) and prints one JSON object.
@@ -39,6 +40,9 @@ struct Arguments {
     /// Where log, state and scores go; must be empty or missing.
     #[arg(long)]
     out: PathBuf,
+    /// The log, instead of files in OUT; its topics must not be there yet.
+    #[arg(long)]
+    log: Option<String>,
     /// Worker threads of the consumer.
     #[arg(long, default_value_t = 1)]
     workers: u32,
@@ -47,8 +51,8 @@ struct Arguments {
 /// A part of the job, run by this program in a process of its own.
 #[derive(Subcommand)]
 enum Phase {
-    Import { data: PathBuf, out: PathBuf },
-    Consume { out: PathBuf, workers: u32 },
+    Import { data: PathBuf, out: PathBuf, log: String },
+    Consume { out: PathBuf, log: String, workers: u32 },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -56,12 +60,12 @@ fn main() -> anyhow::Result<()> {
     let first = std::env::args().nth(1);
     if matches!(first.as_deref(), Some("import" | "consume")) {
         return match PhaseOnly::parse().phase {
-            Phase::Import { data, out } => import(&data, &out),
-            Phase::Consume { out, workers } => consume(&out, workers),
+            Phase::Import { data, out, log } => import(&data, &out, &log),
+            Phase::Consume { out, log, workers } => consume(&out, &log, workers),
         };
     }
     let arguments = Arguments::parse();
-    job(&arguments.data, &arguments.model, &arguments.out, arguments.workers)
+    job(&arguments)
 }
 
 #[derive(Parser)]
@@ -70,18 +74,21 @@ struct PhaseOnly {
     phase: Phase,
 }
 
-fn job(data: &Path, model: &Path, out: &Path, workers: u32) -> anyhow::Result<()> {
+fn job(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { data, model, out, log, workers } = arguments;
+    let log = log.clone().unwrap_or_else(|| format!("file:{}", out.join("log").display()));
     std::fs::create_dir_all(out)?;
     ensure!(std::fs::read_dir(out)?.next().is_none(), "{} is not empty", out.display());
     std::fs::write(out.join("spec.toml"), SPEC)?;
     std::fs::write(out.join("map.toml"), MAP)?;
     write_bundle(model, out)?;
 
-    let imported = measure(&["import", path(data)?, path(out)?])?;
-    let consumed = measure(&["consume", path(out)?, &workers.to_string()])?;
-    let events = write_scores(out)?;
+    let imported = measure(&["import", path(data)?, path(out)?, &log])?;
+    let consumed = measure(&["consume", path(out)?, &log, &workers.to_string()])?;
+    let events = write_scores(out, &log)?;
     let result = serde_json::json!({
         "events": events,
+        "log": log.split(':').next(),
         "workers": workers,
         "cpu_seconds": consumed.cpu,
         "wall_seconds": consumed.wall,
@@ -156,13 +163,12 @@ fn write_bundle(model: &Path, out: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn import(data: &Path, out: &Path) -> anyhow::Result<()> {
+fn import(data: &Path, out: &Path, log: &str) -> anyhow::Result<()> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(data)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("part-")))
         .collect();
     files.sort();
-    let to = format!("file:{}", out.join("log").display());
     let map = out.join("map.toml");
     // The job scores events only, so there is no tick within its time.
     let mut arguments = vec![
@@ -171,7 +177,7 @@ fn import(data: &Path, out: &Path) -> anyhow::Result<()> {
         "--map",
         path(&map)?,
         "--to",
-        &to,
+        log,
         "--partitions",
         "4",
         "--tick",
@@ -187,8 +193,8 @@ fn import(data: &Path, out: &Path) -> anyhow::Result<()> {
     tell_cost()
 }
 
-fn consume(out: &Path, workers: u32) -> anyhow::Result<()> {
-    let log = partition_log::open(&format!("file:{}", out.join("log").display()), &LogOptions::default())?;
+fn consume(out: &Path, log: &str, workers: u32) -> anyhow::Result<()> {
+    let log = partition_log::open(log, &LogOptions::default())?;
     let options = ConsumerOptions {
         topic: "events".to_owned(),
         group: None,
@@ -211,9 +217,8 @@ fn consume(out: &Path, workers: u32) -> anyhow::Result<()> {
     tell_cost()
 }
 
-fn write_scores(out: &Path) -> anyhow::Result<u64> {
-    let log: Arc<dyn Log> =
-        partition_log::open(&format!("file:{}", out.join("log").display()), &LogOptions::default())?;
+fn write_scores(out: &Path, log: &str) -> anyhow::Result<u64> {
+    let log: Arc<dyn Log> = partition_log::open(log, &LogOptions::default())?;
     let config = log.topic(SCORES)?.context("no scores were written")?;
     let mut records = RecordBuf::default();
     let mut events = 0;

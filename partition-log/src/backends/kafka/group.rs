@@ -8,7 +8,8 @@
 //! There is one way to go on after a failure: [`KafkaGroup`] is dropped, with everything that was read and written in the open
 //! transaction, and joined again.
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -18,10 +19,11 @@ use rdkafka::producer::Producer as _;
 use types::{Offset, PartitionId};
 
 use super::KafkaLog;
+use super::closing::{Target, with_ends, without_ends};
 use super::connect::{let_go, number, signed, unsigned};
 use super::group_reader::GroupReader;
 use super::membership::{GroupConsumer, Membership};
-use super::settle::{is_retriable, pause, settled, stable};
+use super::settle::{Asker, is_retriable, pause, stable};
 use super::transaction::{GroupProducer, TransactionWriter};
 use crate::{LogError, PartitionReader};
 
@@ -84,10 +86,13 @@ pub enum NotCommitted {
 
 /// A process in a group.
 pub struct KafkaGroup {
-    log: KafkaLog,
+    pub(super) log: KafkaLog,
     pub(super) topic: Arc<str>,
     pub(super) consumer: Option<Arc<GroupConsumer>>,
     pub(super) producer: Option<Arc<GroupProducer>>,
+    /// Sees what is not committed.
+    pub(super) asker: Option<Asker>,
+    targets: Mutex<Vec<Target>>,
 }
 
 impl KafkaLog {
@@ -132,11 +137,18 @@ impl KafkaLog {
             .set("retry.backoff.ms", "5")
             .create_with_context(Membership::default())
             .map_err(failed)?;
-        let settled = self.settle(&producer, &consumer, options);
+        let asker: Asker = self
+            .connect
+            .consumer_config(&options.group, 64)
+            .set("isolation.level", "read_uncommitted")
+            .create()
+            .map_err(failed)?;
+        let settled = self.settle(&producer, &consumer, &asker, options);
         let begun = settled.and_then(|()| producer.begin_transaction().map_err(failed));
         if let Err(error) = begun {
             let_go("group consumer", consumer);
             let_go("transactional producer", producer);
+            let_go("reader of ends", asker);
             return Err(error);
         }
         let topic = self.name(&options.topic);
@@ -146,6 +158,8 @@ impl KafkaLog {
             topic: topic.into(),
             consumer: Some(Arc::new(consumer)),
             producer: Some(Arc::new(producer)),
+            asker: Some(asker),
+            targets: Mutex::default(),
         })
     }
 }
@@ -153,6 +167,11 @@ impl KafkaLog {
 impl KafkaGroup {
     fn closed(&self) -> LogError {
         self.log.connect.failed("use a group", "it was left")
+    }
+
+    /// What is written to.
+    pub(super) fn targets(&self) -> MutexGuard<'_, Vec<Target>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn consumer(&self) -> Result<&Arc<GroupConsumer>, LogError> {
@@ -215,7 +234,7 @@ impl KafkaGroup {
                         rdkafka::Offset::Offset(next) => Some(GroupOffset {
                             partition: PartitionId(u32::try_from(element.partition()).ok()?),
                             next: unsigned(next),
-                            note: element.metadata().to_owned(),
+                            note: without_ends(element.metadata()).to_owned(),
                         }),
                         _ => None,
                     });
@@ -289,8 +308,13 @@ impl KafkaGroup {
     /// If the group was left.
     pub fn output(&self, topic: &str, partition: PartitionId) -> Result<TransactionWriter, LogError> {
         let producer = self.producer.clone().ok_or_else(|| self.closed())?;
-        let topic = self.log.name(topic).into();
-        Ok(TransactionWriter { log: self.log.clone(), topic, partition, producer })
+        let topic: Arc<str> = self.log.name(topic).into();
+        let written = Arc::new(AtomicBool::new(false));
+        let mut targets = self.targets();
+        // One that left and comes again is another writer's now; everything of it was committed when it left.
+        targets.retain(|target| (&target.topic, target.partition) != (&topic, partition));
+        targets.push(Target { topic: Arc::clone(&topic), partition, written: Arc::clone(&written) });
+        Ok(TransactionWriter { log: self.log.clone(), topic, partition, producer, written })
     }
 
     /// Commits everything that was written since the last commit, together with how far each partition is done, and begins the next
@@ -303,11 +327,14 @@ impl KafkaGroup {
         let (Some(consumer), Some(producer)) = (&self.consumer, &self.producer) else {
             return Err(aborted(&"the group was left"));
         };
+        let ends = self.written_ends(producer, give_up)?;
         let mut list = TopicPartitionList::with_capacity(places.len());
-        for GroupOffset { partition, next, note } in places {
-            let mut element = list.add_partition(&self.topic, number(*partition));
-            element.set_offset(rdkafka::Offset::Offset(signed(*next))).map_err(|error| aborted(&error))?;
-            element.set_metadata(note);
+        for place in places {
+            let mut element = list.add_partition(&self.topic, number(place.partition));
+            element
+                .set_offset(rdkafka::Offset::Offset(signed(place.next)))
+                .map_err(|error| aborted(&error))?;
+            element.set_metadata(with_ends(place, &ends));
         }
         loop {
             // Asked anew each time: it names the generation, and only that of now is accepted.
@@ -332,7 +359,7 @@ impl KafkaGroup {
                 Err(error) => return Err(aborted(&error)),
             }
         }
-        settled(consumer, &list, give_up)?;
+        self.settled(producer, &list, &ends, give_up)?;
         producer.begin_transaction().map_err(|error| aborted(&error))
     }
 }

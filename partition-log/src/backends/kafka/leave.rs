@@ -76,5 +76,8 @@ impl Drop for KafkaGroup {
         if let Some(producer) = self.producer.take() {
             let_go("transactional producer", producer);
         }
+        if let Some(asker) = self.asker.take() {
+            let_go("reader of ends", asker);
+        }
     }
 }

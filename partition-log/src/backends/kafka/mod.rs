@@ -11,6 +11,7 @@
 
 mod ask;
 mod checkup;
+mod closing;
 mod connect;
 mod group;
 mod group_reader;

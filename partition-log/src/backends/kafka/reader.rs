@@ -10,6 +10,7 @@ use rdkafka::{Message as _, TopicPartitionList};
 use types::{EventTime, Offset, PartitionId};
 
 use super::KafkaLog;
+use super::closing::only_settles;
 use super::connect::{ASK, Consumer, let_go, number, one, unsigned};
 use crate::{LogError, PartitionReader, RecordBuf};
 
@@ -52,7 +53,9 @@ impl Reader {
             Some(Ok(message)) => {
                 let offset = unsigned(message.offset());
                 if offset >= next {
-                    push(into, &message);
+                    if !only_settles(message.key(), message.payload()) {
+                        push(into, &message);
+                    }
                     Some(Ok(offset.next()))
                 } else {
                     None

@@ -2,41 +2,41 @@
 //!
 //! A transaction ends with a marker in every partition that it wrote to. Brokers can forget markers: one that comes back from a crash
 //! takes a partition that has no leader for one that was deleted, and skips it (KAFKA-20734: Kafka 4.4.0, not 4.0.1). What was aborted
-//! is then still open in the partition, and the next commit of the same producer shows it to everybody. So before a member writes anything, it looks
-//! for open ends in what it writes to, and ends them by a transaction of its own that it aborts: its marker ends them all. And a
-//! commit counts only when the group's stable offsets have it.
+//! is then still open in the partition, and the next commit of the same producer shows it to everybody; what was committed is unseen, and
+//! the next abort loses it. So before a member writes anything, it looks for open ends in what it writes to, and ends them by a transaction of
+//! its own: committed where the note beside the group's offsets says that they reach beyond the open end, aborted otherwise. And while it
+//! lives, the next transaction begins only when all of the last one is seen (see `closing`).
 //!
-//! Not solved: where the brokers committed the group's offsets and forgot the marker of an output, what is aborted here is lost.
+//! Not solved: a second crash while a committed end is written again. The brokers abort that transaction then, and with it what it was to show.
 
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer as _};
+use rdkafka::producer::Producer as _;
 use types::PartitionId;
 
 use super::KafkaLog;
+use super::closing::{SEEN, end_of, touch};
 use super::connect::{ASK, number};
-use super::group::{GroupOptions, JOIN, NotCommitted, TRY};
+use super::group::{GroupOptions, JOIN, TRY};
 use super::membership::GroupConsumer;
 use super::transaction::GroupProducer;
 use crate::LogError;
 
-/// How long a marker may take to be seen before it is written again.
-const SEEN: Duration = Duration::from_secs(3);
+/// How long one question may take.
+pub(super) const ANSWER: Duration = Duration::from_secs(2);
 
-/// How long the brokers may take to say that the group's offsets are what was committed.
-const SETTLED: Duration = Duration::from_secs(30);
-/// How long one such question may take.
-const ANSWER: Duration = Duration::from_secs(2);
+/// One who reads what is not committed too.
+pub(super) type Asker = BaseConsumer;
 
-/// An output partition with a transaction open in it, and where it ended then.
+/// An output partition, and where it ended when it was looked at.
 #[derive(Debug, Clone)]
-struct Open {
-    topic: String,
-    partition: i32,
-    end: i64,
+pub(super) struct Open {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) end: i64,
 }
 
 impl KafkaLog {
@@ -45,19 +45,14 @@ impl KafkaLog {
         &self,
         producer: &GroupProducer,
         consumer: &GroupConsumer,
+        asker: &Asker,
         options: &GroupOptions,
     ) -> Result<(), LogError> {
         let failed = |error: &KafkaError| self.connect.error("end what a transaction left open", error);
-        let asker: BaseConsumer = self
-            .connect
-            .consumer_config(&options.group, 64)
-            .set("isolation.level", "read_uncommitted")
-            .create()
-            .map_err(|error| failed(&error))?;
         let deadline = Instant::now() + JOIN + options.transaction_timeout;
         loop {
-            let open = self.open_ends(&asker, options)?;
-            let offsets = self.unstable(consumer, &asker, options)?;
+            let open = self.open_ends(asker, options)?;
+            let offsets = self.unstable(consumer, asker, options)?;
             if open.is_empty() && !offsets {
                 return Ok(());
             }
@@ -71,14 +66,32 @@ impl KafkaLog {
                     format!("{detail}: see `kafka-transactions.sh find-hanging` and `abort`"),
                 ));
             }
-            tracing::info!(outputs = open.len(), offsets, "ending what a transaction left open");
+            // What the offsets in an open transaction say is not known: as long as there are such, nothing counts as committed.
+            let (counted, open) =
+                if offsets { (Vec::new(), open) } else { self.counted(asker, open, options)? };
+            tracing::info!(
+                committed = counted.len(),
+                outputs = open.len(),
+                offsets,
+                "ending what a transaction left open"
+            );
             producer.begin_transaction().map_err(|error| failed(&error))?;
-            let written = self.touch(producer, &asker, &open, offsets, options);
+            let commit = !counted.is_empty();
+            // Those that are to be aborted wait for the next turn.
+            let open = if commit { counted } else { open };
+            let written = touch(producer, &open)
+                .and_then(|()| producer.flush(ASK))
+                .and_then(|()| if offsets { self.touch_offsets(producer, asker, options) } else { Ok(()) });
             if let Err(error) = &written {
+                if commit {
+                    return Err(failed(error));
+                }
                 tracing::debug!(%error, "the transaction is aborted all the same");
             }
             loop {
-                match producer.abort_transaction(TRY) {
+                let ended =
+                    if commit { producer.commit_transaction(TRY) } else { producer.abort_transaction(TRY) };
+                match ended {
                     Ok(()) => break,
                     Err(error) if is_retriable(&error) && Instant::now() < deadline => pause(producer),
                     Err(error) => return Err(failed(&error)),
@@ -151,26 +164,43 @@ impl KafkaLog {
         }
     }
 
-    /// Writes a record to each, so that the transaction has to end there.
-    fn touch(
+    /// Which of the open ends hold what was committed, by the notes beside the group's stable offsets; and the others.
+    fn counted(
+        &self,
+        asker: &Asker,
+        open: Vec<Open>,
+        options: &GroupOptions,
+    ) -> Result<(Vec<Open>, Vec<Open>), LogError> {
+        let topic = self.name(&options.topic);
+        let mut list = TopicPartitionList::new();
+        for partition in 0..self.partitions(&topic)?.unwrap_or(0) {
+            list.add_partition(&topic, number(PartitionId(partition)));
+        }
+        let known = stable(asker, list, ASK)
+            .map_err(|error| self.connect.error("ask how far the group is", &error))?;
+        let (mut counted, mut others) = (Vec::new(), Vec::new());
+        for end in open {
+            let noted =
+                known.find_partition(&topic, end.partition).and_then(|at| end_of(at.metadata(), &end.topic));
+            let partition = PartitionId(u32::try_from(end.partition).unwrap_or_default());
+            let begin = super::signed(self.ends(&end.topic, partition)?.end);
+            let is_counted = noted.is_some_and(|noted| noted > begin);
+            if is_counted { &mut counted } else { &mut others }.push(end);
+        }
+        Ok((counted, others))
+    }
+
+    /// Makes the group's offsets part of the transaction, so that it has to end there too.
+    fn touch_offsets(
         &self,
         producer: &GroupProducer,
-        asker: &BaseConsumer,
-        open: &[Open],
-        offsets: bool,
+        asker: &Asker,
         options: &GroupOptions,
     ) -> Result<(), KafkaError> {
-        for Open { topic, partition, .. } in open {
-            let record = BaseRecord::to(topic).partition(*partition).key("").payload("");
-            producer.send(record).map_err(|(error, _)| error)?;
-        }
-        producer.flush(ASK)?;
-        if offsets && let Some(member) = asker.group_metadata() {
-            let mut list = TopicPartitionList::new();
-            list.add_partition_offset(&self.name(&options.topic), 0, rdkafka::Offset::Offset(0))?;
-            producer.send_offsets_to_transaction(&list, &member, TRY)?;
-        }
-        Ok(())
+        let Some(member) = asker.group_metadata() else { return Ok(()) };
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name(&options.topic), 0, rdkafka::Offset::Offset(0))?;
+        producer.send_offsets_to_transaction(&list, &member, TRY)
     }
 }
 
@@ -183,40 +213,6 @@ pub(super) fn stable<C: ConsumerContext>(
     let list = consumer.committed_offsets(list, within)?;
     list.elements().iter().try_for_each(|element| element.error())?;
     Ok(list)
-}
-
-/// Waits until the group's stable offsets are those that were committed.
-pub(super) fn settled(
-    consumer: &GroupConsumer,
-    committed: &TopicPartitionList,
-    give_up: &dyn Fn() -> bool,
-) -> Result<(), NotCommitted> {
-    let since = Instant::now();
-    loop {
-        let mut asked = TopicPartitionList::with_capacity(committed.count());
-        for element in committed.elements() {
-            asked.add_partition(element.topic(), element.partition());
-        }
-        match stable(consumer, asked, ANSWER) {
-            Ok(found)
-                if found
-                    .elements()
-                    .iter()
-                    .zip(committed.elements())
-                    .all(|(f, c)| f.offset() == c.offset()) =>
-            {
-                return Ok(());
-            }
-            Ok(_) => return Err(NotCommitted::Unknown("the group has other offsets".to_owned())),
-            Err(error) if give_up() || since.elapsed() > SETTLED => {
-                return Err(NotCommitted::Unknown(error.to_string()));
-            }
-            Err(error) => {
-                tracing::debug!(%error, "asking whether the commit is done");
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        }
-    }
 }
 
 pub(super) fn is_retriable(error: &KafkaError) -> bool {

@@ -1,6 +1,7 @@
 //! Writing within the transaction of a group's member.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -20,6 +21,8 @@ pub struct TransactionWriter {
     pub(super) topic: Arc<str>,
     pub(super) partition: PartitionId,
     pub(super) producer: Arc<GroupProducer>,
+    /// Whether something was written since the last commit.
+    pub(super) written: Arc<AtomicBool>,
 }
 
 impl TransactionWriter {
@@ -51,7 +54,11 @@ impl TransactionWriter {
         let deadline = Instant::now() + ASK;
         loop {
             match self.producer.send(record) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    // The commit that reads it hears of this write by the workers' word that they have stopped.
+                    self.written.store(true, Ordering::Release);
+                    return Ok(());
+                }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
                     if Instant::now() < deadline =>
                 {
