@@ -10,6 +10,7 @@ mod baseline;
 mod compare;
 mod error;
 pub mod evaluate;
+mod incidents;
 mod labels;
 pub mod metrics;
 pub mod money;
@@ -26,6 +27,7 @@ pub use backtest::{Backtest, Compared, Importance, Leakage, Period, Scored, back
 pub use baseline::{OneColumn, simple_columns};
 pub use compare::{Comparison, Measured, compare};
 pub use error::BacktestError;
+pub use incidents::{Counted, count_days};
 pub use labels::{Decision, Labels, Lost, Outcome, OutcomeTable, Triggers, Verdict};
 pub use rows::{LabelledRows, RowSummary, Swept, collect, current};
 pub use split::{Split, SplitPlan, check_split};

@@ -58,6 +58,8 @@ enum Command {
     Scores(crate::commands::scores::Scores),
     /// See whether the users are still those that the model was trained on.
     Drift(crate::commands::drift::DriftCommand),
+    /// See on which days the mix or the volume of events changed; needs no model.
+    Incidents(crate::commands::incidents::Incidents),
     /// Train on the newest labels and promote through the gates: once, on a schedule, or on drift.
     Retrain(crate::commands::retrain::Retrain),
     /// List, show, promote, compare and roll back model bundles in a registry.
@@ -100,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Features(command) => command.run(),
         Command::Scores(command) => command.run(),
         Command::Drift(command) => command.run(),
+        Command::Incidents(command) => command.run(),
         Command::Retrain(command) => command.run(),
         Command::Models(command) => command.run(),
         Command::Forget(command) => command.run(),

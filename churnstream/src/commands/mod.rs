@@ -8,6 +8,7 @@ pub(crate) mod drift;
 pub(crate) mod features;
 pub(crate) mod fitting;
 pub(crate) mod forget;
+pub(crate) mod incidents;
 pub mod init;
 pub mod log;
 pub(crate) mod models;

@@ -5,16 +5,20 @@
 //! population stability index and the Jensen-Shannon divergence, each with an interval. The interval is what makes the number
 //! usable: few rows make large indices by chance alone.
 //!
+//! A [`Watch`] compares the mix and the volume of events of days with those before, and needs no model.
+//!
 //! [`expected`] estimates the AUC from probabilities alone, as far as they are calibrated.
 
 mod cbpe;
 mod divergence;
+mod rates;
 
 #[cfg(test)]
 mod tests;
 
 pub use cbpe::{Expected, expected};
 pub use divergence::{Drift, Interval, MIN_ROWS, Verdict};
+pub use rates::{Alarm, DayCounts, Watch};
 
 use crate::Baseline;
 
