@@ -80,6 +80,20 @@ pub(super) fn touch(producer: &GroupProducer, open: &[Open]) -> Result<(), Kafka
     Ok(())
 }
 
+/// Calls until the outcome is known.
+fn until_known(
+    producer: &GroupProducer,
+    give_up: &dyn Fn() -> bool,
+    mut call: impl FnMut() -> Result<(), KafkaError>,
+) -> Result<(), KafkaError> {
+    loop {
+        match call() {
+            Err(error) if is_retriable(&error) && !give_up() => pause(producer),
+            other => return other,
+        }
+    }
+}
+
 /// Where these partitions end, as far as the consumer may see: one question for all of them.
 fn ends_of<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
@@ -123,13 +137,7 @@ impl KafkaGroup {
         give_up: &dyn Fn() -> bool,
     ) -> Result<Vec<Open>, NotCommitted> {
         let aborted = |error: KafkaError| NotCommitted::Aborted(error.to_string());
-        loop {
-            match producer.flush(TRY) {
-                Ok(()) => break,
-                Err(error) if is_retriable(&error) && !give_up() => pause(producer),
-                Err(error) => return Err(aborted(error)),
-            }
-        }
+        until_known(producer, give_up, || producer.flush(TRY)).map_err(aborted)?;
         let targets = self.targets();
         let written = targets.iter().filter(|target| target.written.swap(false, Ordering::AcqRel));
         let written: Vec<_> = written.map(|target| (&*target.topic, number(target.partition))).collect();
@@ -154,33 +162,43 @@ impl KafkaGroup {
         ends: &[Open],
         give_up: &dyn Fn() -> bool,
     ) -> Result<(), NotCommitted> {
-        let unknown = |why: String| Err(NotCommitted::Unknown(why));
         let since = Instant::now();
         let (mut asked, mut patience) = (since, SOON);
         loop {
             let offsets = self.offsets_are(committed)?;
             let open = self.still_open(ends);
-            if offsets.is_ok() && open.is_empty() {
-                return Ok(());
-            }
-            let why =
-                offsets.err().unwrap_or_else(|| "an output does not show what was committed".to_owned());
+            let why = match (&offsets, &open) {
+                (Ok(()), Ok(open)) if open.is_empty() => return Ok(()),
+                (Err(why), _) => why.clone(),
+                (_, Err(error)) => error.to_string(),
+                (_, Ok(_)) => "an output does not show what was committed".to_owned(),
+            };
             if give_up() || since.elapsed() > SETTLED {
-                return unknown(why);
+                return Err(NotCommitted::Unknown(why));
             }
-            if asked.elapsed() > patience {
-                tracing::warn!(
-                    outputs = open.len(),
-                    why,
-                    "the end of a committed transaction is missing: it is written again"
-                );
-                if let Err(error) = self.commit_again(producer, committed, &open, give_up) {
-                    return unknown(error.to_string());
+            // Only what the brokers say is open is ended again, not what they do not answer about: a transaction that fails half way would
+            // abort what it was to show.
+            let again = match open {
+                Ok(open) if asked.elapsed() > patience => match &offsets {
+                    Ok(()) => Some((open, None)),
+                    Err(_) => self.known(committed).then_some((open, Some(committed))),
+                },
+                _ => None,
+            };
+            match again {
+                Some((open, offsets)) => {
+                    tracing::warn!(
+                        outputs = open.len(),
+                        why,
+                        "the end of a committed transaction is missing: it is written again"
+                    );
+                    self.commit_again(producer, offsets, &open, give_up)?;
+                    (asked, patience) = (Instant::now(), SEEN);
                 }
-                (asked, patience) = (Instant::now(), SEEN);
-            } else {
-                tracing::debug!(why, "asking whether the commit is done");
-                std::thread::sleep(Duration::from_millis(if since.elapsed() < SOON { 2 } else { 50 }));
+                None => {
+                    tracing::debug!(why, "asking whether the commit is done");
+                    std::thread::sleep(Duration::from_millis(if since.elapsed() < SOON { 2 } else { 50 }));
+                }
             }
         }
     }
@@ -206,49 +224,51 @@ impl KafkaGroup {
         }
     }
 
-    /// Those of the ends that readers of what is committed do not see yet; all of them if nobody answers.
-    fn still_open(&self, ends: &[Open]) -> Vec<Open> {
+    /// Whether the group's offsets can be asked for at all, be they in an open transaction or not.
+    fn known(&self, of: &TopicPartitionList) -> bool {
+        let mut asked = TopicPartitionList::with_capacity(of.count());
+        for element in of.elements() {
+            asked.add_partition(element.topic(), element.partition());
+        }
+        self.asker.as_ref().is_some_and(|asker| stable(asker, asked, ANSWER).is_ok())
+    }
+
+    /// Those of the ends that readers of what is committed do not see yet.
+    fn still_open(&self, ends: &[Open]) -> Result<Vec<Open>, KafkaError> {
         let asked: Vec<_> = ends.iter().map(|end| (end.topic.as_str(), end.partition)).collect();
-        let seen = ends_of(&*self.log.asker, &asked).unwrap_or_default();
+        let seen = ends_of(&*self.log.asker, &asked)?;
         let is_seen = |end: &&Open| {
             let found = seen.iter().find(|s| (&s.topic, s.partition) == (&end.topic, end.partition));
             found.is_some_and(|seen| seen.end >= end.end)
         };
-        ends.iter().filter(|end| !is_seen(end)).cloned().collect()
+        Ok(ends.iter().filter(|end| !is_seen(end)).cloned().collect())
     }
 
-    /// A transaction whose commit ends what the last one left open: what stands there belongs to it then, of whichever transaction it was.
+    /// A transaction whose commit ends what the last one left open: what stands there belongs to it then, of whichever transaction it was. The
+    /// offsets come first: as long as no output is part of it, it may be aborted, and is tried again.
     fn commit_again(
         &self,
         producer: &GroupProducer,
-        offsets: &TopicPartitionList,
+        offsets: Option<&TopicPartitionList>,
         open: &[Open],
         give_up: &dyn Fn() -> bool,
-    ) -> Result<(), KafkaError> {
-        producer.begin_transaction()?;
-        touch(producer, open)?;
-        loop {
-            match producer.flush(TRY) {
-                Err(error) if is_retriable(&error) && !give_up() => pause(producer),
-                other => break other?,
+    ) -> Result<(), NotCommitted> {
+        let unknown = |error: KafkaError| NotCommitted::Unknown(error.to_string());
+        producer.begin_transaction().map_err(unknown)?;
+        if let Some(offsets) = offsets {
+            let sent = until_known(producer, give_up, || {
+                let member = self.consumer.as_ref().and_then(|consumer| consumer.group_metadata());
+                let gone = || KafkaError::ClientCreation("the group was left".to_owned());
+                producer.send_offsets_to_transaction(offsets, &member.ok_or_else(gone)?, TRY)
+            });
+            if let Err(error) = sent {
+                tracing::debug!(%error, "the offsets were not taken; trying again");
+                return until_known(producer, give_up, || producer.abort_transaction(TRY)).map_err(unknown);
             }
         }
-        loop {
-            let member = self.consumer.as_ref().and_then(|consumer| consumer.group_metadata());
-            let Some(member) = member else {
-                return Err(KafkaError::ClientCreation("the group was left".to_owned()));
-            };
-            match producer.send_offsets_to_transaction(offsets, &member, TRY) {
-                Err(error) if is_retriable(&error) && !give_up() => pause(producer),
-                other => break other?,
-            }
-        }
-        loop {
-            match producer.commit_transaction(TRY) {
-                Err(error) if is_retriable(&error) && !give_up() => pause(producer),
-                other => return other,
-            }
-        }
+        touch(producer, open).map_err(unknown)?;
+        until_known(producer, give_up, || producer.flush(TRY)).map_err(unknown)?;
+        until_known(producer, give_up, || producer.commit_transaction(TRY)).map_err(unknown)
     }
 
     fn asker(&self) -> Result<&Asker, NotCommitted> {
