@@ -45,6 +45,15 @@ impl Reader {
         Ok(self.consumer.insert(consumer))
     }
 
+    /// Fetches from there on.
+    fn go_to(&self, to: Offset) -> Result<(), LogError> {
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        let list = one(&self.topic, self.partition, to);
+        let sought = list.and_then(|list| consumer.assign(&list));
+        let action = format!("seek {}-{}", self.topic, self.partition);
+        sought.map_err(|error| self.log.connect.error(action, &error))
+    }
+
     /// Takes one message that is there within the time.
     fn take(&mut self, into: &mut RecordBuf, wait: Duration) -> Result<bool, LogError> {
         let next = self.next;
@@ -71,8 +80,13 @@ impl Reader {
             }
             Some(Err(error)) => match judge(&error) {
                 Trouble::Passing => Ok(false),
-                // It may be about a place that was left by a seek since.
-                Trouble::Gone => self.log.check_range(&topic, partition, next).map(|()| false),
+                // It may be about a place that was left by a seek since, or of a moment: a leader that has just removed old records
+                // can refuse what it still has. librdkafka does not ask again by itself.
+                Trouble::Gone => {
+                    self.log.check_range(&topic, partition, next)?;
+                    self.go_to(next)?;
+                    Ok(false)
+                }
                 Trouble::Real => {
                     Err(self.log.connect.error(format!("read {topic}-{partition} at {next}"), &error))
                 }
@@ -169,12 +183,7 @@ impl PartitionReader for Reader {
 
     fn seek(&mut self, to: Offset) -> Result<(), LogError> {
         self.log.check_range(&self.topic, self.partition, to)?;
-        if let Some(consumer) = &self.consumer {
-            let list = one(&self.topic, self.partition, to);
-            let sought = list.and_then(|list| consumer.assign(&list));
-            let action = format!("seek {}-{}", self.topic, self.partition);
-            sought.map_err(|error| self.log.connect.error(action, &error))?;
-        }
+        self.go_to(to)?;
         self.next = to;
         Ok(())
     }
