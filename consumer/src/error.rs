@@ -157,7 +157,8 @@ pub enum ConsumerError {
     /// Records that are needed to rebuild state are gone.
     #[error(
         "{topic}-{partition} begins at offset {start}, but state must be replayed from {needed}: retention removed what the \
-         store still needed"
+         store still needed. Bring the older records back; or, if only events from {start} on are to count, score them in another group \
+         with an empty store and other output topics. Keep events for longer than a consumer may be away"
     )]
     InputGone {
         /// The input topic.

@@ -7,27 +7,30 @@
 //! The group's offset is the truth, with the sweep under way noted beside it. The local store is behind it, never ahead: it hears of a
 //! commit when the brokers have confirmed it.
 
-use std::sync::{Arc, RwLock};
+mod take;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use feature_store::UserState;
 use partition_log::backends::kafka::{
     GroupEvent, GroupOffset, GroupOptions, KafkaGroup, KafkaLog, NotCommitted,
 };
-use partition_log::{Log, LogError, RecordBuf};
+use partition_log::{Log, LogError, TopicConfig};
 use scorer::Schedule;
 use telemetry::Check;
 use types::{Offset, PartitionId};
 
-use crate::member::{member, offset, place};
+use crate::member::{Progress, member, offset};
 use crate::observe::Observer;
-use crate::open::{Base, build, check_end, check_start, outputs};
-use crate::output::{CONTROL, DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
+use crate::open::{Base, outputs};
+use crate::output::SNAPSHOTS;
 use crate::pool::{Pool, Routes};
 use crate::run::{LOOK, Surroundings, pool_size, serve, targets};
-use crate::task::{Commits, Outputs, PartitionTask};
 use crate::worker::WorkerConfig;
 use crate::{ConsumerError, ConsumerOptions, Status};
+
+use self::take::Restoring;
 
 /// So many sessions in a row may end without a commit.
 const TRIES: u32 = 8;
@@ -47,6 +50,8 @@ struct Group<'c> {
     routes: Routes,
     joining: GroupOptions,
     targets: Vec<Offset>,
+    /// Partitions of which the snapshot topic does not hold what it should.
+    lost: Mutex<BTreeSet<PartitionId>>,
 }
 
 /// One membership.
@@ -54,6 +59,8 @@ struct Session {
     group: KafkaGroup,
     pool: Pool,
     owned: Vec<PartitionId>,
+    /// Partitions whose state is being restored.
+    restoring: Vec<Restoring>,
     /// Whether the group has said what this process gets, if only nothing.
     assigned: bool,
     last_commit: Instant,
@@ -103,7 +110,7 @@ pub(crate) fn run(
         group: options.group.clone().unwrap_or_else(|| format!("churnstream-{}", kafka.name(&options.topic))),
         member: member(&options.store)?,
         topic: options.topic.clone(),
-        outputs: outputs(base.decides_ticks).map(str::to_owned).collect(),
+        outputs: outputs(base.decides_ticks).chain([SNAPSHOTS]).map(str::to_owned).collect(),
         session_timeout: options.session_timeout,
         transaction_timeout: TRANSACTION_TIMEOUT.max(options.commit_interval * 5),
     };
@@ -117,7 +124,8 @@ pub(crate) fn run(
     let stats = base.stats.clone();
     let mut observer = Observer::new(options, log, &base.spec, stats, &around.metrics, (first, most));
     let targets = targets(options, log.as_ref(), base.config.partitions)?;
-    let group = Group { options, log, kafka, around, base, schedule, routes, joining, targets };
+    let lost = Mutex::default();
+    let group = Group { options, log, kafka, around, base, schedule, routes, joining, targets, lost };
 
     let mut failures = 0;
     while !around.shutdown.is_requested() {
@@ -144,6 +152,17 @@ pub(crate) fn run(
 impl Group<'_> {
     /// Runs a session to its end. Returns how many commits it made.
     fn session(&self, observer: &mut Observer, ready: &Check) -> Result<(Ended, u32), ConsumerError> {
+        // Somebody may have deleted it: then it is filled again.
+        let config = TopicConfig {
+            partitions: self.base.config.partitions,
+            key: "block".to_owned(),
+            partitioner: "explicit".to_owned(),
+        };
+        match self.kafka.create_compacted(SNAPSHOTS, &config) {
+            Ok(()) => {}
+            Err(error @ LogError::Broker { .. }) => return Ok((Ended::Again(error.to_string()), 0)),
+            Err(error) => return Err(error.into()),
+        }
         let joined = match self.kafka.join(&self.joining) {
             Ok(joined) => joined,
             Err(error @ LogError::Broker { .. }) => return Ok((Ended::Again(error.to_string()), 0)),
@@ -155,14 +174,22 @@ impl Group<'_> {
         let (health, routes) = (&self.around.health, self.routes.clone());
         let pool = Pool::start(config, health, workers, partitions, Vec::new(), routes)?;
         let last_commit = Instant::now();
-        let mut session =
-            Session { group: joined, pool, owned: Vec::new(), assigned: false, last_commit, commits: 0 };
+        let mut session = Session {
+            group: joined,
+            pool,
+            owned: Vec::new(),
+            restoring: Vec::new(),
+            assigned: false,
+            last_commit,
+            commits: 0,
+        };
         let ended = match self.live(&mut session, observer, ready) {
             Ok(()) => Ok(Ended::Stopped),
             Err(Trouble::Session(why)) => Ok(Ended::Again(why)),
             Err(Trouble::Fatal(error)) => Err(error),
         };
-        let Session { group, pool, owned, commits, .. } = session;
+        let Session { group, pool, owned, restoring, commits, .. } = session;
+        drop(restoring);
         // The states go first, so that what the next owner reads is not ours any more.
         let stopped = pool.abandon();
         owned.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
@@ -182,7 +209,9 @@ impl Group<'_> {
             match session.group.poll(LOOK.min(self.options.commit_interval / 2))? {
                 Some(GroupEvent::Assigned(partitions)) => {
                     self.take(session, &partitions)?;
-                    ready.ready();
+                    if session.restoring.is_empty() {
+                        ready.ready();
+                    }
                 }
                 Some(GroupEvent::Revoked(partitions)) => self.release(session, &partitions)?,
                 Some(GroupEvent::Lost(_)) => {
@@ -191,6 +220,7 @@ impl Group<'_> {
                 None => {}
             }
             session.pool.poll()?;
+            self.restored(session, ready)?;
             if self.around.shutdown.is_requested() {
                 return self.finish(session, false);
             }
@@ -208,7 +238,7 @@ impl Group<'_> {
 
     /// Whether all partitions are processed to where they ended: this process's own, and by the group's word those of others.
     fn reached(&self, session: &Session, observer: &Observer) -> Result<bool, Trouble> {
-        if !session.assigned || !observer.reached(&self.targets) {
+        if !session.assigned || !session.restoring.is_empty() || !observer.reached(&self.targets) {
             return Ok(false);
         }
         let of_others: Vec<_> = (0..self.base.config.partitions)
@@ -226,87 +256,6 @@ impl Group<'_> {
         Ok(of_others.iter().all(done))
     }
 
-    /// Takes partitions: each goes on from what the group knows, with the state that the store has.
-    fn take(&self, session: &mut Session, partitions: &[PartitionId]) -> Result<(), Trouble> {
-        let begun = Instant::now();
-        let committed =
-            if partitions.is_empty() { Vec::new() } else { session.group.committed(partitions)? };
-        let (mut starts, mut tasks) = (Vec::new(), Vec::new());
-        for partition in partitions {
-            let known = committed.iter().find(|known| known.partition == *partition);
-            let (task, from) = self.task(session, *partition, known)?;
-            starts.push((*partition, from));
-            tasks.push(task);
-        }
-        session.group.take(&starts)?;
-        tasks.into_iter().for_each(|task| session.pool.own(task));
-        session.owned.extend(partitions);
-        session.assigned = true;
-        self.paused(begun);
-        tracing::info!(partitions = %listed(partitions), took = ?begun.elapsed(), "partitions came");
-        Ok(())
-    }
-
-    fn task(
-        &self,
-        session: &Session,
-        partition: PartitionId,
-        known: Option<&GroupOffset>,
-    ) -> Result<(PartitionTask, Offset), Trouble> {
-        let topic = &self.options.topic;
-        let users = self.base.store.partition::<UserState>(partition).map_err(ConsumerError::from)?;
-        let bounds = self.log.bounds(topic, partition)?;
-        let last = known.map(|known| place(topic, known)).transpose()?;
-        let next = last.as_ref().map(|last| last.next_input);
-        check_end(topic, partition, next.unwrap_or_default(), bounds)?;
-        let stored = users.committed().map(|commit| commit.next_input);
-        if stored > next {
-            let (topic, store) = (topic.clone(), stored.unwrap_or_default());
-            return Err(ConsumerError::StoreAheadOfGroup { topic, partition, store, group: next }.into());
-        }
-        if next.is_none() {
-            self.check_unused(partition)?;
-        }
-        let from = if stored.is_some() { users.replay_from() } else { bounds.start };
-        if stored.is_none() && next.is_some_and(|next| next > bounds.start) {
-            tracing::warn!(%partition, from = %bounds.start, to = %next.unwrap_or_default(),
-                "the store has nothing of this partition: its state is rebuilt from the topic");
-            // Of what retention removed, state would be missing.
-            check_start(topic, partition, Offset::ZERO, bounds)?;
-        }
-        check_start(topic, partition, from, bounds)?;
-        let output = |name| session.group.output(name, partition).map(Output::Transaction);
-        let outputs = Outputs {
-            scores: output(SCORES)?,
-            shadow_scores: output(SHADOW_SCORES)?,
-            dead_letters: output(DEAD_LETTERS)?,
-            control: if self.base.decides_ticks { Some(output(CONTROL)?) } else { None },
-        };
-        let reader = session.group.reader(partition, from)?;
-        self.base.stats[partition.0 as usize].begin(from, next.unwrap_or(from));
-        let (base, metrics) = (&self.base, &self.around.metrics);
-        let schedule = Arc::clone(&self.schedule.read().unwrap_or_else(std::sync::PoisonError::into_inner));
-        let commits = Commits::Together { last };
-        let task = build(self.options, base, &schedule, metrics, partition, users, reader, outputs, commits);
-        Ok((task, from))
-    }
-
-    /// A partition of which the group knows no offset was never scored: its outputs hold nothing. If they do, its offset was lost, or
-    /// is not to be seen yet; to begin again would write everything twice.
-    fn check_unused(&self, partition: PartitionId) -> Result<(), Trouble> {
-        for topic in [SCORES, SHADOW_SCORES, DEAD_LETTERS] {
-            let start = self.log.bounds(topic, partition)?.start;
-            let mut found = RecordBuf::default();
-            if self.log.reader(topic, partition, start)?.read(&mut found, 1)? > 0 {
-                return Err(Trouble::Session(format!(
-                    "{topic}-{partition} holds records, and the group knows no offset of the partition: was it reset, did it expire, or \
-                     is this another group? To score all again, use another group and other output topics (kafka:BROKERS/PREFIX)"
-                )));
-            }
-        }
-        Ok(())
-    }
-
     /// Gives partitions back: what was done with them is committed before anybody else may have them.
     fn release(&self, session: &mut Session, partitions: &[PartitionId]) -> Result<(), Trouble> {
         let begun = Instant::now();
@@ -316,10 +265,15 @@ impl Group<'_> {
         }
         session.group.release(partitions)?;
         session.owned.retain(|owned| !partitions.contains(owned));
+        session.restoring.retain(|restoring| !partitions.contains(&restoring.partition()));
         partitions.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
         self.paused(begun);
         tracing::info!(partitions = %listed(partitions), took = ?begun.elapsed(), "partitions went");
         Ok(())
+    }
+
+    fn offset(&self, partition: PartitionId, progress: &Progress) -> GroupOffset {
+        offset(partition, progress, self.base.spec.hash().as_str(), &self.joining.member)
     }
 
     fn paused(&self, since: Instant) {
@@ -337,7 +291,7 @@ impl Group<'_> {
         let moved = session.pool.prepare()?;
         if !moved.is_empty() {
             let places: Vec<_> =
-                moved.iter().map(|(partition, progress)| offset(*partition, progress)).collect();
+                moved.iter().map(|(partition, progress)| self.offset(*partition, progress)).collect();
             let stopping = std::cell::Cell::new(None);
             let give_up = || {
                 if self.around.shutdown.is_requested() && stopping.get().is_none() {

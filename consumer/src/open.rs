@@ -152,6 +152,7 @@ fn own_task(
         shadow_scores: open(shadow_scores, SHADOW_SCORES)?,
         dead_letters: open(dead_letters, DEAD_LETTERS)?,
         control: None,
+        snapshots: None,
     };
     base.stats[partition.0 as usize].begin(from, next_input);
     Ok(build(options, base, schedule, metrics, partition, users, reader, outputs, Commits::Alone))

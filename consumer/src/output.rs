@@ -23,6 +23,9 @@ pub const DEAD_LETTERS: &str = "dead-letters";
 /// The topic of what was decided about partitions that others write: after which record which tick stands.
 pub const CONTROL: &str = "control";
 
+/// The topic of the blocks of users' states, from which another process of a group restores them.
+pub const SNAPSHOTS: &str = "snapshots";
+
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Emitted {

@@ -3,6 +3,7 @@
 //! A task is owned by one worker thread at a time and moves between them whole, at a batch boundary.
 
 mod emit;
+mod publish;
 mod ticks;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub(crate) struct Outputs {
     pub(crate) dead_letters: Output,
     /// Where decided ticks are written down; none where the topic holds its ticks.
     pub(crate) control: Option<Output>,
+    /// Where the state goes from which another process can go on; none where there is no other.
+    pub(crate) snapshots: Option<Output>,
 }
 
 /// One partition's work and everything that it needs.
@@ -277,7 +280,7 @@ impl PartitionTask {
 
     /// Syncs the outputs and says what is to be committed: nothing if nothing moved.
     pub(crate) fn prepare(&mut self) -> Result<Option<Progress>, ConsumerError> {
-        self.last_commit = Instant::now();
+        let since = std::mem::replace(&mut self.last_commit, Instant::now()).elapsed();
         // While state is being rebuilt there is nothing new to promise.
         if self.replaying {
             if matches!(self.commits, Commits::Together { .. }) {
@@ -286,7 +289,8 @@ impl PartitionTask {
             return Ok(None);
         }
         // Even where nothing came, blocks written since the last commit shorten what a restart has to replay.
-        if self.committed.as_ref() == Some(&self.place) && !self.users.can_settle() {
+        let moved = self.committed.as_ref() != Some(&self.place);
+        if !moved && !self.users.can_settle() && !self.users.can_publish() {
             // The store of a process that took the partition over may not know how far it was committed.
             if matches!(self.commits, Commits::Together { .. }) {
                 self.commit_replayed()?;
@@ -302,8 +306,9 @@ impl PartitionTask {
         ] {
             outputs.extend(output.sync()?.map(|offset| (topic.to_owned(), offset)));
         }
+        let published = self.publish(since)?;
         let Place { next_input, sweep, tick } = self.place.clone();
-        Ok(Some(Progress { commit: Commit { next_input, outputs, sweep }, tick }))
+        Ok(Some(Progress { commit: Commit { next_input, outputs, sweep }, tick, published }))
     }
 
     /// What was prepared is committed: the store may write what it covers.

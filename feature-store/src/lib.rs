@@ -8,5 +8,6 @@ mod window;
 pub use spec::{Spec, SpecError, SpecHash, Tick};
 pub use state::{Applied, DecodeStateError, StateValue, UserState};
 pub use store::{
-    Commit, PartitionStore, Pressure, SlotId, Store, StoreError, StoreIdentity, StoreOptions, SweepCursor,
+    Commit, PartitionStore, Pressure, Published, Restored, Restorer, SlotId, Store, StoreError,
+    StoreIdentity, StoreOptions, SweepCursor,
 };

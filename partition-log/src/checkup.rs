@@ -55,6 +55,8 @@ pub struct Purpose {
     pub events: String,
     /// The topics that a consumer writes.
     pub outputs: Vec<String>,
+    /// On Kafka: those that a consumer writes and of which the newest record of a key counts.
+    pub compacted: Vec<String>,
     /// On Kafka: the group of consumers.
     pub group: String,
     /// On Kafka: try to write too, into a topic that is made for it and removed. That tells the brokers' clock exactly.
@@ -129,6 +131,7 @@ mod tests {
         let purpose = Purpose {
             events: "events".into(),
             outputs: vec!["scores".into()],
+            compacted: vec![],
             group: String::new(),
             try_writing: false,
         };

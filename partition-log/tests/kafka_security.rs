@@ -40,8 +40,13 @@ fn write_and_read(log: &KafkaLog, topic: &str) -> Result<(), LogError> {
 
 /// What is said of it, quickly.
 fn brokers_of(log: &KafkaLog, try_writing: bool) -> Vec<(String, Verdict, String)> {
-    let purpose =
-        Purpose { events: "tls".into(), outputs: vec![], group: "churnstream-tls".into(), try_writing };
+    let purpose = Purpose {
+        events: "tls".into(),
+        outputs: vec![],
+        compacted: vec![],
+        group: "churnstream-tls".into(),
+        try_writing,
+    };
     let checks = log.checkup(&purpose);
     checks
         .into_iter()

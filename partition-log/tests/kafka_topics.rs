@@ -118,7 +118,13 @@ fn more_partitions_than_a_topic_was_made_with_are_refused() {
     assert!(error.contains("made with 2 partitions and has 3") && error.contains("repartition"), "{error}");
     let kafka = log(brokers);
     assert!(kafka.writer(&topic).is_err() && kafka.create_topic(&topic, &config(3)).is_err());
-    let purpose = Purpose { events: topic.clone(), outputs: vec![], group: "g".into(), try_writing: false };
+    let purpose = Purpose {
+        events: topic.clone(),
+        outputs: vec![],
+        compacted: vec![],
+        group: "g".into(),
+        try_writing: false,
+    };
     let found = kafka.checkup(&purpose);
     let check = found.iter().find(|check| check.about == format!("topic {topic}")).unwrap();
     assert_eq!(check.verdict, Verdict::Problem, "{found:?}");

@@ -55,6 +55,7 @@ pub fn run(command: &Doctor, out: &mut dyn Write) -> Result<ExitCode> {
         outputs: [consumer::SCORES, consumer::SHADOW_SCORES, consumer::DEAD_LETTERS, consumer::CONTROL]
             .map(str::to_owned)
             .into(),
+        compacted: vec![consumer::SNAPSHOTS.to_owned()],
         group: command.group.clone().unwrap_or(group),
         try_writing: command.try_writing,
     };

@@ -134,6 +134,16 @@ impl Proof {
         Member { child, words }
     }
 
+    /// What the brokers call a topic.
+    pub(crate) fn name(&self, topic: &str) -> String {
+        self.log.as_kafka().unwrap().name(topic)
+    }
+
+    /// What a member has said so far.
+    pub(crate) fn said(&self, store: &str) -> String {
+        std::fs::read_to_string(self.world.dir().join(format!("{store}.log"))).unwrap_or_default()
+    }
+
     /// Runs a member to the end, and compares what is there then.
     pub(crate) fn holds(&self, store: &str) {
         self.run_to_the_end(store);

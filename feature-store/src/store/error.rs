@@ -119,6 +119,14 @@ pub enum StoreError {
         /// The offset asked for.
         asked: Offset,
     },
+    /// Published blocks that should be there are not.
+    #[error("the snapshot of partition {partition} is not whole: {detail}")]
+    SnapshotLost {
+        /// The partition.
+        partition: PartitionId,
+        /// What is missing.
+        detail: String,
+    },
     /// The log no longer holds what a rebuild has to read.
     #[error(
         "the store cannot be rebuilt: the log of partition {partition} begins at offset {start}, the events before \

@@ -5,9 +5,10 @@
 //! | `commit` | the commit and the offset to replay from |
 //! | `shape` and a byte | which blocks there are, one of 64 records |
 //! | `totals` | how many users and bytes the blocks hold, changed in the same batch as they |
+//! | `published` | below which offset every block's newest state lies outside too, where there is such a place |
 //! | `b` and eight bytes | the block whose range begins at that hash (big-endian) |
 
-use types::PartitionId;
+use types::{Offset, PartitionId};
 
 use super::backend::Tree;
 use super::block::Block;
@@ -18,8 +19,10 @@ use super::shape::{ROOTS, Root};
 use super::{BackendError, StoreError};
 
 const TOTALS_VERSION: u8 = 1;
+const PUBLISHED_VERSION: u8 = 1;
 pub(super) const COMMIT: &[u8] = b"commit";
 pub(super) const TOTALS: &[u8] = b"totals";
+pub(super) const PUBLISHED: &[u8] = b"published";
 
 pub(super) fn shape(number: usize) -> Vec<u8> {
     [&b"shape"[..], &[number as u8]].concat()
@@ -34,6 +37,10 @@ pub(super) fn block(range: HashRange) -> [u8; 9] {
 /// The name of a partition's tree.
 pub(super) fn tree(partition: PartitionId) -> String {
     format!("partition-{partition}")
+}
+
+pub(super) fn published(below: Offset) -> Vec<u8> {
+    seal(PUBLISHED_VERSION, &below.0.to_le_bytes())
 }
 
 /// How much the blocks of a partition hold.
@@ -65,6 +72,15 @@ pub(super) struct Records<'a> {
 impl Records<'_> {
     pub(super) fn commit(self) -> Result<Option<StoredCommit>, StoreError> {
         self.small(COMMIT, "the commit", StoredCommit::decode)
+    }
+
+    /// Blocks applied to less than this are published as they are.
+    pub(super) fn published(self) -> Result<Offset, StoreError> {
+        let decode = |bytes: &[u8]| {
+            let offset = unseal(PUBLISHED_VERSION, bytes)?.u64();
+            offset.map(Offset).ok_or_else(|| "it is cut short".to_owned())
+        };
+        Ok(self.small(PUBLISHED, "the mark of what is published", decode)?.unwrap_or_default())
     }
 
     pub(super) fn totals(self) -> Result<Totals, StoreError> {

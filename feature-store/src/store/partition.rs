@@ -9,8 +9,9 @@ use types::{Offset, PartitionId};
 
 use super::backend::Tree;
 use super::commit::{Commit, StoredCommit};
-use super::directory::{BlockId, ColdUsers, Directory};
+use super::directory::{BlockId, Directory};
 use super::keys::{self, Records, Totals};
+use super::publish::Unpublished;
 use super::range::hash_of;
 use super::slots::{Slots, flag};
 use super::snapshot::Clock;
@@ -43,6 +44,8 @@ pub struct PartitionStore<S> {
     /// Slots whose size may have changed since it was counted.
     pub(super) touched: Vec<SlotId>,
     pub(super) stored: Option<StoredCommit>,
+    /// What is to be published, if anything is.
+    pub(super) unpublished: Option<Unpublished>,
     /// The offset after the newest event that states may hold.
     pub(super) position: Offset,
     /// Below this offset a block on disk may hold an event that is replayed.
@@ -102,6 +105,7 @@ impl<S: StateValue> PartitionStore<S> {
             in_flight_bytes: 0,
             touched: Vec::new(),
             stored,
+            unpublished: None,
             position: replay_from,
             replay_end: committed,
             totals,
@@ -269,6 +273,9 @@ impl<S: StateValue> PartitionStore<S> {
         let stored = StoredCommit { commit, replay_from };
         let mut batch = super::Batch::default();
         batch.put(keys::COMMIT, stored.encode());
+        if let Some(below) = self.unpublished.as_mut().and_then(Unpublished::take_mark) {
+            batch.put(keys::PUBLISHED, keys::published(below));
+        }
         self.tree.apply(batch).and_then(|()| self.shared.backend.flush()).map_err(keys::writing)?;
         self.stored = Some(stored);
         self.clock.settled(replay_from);
@@ -343,47 +350,6 @@ impl<S: StateValue> PartitionStore<S> {
             cold.remove(hash);
         }
         self.insert(hash, key, state, block, flag::ON_DISK)
-    }
-
-    /// Reads a block's header if it was not read or written yet.
-    fn know(&mut self, id: BlockId) -> Result<(), StoreError> {
-        if self.blocks[id].applied.is_none() {
-            self.read_block(id, self.blocks[id].range.start, |_| Ok(()))?;
-        }
-        Ok(())
-    }
-
-    /// The state of a user who is not in memory, from their block.
-    fn read_user(&mut self, id: BlockId, hash: u64, key: &str) -> Result<Option<S>, StoreError> {
-        if self.blocks[id].cold.as_ref().is_some_and(|cold| !cold.may_hold(hash)) {
-            return Ok(None);
-        }
-        self.read_block(id, hash, |block| {
-            let state = block.find(key)?;
-            state.map(S::decode).transpose().map_err(|error| format!("user `{key}`: {error}"))
-        })
-    }
-
-    /// Reads the block that a hash lies in, and learns what is not known of it yet.
-    fn read_block<T>(
-        &mut self,
-        id: BlockId,
-        hash: u64,
-        read: impl FnOnce(&super::block::Block<'_>) -> Result<T, String>,
-    ) -> Result<T, StoreError> {
-        let info = &mut self.blocks[id];
-        let records = Records { tree: &*self.tree, partition: self.partition };
-        let block = records.block(info.range, hash, &mut self.buf)?;
-        // Nobody of a block that was never read is in memory, and nothing of it is in flight.
-        if info.applied.is_none() {
-            let mut cold = ColdUsers::default();
-            block
-                .for_each(|entry| cold.add(entry.hash))
-                .map_err(|detail| records.damaged(info.range, detail))?;
-            info.applied = Some(block.applied);
-            info.cold = Some(cold);
-        }
-        read(&block).map_err(|detail| records.damaged(info.range, detail))
     }
 }
 

@@ -197,6 +197,9 @@ impl<S: StateValue> PartitionStore<S> {
         let (old, ids) = self.blocks.replace(id, &ranges);
         if let Some(since) = old.in_flight_since {
             self.in_flight.remove(&(since, id));
+            if let Some(unpublished) = &mut self.unpublished {
+                unpublished.written(at, since, written.range);
+            }
         }
         self.in_flight_bytes -= old.in_flight_bytes;
         for (id, (_, users)) in ids.iter().zip(written.pieces) {

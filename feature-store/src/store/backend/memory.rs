@@ -31,7 +31,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn insert(trees: &mut Trees, name: &str, batch: &Batch) {
     let tree = trees.entry(name.to_owned()).or_default();
-    tree.extend(batch.0.iter().cloned());
+    for (key, value) in &batch.0 {
+        match value {
+            Some(value) => tree.insert(key.clone(), value.clone()),
+            None => tree.remove(key),
+        };
+    }
 }
 
 #[cfg(test)]

@@ -49,13 +49,18 @@ pub trait Tree: Send + Sync {
     fn apply(&self, batch: Batch) -> Result<(), BackendError>;
 }
 
-/// Keys and their new values.
+/// Keys and their new values; without one, the key goes.
 #[derive(Debug, Clone, Default)]
-pub struct Batch(pub Vec<(Vec<u8>, Vec<u8>)>);
+pub struct Batch(pub Vec<(Vec<u8>, Option<Vec<u8>>)>);
 
 impl Batch {
     /// Adds a key and its new value.
     pub fn put(&mut self, key: impl Into<Vec<u8>>, value: Vec<u8>) {
-        self.0.push((key.into(), value));
+        self.0.push((key.into(), Some(value)));
+    }
+
+    /// Takes a key away.
+    pub fn remove(&mut self, key: impl Into<Vec<u8>>) {
+        self.0.push((key.into(), None));
     }
 }

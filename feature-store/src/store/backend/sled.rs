@@ -158,7 +158,10 @@ impl Tree for SledTree {
         let blocks = batch.0.len();
         let mut writes = sled::Batch::default();
         for (key, value) in batch.0 {
-            writes.insert(key, value);
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
         }
         self.tree.apply_batch(writes).and_then(|()| self.cache.accessed(blocks)).map_err(BackendError::new)
     }

@@ -3,6 +3,7 @@
 mod faults;
 mod model;
 mod process;
+mod published;
 mod single;
 
 use std::collections::BTreeMap;

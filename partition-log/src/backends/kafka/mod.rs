@@ -39,6 +39,7 @@ pub use self::transaction::TransactionWriter;
 
 use self::connect::{ASK, Connect, Consumer, number, one, signed, unsigned};
 use self::reader::Reader;
+use self::topic_settings::Role;
 use self::watch::EndWatch;
 use self::writer::Writer;
 use super::check_topic;
@@ -204,7 +205,7 @@ impl Log for KafkaLog {
 
     fn create_topic(&self, topic: &str, config: &TopicConfig) -> Result<(), LogError> {
         check_topic(topic, config)?;
-        self.make_topic(&self.name(topic), config)
+        self.make_topic(&self.name(topic), config, Role::Written)
     }
 
     fn topic(&self, topic: &str) -> Result<Option<TopicConfig>, LogError> {

@@ -32,6 +32,11 @@ pub(super) const OURS: [(&str, &str); 6] = [
     ("max.message.bytes", "33554432"),
 ];
 
+/// And those of which the newest record of a key counts: compacted early, since a segment that is written to is not compacted at all and whoever
+/// restores from the topic reads all of it.
+pub(super) const COMPACTED: [(&str, &str); 2] =
+    [("segment.bytes", "67108864"), ("min.cleanable.dirty.ratio", "0.3")];
+
 /// What a topic is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {

@@ -11,16 +11,25 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::KafkaLog;
 use super::connect::ASK;
-use super::topic_settings::{OURS, Role};
+use super::topic_settings::{COMPACTED, OURS, Role};
 use crate::{LogError, RecordBuf, TopicConfig};
 
 /// The topic of what we know of topics.
 pub(super) const NOTES: &str = "churnstream-topics";
 
 impl KafkaLog {
-    pub(super) fn make_topic(&self, topic: &str, config: &TopicConfig) -> Result<(), LogError> {
+    /// Makes a topic of which the newest record of each key is kept, or checks that it is such a one.
+    ///
+    /// # Errors
+    /// As for [`Log::create_topic`](crate::Log::create_topic).
+    pub fn create_compacted(&self, topic: &str, config: &TopicConfig) -> Result<(), LogError> {
+        crate::backends::check_topic(topic, config)?;
+        self.make_topic(&self.name(topic), config, Role::Compacted)
+    }
+
+    pub(super) fn make_topic(&self, topic: &str, config: &TopicConfig, role: Role) -> Result<(), LogError> {
         if let Some(existing) = self.find_topic(topic)? {
-            self.check_settings(topic, Role::Written)?;
+            self.check_settings(topic, role)?;
             let foreign = existing.key.is_empty() && !self.notes()?.contains_key(topic);
             if !foreign {
                 return config.check_same(topic, &existing);
@@ -30,7 +39,7 @@ impl KafkaLog {
             config.check_same(topic, &stated)?;
             return self.note(topic, config);
         }
-        self.create(topic, config.partitions, Role::Written)?;
+        self.create(topic, config.partitions, role)?;
         self.note(topic, config)
     }
 
@@ -86,6 +95,11 @@ impl KafkaLog {
             new = new.set(key, value);
         }
         new = new.set("cleanup.policy", role.cleanup());
+        if role == Role::Compacted {
+            for (key, value) in COMPACTED {
+                new = new.set(key, value);
+            }
+        }
         let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
         let results = futures_executor::block_on(admin.create_topics([&new], &options));
         super::connect::let_go("admin client", admin);

@@ -13,7 +13,7 @@ impl KafkaLog {
         let find = |topic: &str| metadata.topics().iter().find(|found| found.name() == topic);
         let events = self.name(&purpose.events);
         let expected = find(&events).map_or(0, |found| found.partitions().len());
-        let all = std::iter::once(&purpose.events).chain(&purpose.outputs);
+        let all = std::iter::once(&purpose.events).chain(&purpose.outputs).chain(&purpose.compacted);
         for name in all {
             let topic = self.name(name);
             let about = format!("topic {topic}");
@@ -42,7 +42,11 @@ impl KafkaLog {
                 continue;
             }
             let foreign = config.key.is_empty();
-            let role = if foreign && *name == purpose.events { Role::Read } else { Role::Written };
+            let role = match () {
+                () if foreign && *name == purpose.events => Role::Read,
+                () if purpose.compacted.contains(name) => Role::Compacted,
+                () => Role::Written,
+            };
             let said = if foreign { "made by others".to_owned() } else { format!("key {}", config.key) };
             let before = checks.len();
             checks.extend(replicas(&about, found, brokers));

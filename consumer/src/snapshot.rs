@@ -1,0 +1,168 @@
+//! Restoring a partition's state from the snapshot topic.
+//!
+//! The topic has as many partitions as the input. A record is one block of users' states; its key is the hash of the feature spec and the first
+//! hash of the block's users, both in hexadecimal digits, so that compaction keeps the newest of each. How far they reach together stands
+//! beside the group's offset (see `member`): blocks, offset and note are of one transaction.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use feature_store::{Published, Restored, Store, StoreError};
+use partition_log::{Log, RecordBuf};
+use types::{Offset, PartitionId};
+
+use crate::ConsumerError;
+use crate::output::SNAPSHOTS;
+
+/// How much is read at once.
+const READ_BYTES: usize = 1 << 20;
+/// How often progress is told.
+const TELL: Duration = Duration::from_secs(2);
+
+/// Replaces `key` with that of a block.
+pub(crate) fn write_key(key: &mut String, spec: &str, start: u64) {
+    key.clear();
+    // A string takes everything.
+    let _ = write!(key, "{spec}:{start:016x}");
+}
+
+/// What is to be restored.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    pub(crate) partition: PartitionId,
+    /// The hash of the feature spec.
+    pub(crate) spec: String,
+    pub(crate) published: Published,
+    /// The group's offset.
+    pub(crate) next_input: Offset,
+}
+
+/// How a restore ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    Done,
+    /// The topic does not hold what it should.
+    Lost(String),
+    /// It was told to stop.
+    Stopped,
+}
+
+/// A restore on a thread of its own. Dropping it stops it.
+pub(crate) struct Restore {
+    thread: Option<JoinHandle<Result<End, ConsumerError>>>,
+    shared: Arc<Shared>,
+    begun: Instant,
+}
+
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    /// Thousandths of the topic's partition that are read.
+    done: AtomicU64,
+}
+
+impl Restore {
+    pub(crate) fn start(log: Arc<dyn Log>, store: Store, wanted: Wanted) -> Result<Self, ConsumerError> {
+        let shared = Arc::<Shared>::default();
+        let of_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name(format!("restore-{}", wanted.partition))
+            .spawn(move || restore(log.as_ref(), &store, &wanted, &of_thread))
+            .map_err(|source| ConsumerError::Io { action: "start a thread".to_owned(), source })?;
+        Ok(Self { thread: Some(thread), shared, begun: Instant::now() })
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<Result<End, ConsumerError>> {
+        let thread = self.thread.take_if(|thread| thread.is_finished())?;
+        Some(thread.join().unwrap_or_else(|_| Ok(End::Lost("restoring it failed".to_owned()))))
+    }
+
+    /// How far it is, and how long it may still take.
+    pub(crate) fn progress(&self) -> (u64, Option<Duration>) {
+        progress(self.shared.done.load(Relaxed), self.begun.elapsed())
+    }
+}
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Percent, and the time that is left at the pace so far.
+fn progress(thousandths: u64, took: Duration) -> (u64, Option<Duration>) {
+    let left = took.mul_f64((1000 - thousandths.min(1000)) as f64 / thousandths.max(1) as f64);
+    (thousandths / 10, (thousandths > 0).then_some(left))
+}
+
+fn restore(log: &dyn Log, store: &Store, wanted: &Wanted, shared: &Shared) -> Result<End, ConsumerError> {
+    let begun = Instant::now();
+    let bounds = log.bounds(SNAPSHOTS, wanted.partition)?;
+    let mut restorer = store.restore(wanted.partition)?;
+    let lost = |error| match error {
+        error @ StoreError::SnapshotLost { .. } => Ok(End::Lost(error.to_string())),
+        error => Err(ConsumerError::from(error)),
+    };
+    let mut reader = log.reader(SNAPSHOTS, wanted.partition, bounds.start)?;
+    let (mut records, mut told) = (RecordBuf::default(), begun);
+    let (mut blocks, mut bytes) = (0_u64, 0_u64);
+    let of_spec = format!("{}:", wanted.spec);
+    while reader.position() < bounds.end {
+        if shared.stop.load(Relaxed) {
+            return Ok(End::Stopped);
+        }
+        records.clear();
+        if reader.read(&mut records, READ_BYTES)? == 0 {
+            break;
+        }
+        for record in records.iter().filter(|record| record.key.starts_with(of_spec.as_bytes())) {
+            (blocks, bytes) = (blocks + 1, bytes + record.value.len() as u64);
+            if let Err(error) = restorer.add(record.value) {
+                return lost(error);
+            }
+        }
+        let (read, all) = (reader.position().0 - bounds.start.0, bounds.end.0 - bounds.start.0);
+        shared.done.store(read * 1000 / all.max(1), Relaxed);
+        if told.elapsed() >= TELL {
+            told = Instant::now();
+            let (percent, left) = progress(shared.done.load(Relaxed), begun.elapsed());
+            tracing::info!(partition = %wanted.partition, percent, blocks, bytes, left = ?left.unwrap_or_default(),
+                "restoring the state from the snapshot topic");
+        }
+    }
+    match restorer.finish(wanted.published, wanted.next_input) {
+        Ok(restored) => {
+            let Restored { users, bytes } = restored;
+            tracing::info!(partition = %wanted.partition, users, bytes, read = blocks, took = ?begun.elapsed(),
+                from = %wanted.published.below, to = %wanted.next_input, "the state is restored from the snapshot topic");
+            Ok(End::Done)
+        }
+        Err(error) => lost(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_follows_from_what_was_done() {
+        assert_eq!(progress(0, Duration::from_secs(9)), (0, None));
+        assert_eq!(progress(250, Duration::from_secs(2)), (25, Some(Duration::from_secs(6))));
+        assert_eq!(progress(1000, Duration::from_secs(2)), (100, Some(Duration::ZERO)));
+    }
+
+    #[test]
+    fn keys_of_one_spec_begin_alike() {
+        let mut key = "before".to_owned();
+        write_key(&mut key, "00ff00ff00ff00ff", 0xa000_0000_0000_0001);
+        assert_eq!(key, "00ff00ff00ff00ff:a000000000000001");
+    }
+}
