@@ -1,6 +1,12 @@
 //! Benchmarks, and what they share: random models.
 
 use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+use feature_store::Spec;
+use scorer::{Bands, Bundle, BundleParts, Calibration, Manifest, Training};
+use types::{EventTime, Millis};
 
 /// How deep the trees of a random model are.
 pub const DEPTH: u32 = 6;
@@ -16,6 +22,30 @@ impl Random {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
+}
+
+/// Writes a feature spec to `spec.toml` in a folder, and a bundle of 100 random trees for it to `model`.
+///
+/// # Errors
+/// If the spec is wrong or the folder cannot be written to.
+pub fn write_bundle(spec_text: &str, dir: &Path) -> Result<()> {
+    let spec = Spec::from_toml(spec_text, Path::new("spec.toml"))?;
+    std::fs::write(dir.join("spec.toml"), spec_text)?;
+    let manifest = Manifest {
+        spec_hash: spec.hash().to_string(),
+        feature_names: spec.feature_names().to_vec(),
+        horizon: Millis(30 * Millis::DAY.0),
+        label: None,
+        bands: Bands { medium: 0.2, high: 0.5 },
+        training: Training { from: EventTime(0), to: EventTime(0), labels_decided: EventTime(0), rows: 0 },
+        calibration: Calibration::Identity,
+        metrics: std::collections::BTreeMap::new(),
+        baselines: Vec::new(),
+    };
+    let model = random_model(100, spec.feature_names().len());
+    let parts = BundleParts { model: model.as_bytes(), manifest, card: "Random trees.\n" };
+    Bundle::write(&dir.join("model"), &parts)?;
+    Ok(())
 }
 
 /// A model in XGBoost's JSON with full trees of [`DEPTH`].

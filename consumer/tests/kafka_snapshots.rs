@@ -12,8 +12,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use group::{Member, PARTITIONS, Proof};
+use partition_log::Retention;
 use partition_log::conformance::broker::{self, Brokers};
-use partition_log::{Log as _, Retention};
 use support::random::Random;
 use support::stream::{Appender, Shape};
 use types::{Offset, PartitionId};

@@ -16,10 +16,8 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use consumer::pipeline::Reasons;
 use consumer::{ConsumerOptions, SCORES, Scaling, Surroundings, Workers};
-use feature_store::Spec;
 use partition_log::{Log, LogOptions, RecordBuf, TopicConfig};
-use scorer::{Bands, Bundle, BundleParts, Calibration, Manifest, Training};
-use types::{Event, EventTime, Millis, Offset, PartitionId, Score, Value};
+use types::{Event, EventTime, Offset, PartitionId, Score, Value};
 
 const SPEC: &str = include_str!("../../side-by-side/spec.toml");
 const PARTITIONS: u32 = 4;
@@ -90,22 +88,7 @@ fn main() -> Result<()> {
 }
 
 fn options(arguments: &Arguments, dir: &std::path::Path) -> Result<ConsumerOptions> {
-    let spec = Spec::from_toml(SPEC, std::path::Path::new("spec.toml"))?;
-    std::fs::write(dir.join("spec.toml"), SPEC)?;
-    let manifest = Manifest {
-        spec_hash: spec.hash().to_string(),
-        feature_names: spec.feature_names().to_vec(),
-        horizon: Millis(30 * Millis::DAY.0),
-        label: None,
-        bands: Bands { medium: 0.2, high: 0.5 },
-        training: Training { from: EventTime(0), to: EventTime(0), labels_decided: EventTime(0), rows: 0 },
-        calibration: Calibration::Identity,
-        metrics: std::collections::BTreeMap::new(),
-        baselines: Vec::new(),
-    };
-    let model = benches::random_model(100, spec.feature_names().len());
-    let parts = BundleParts { model: model.as_bytes(), manifest, card: "Random trees.\n" };
-    Bundle::write(&dir.join("model"), &parts)?;
+    benches::write_bundle(SPEC, dir)?;
     Ok(ConsumerOptions {
         topic: "events".to_owned(),
         group: None,
