@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use partition_log::{Log, RecordBuf};
 use scorer::drift::DayCounts;
-use types::{Event, EventTime, Millis, PartitionId};
+use types::{Event, EventTime, Millis, PartitionId, SystemEvent};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::BacktestError;
@@ -24,7 +24,7 @@ const MOST_DAYS: i64 = 20_000;
 pub struct Counted {
     /// The first of the days: the midnight (UTC) that it begins with.
     pub first: EventTime,
-    /// Every day from then on, up to that of the newest event.
+    /// Every day from then on, up to the newest that is over: an event of a later day does not tell that, a tick does.
     pub days: Vec<DayCounts>,
     /// The types of events, sorted: the order of [`DayCounts::with`].
     pub kinds: Vec<String>,
@@ -57,6 +57,7 @@ pub fn count_days(
     let mut numbers: HashMap<String, usize> = HashMap::new();
     let mut tallies: BTreeMap<i64, DayCounts> = BTreeMap::new();
     let (mut records, mut read, mut out_of_time) = (RecordBuf::default(), 0, 0);
+    let mut ticked = i64::MIN;
     for partition in (0..config.partitions).map(PartitionId) {
         let mut open = Open { newest: i64::MIN, ..Open::default() };
         let start = log.bounds(topic, partition)?.start;
@@ -69,7 +70,13 @@ pub fn count_days(
             for record in records.iter() {
                 let mut event = Event::default();
                 // What is no event is the consumer's business.
-                if event.decode(record.value).is_err() || event.kind.starts_with('$') {
+                if event.decode(record.value).is_err() {
+                    continue;
+                }
+                if let Ok(Some(system)) = event.system() {
+                    if matches!(system, SystemEvent::Tick) {
+                        ticked = ticked.max(event.ts.0.div_euclid(Millis::DAY.0));
+                    }
                     continue;
                 }
                 if ignore.iter().any(|kind| *kind == event.kind) {
@@ -77,7 +84,9 @@ pub fn count_days(
                 }
                 let day = event.ts.0.div_euclid(Millis::DAY.0);
                 let is_ahead = event.ts.0 > record.timestamp.0.saturating_add(Millis::DAY.0);
-                if is_ahead || day < open.newest.saturating_sub(LATE) {
+                let is_far_behind =
+                    record.timestamp.0.saturating_sub(event.ts.0) / Millis::DAY.0 >= MOST_DAYS;
+                if is_ahead || is_far_behind || day < open.newest.saturating_sub(LATE) {
                     out_of_time += 1;
                     continue;
                 }
@@ -94,6 +103,10 @@ pub fn count_days(
             progress(read);
         }
         open.close(i64::MAX, &mut tallies);
+    }
+    // The newest day may not be over yet; a tick after it says that it is.
+    if let Some(last) = tallies.last_entry().filter(|last| *last.key() >= ticked) {
+        last.remove();
     }
     finish(tallies, &numbers, out_of_time)
 }

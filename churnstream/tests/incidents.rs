@@ -14,7 +14,7 @@ const DAY: i64 = 86_400_000;
 const PARTITIONS: u32 = 3;
 
 /// A hundred users who play every day; every tenth of them opens a ticket, from day 60 on every third.
-fn write_log(dir: &Path) -> String {
+fn write_log(dir: &Path, is_over: bool) -> String {
     let place = format!("file:{}", dir.display());
     let log = partition_log::open(&place, &LogOptions::default()).unwrap();
     let config = TopicConfig { partitions: PARTITIONS, key: "user".into(), partitioner: "murmur2".into() };
@@ -37,6 +37,9 @@ fn write_log(dir: &Path) -> String {
             }
         }
     }
+    if is_over {
+        append(0, "$tick", DAY_0 + 90 * DAY, DAY_0 + 90 * DAY);
+    }
     // A clock that is wrong must not move the days of everybody else.
     append(1, "play", DAY_0 + 4_000 * DAY, DAY_0 + 89 * DAY);
     writers.iter_mut().for_each(|writer| writer.sync().unwrap());
@@ -56,7 +59,7 @@ fn run(place: &str, more: &[&str]) -> serde_json::Value {
 #[test]
 fn a_change_is_seen_on_its_days_and_types_can_be_passed_over() {
     let dir = tempfile::tempdir().unwrap();
-    let place = write_log(dir.path());
+    let place = write_log(dir.path(), true);
     let found = run(&place, &["--threshold", "5"]);
     assert_eq!(
         (&found["judged"], &found["kinds"], &found["out_of_time"]),
@@ -71,4 +74,11 @@ fn a_change_is_seen_on_its_days_and_types_can_be_passed_over() {
 
     let without = run(&place, &["--ignore", "ticket"]);
     assert_eq!((&without["kinds"], without["alarms"].as_array().unwrap().len()), (&1.into(), 0), "{without}");
+}
+
+#[test]
+fn a_day_that_may_not_be_over_is_not_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = run(&write_log(dir.path(), false), &[]);
+    assert_eq!((&found["judged"], &found["judged_volume"]), (&55.into(), &55.into()), "{found}");
 }

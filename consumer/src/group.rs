@@ -30,7 +30,7 @@ use crate::run::{LOOK, Surroundings, pool_size, serve, targets};
 use crate::worker::WorkerConfig;
 use crate::{ConsumerError, ConsumerOptions, Status};
 
-use self::take::Restoring;
+use self::take::Waiting;
 
 /// So many sessions in a row may end without a commit.
 const TRIES: u32 = 8;
@@ -59,8 +59,10 @@ struct Session {
     group: KafkaGroup,
     pool: Pool,
     owned: Vec<PartitionId>,
-    /// Partitions whose state is being restored.
-    restoring: Vec<Restoring>,
+    /// Partitions that the group gave and that are not taken yet, and since when.
+    coming: Option<(Vec<PartitionId>, Instant)>,
+    /// Partitions that were taken and that no worker has yet.
+    waiting: Vec<Waiting>,
     /// Whether the group has said what this process gets, if only nothing.
     assigned: bool,
     last_commit: Instant,
@@ -113,6 +115,10 @@ pub(crate) fn run(
         outputs: outputs(base.decides_ticks).chain([SNAPSHOTS]).map(str::to_owned).collect(),
         session_timeout: options.session_timeout,
         transaction_timeout: TRANSACTION_TIMEOUT.max(options.commit_interval * 5),
+        give_up: {
+            let shutdown = around.shutdown.clone();
+            Arc::new(move || shutdown.is_requested())
+        },
     };
     let (first, most) = pool_size(options, base.config.partitions);
     // What a store remembers of the registry is its process's own, and all processes of a group must use the same entries: all of them.
@@ -178,7 +184,8 @@ impl Group<'_> {
             group: joined,
             pool,
             owned: Vec::new(),
-            restoring: Vec::new(),
+            coming: None,
+            waiting: Vec::new(),
             assigned: false,
             last_commit,
             commits: 0,
@@ -188,8 +195,8 @@ impl Group<'_> {
             Err(Trouble::Session(why)) => Ok(Ended::Again(why)),
             Err(Trouble::Fatal(error)) => Err(error),
         };
-        let Session { group, pool, owned, restoring, commits, .. } = session;
-        drop(restoring);
+        let Session { group, pool, owned, waiting, commits, .. } = session;
+        drop(waiting);
         // The states go first, so that what the next owner reads is not ours any more.
         let stopped = pool.abandon();
         owned.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
@@ -208,10 +215,7 @@ impl Group<'_> {
         loop {
             match session.group.poll(LOOK.min(self.options.commit_interval / 2))? {
                 Some(GroupEvent::Assigned(partitions)) => {
-                    self.take(session, &partitions)?;
-                    if session.restoring.is_empty() {
-                        ready.ready();
-                    }
+                    session.coming = Some((partitions, Instant::now()));
                 }
                 Some(GroupEvent::Revoked(partitions)) => self.release(session, &partitions)?,
                 Some(GroupEvent::Lost(_)) => {
@@ -220,7 +224,7 @@ impl Group<'_> {
                 None => {}
             }
             session.pool.poll()?;
-            self.restored(session, ready)?;
+            self.come(session, ready)?;
             if self.around.shutdown.is_requested() {
                 return self.finish(session, false);
             }
@@ -238,7 +242,8 @@ impl Group<'_> {
 
     /// Whether all partitions are processed to where they ended: this process's own, and by the group's word those of others.
     fn reached(&self, session: &Session, observer: &Observer) -> Result<bool, Trouble> {
-        if !session.assigned || !session.restoring.is_empty() || !observer.reached(&self.targets) {
+        let taken = session.assigned && session.coming.is_none() && session.waiting.is_empty();
+        if !taken || !observer.reached(&self.targets) {
             return Ok(false);
         }
         let of_others: Vec<_> = (0..self.base.config.partitions)
@@ -249,7 +254,7 @@ impl Group<'_> {
             return Ok(true);
         }
         std::thread::sleep(Duration::from_millis(50));
-        let committed = session.group.committed(&of_others)?;
+        let Some(committed) = session.group.committed(&of_others)? else { return Ok(false) };
         let done = |p: &PartitionId| {
             committed.iter().any(|c| c.partition == *p && c.next >= self.targets[p.0 as usize])
         };
@@ -259,13 +264,13 @@ impl Group<'_> {
     /// Gives partitions back: what was done with them is committed before anybody else may have them.
     fn release(&self, session: &mut Session, partitions: &[PartitionId]) -> Result<(), Trouble> {
         let begun = Instant::now();
-        self.commit(session)?;
+        self.commit_and(session, None, partitions)?;
         if !partitions.is_empty() {
             session.pool.discard(partitions)?;
         }
         session.group.release(partitions)?;
         session.owned.retain(|owned| !partitions.contains(owned));
-        session.restoring.retain(|restoring| !partitions.contains(&restoring.partition()));
+        session.waiting.retain(|waiting| !partitions.contains(&waiting.partition()));
         partitions.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
         self.paused(begun);
         tracing::info!(partitions = %listed(partitions), took = ?begun.elapsed(), "partitions went");
@@ -282,11 +287,16 @@ impl Group<'_> {
     }
 
     fn commit(&self, session: &mut Session) -> Result<(), Trouble> {
-        self.commit_and(session, None)
+        self.commit_and(session, None, &[])
     }
 
-    /// Commits what all partitions have done, in one transaction; `stop` ends the workers after it.
-    fn commit_and(&self, session: &mut Session, stop: Option<bool>) -> Result<(), Trouble> {
+    /// Commits what all partitions have done, in one transaction; after it `stop` ends the workers, and those to `drop` are not worked on.
+    fn commit_and(
+        &self,
+        session: &mut Session,
+        stop: Option<bool>,
+        drop: &[PartitionId],
+    ) -> Result<(), Trouble> {
         session.last_commit = Instant::now();
         let moved = session.pool.prepare()?;
         if !moved.is_empty() {
@@ -305,26 +315,27 @@ impl Group<'_> {
                 .map_err(|error: NotCommitted| Trouble::Session(error.to_string()))?;
             session.commits += 1;
         }
-        session.pool.committed(stop);
+        session.pool.committed(stop, drop);
         Ok(())
     }
 
     /// The last commit, and with `snapshot` all state to the store.
     fn finish(&self, session: &mut Session, snapshot: bool) -> Result<(), Trouble> {
-        match self.commit_and(session, Some(snapshot)) {
+        match self.commit_and(session, Some(snapshot), &[]) {
             Ok(()) => {
                 // Others need not wait until all state is written here.
                 session.group.leave();
                 Ok(session.pool.wait()?)
             }
-            Err(Trouble::Session(why)) => {
+            // What is asked for is not done before it is committed.
+            Err(Trouble::Session(why)) if !snapshot => {
                 tracing::warn!(
                     why,
-                    "the last commit was not made; the next start goes on from the one before it"
+                    "the last commit is not confirmed; the next start goes on from what the group knows then"
                 );
                 Ok(())
             }
-            Err(fatal) => Err(fatal),
+            Err(other) => Err(other),
         }
     }
 }

@@ -132,10 +132,7 @@ impl Observer {
             self.reload_registry(pool, schedule)?;
         }
         let at = self.begun.elapsed();
-        for index in 0..self.stats.len() {
-            let sample = self.sample(index, at);
-            self.tracker.sample(partition_id(index), at, sample);
-        }
+        self.sample_all(at);
         self.scale(pool, at)?;
         self.show(Some(pool), store, board);
         Ok(())
@@ -144,20 +141,28 @@ impl Observer {
     /// The numbers after everything has ended.
     pub(crate) fn last_look(&mut self, store: &Store, board: &StatusBoard) {
         let at = self.begun.elapsed();
-        for index in 0..self.stats.len() {
-            let sample = self.sample(index, at);
-            self.tracker.sample(partition_id(index), at, sample);
-        }
+        self.sample_all(at);
         self.show(None, store, board);
     }
 
-    fn sample(&mut self, index: usize, at: Duration) -> Sample {
+    fn sample_all(&mut self, at: Duration) {
+        // If one end is not told, the others are not asked for: each question may take long, and commits wait for it.
+        let mut told = true;
+        for index in 0..self.stats.len() {
+            let sample = self.sample(index, at, &mut told);
+            self.tracker.sample(partition_id(index), at, sample);
+        }
+    }
+
+    fn sample(&mut self, index: usize, at: Duration, told: &mut bool) -> Sample {
         if !self.stats[index].is_owned() {
             return Sample::default();
         }
         let stats = self.stats[index].snapshot();
         // An end that cannot be read is unknown, not zero.
-        let end = self.log.bounds(&self.options.topic, partition_id(index)).ok().map(|bounds| bounds.end);
+        let bounds = told.then(|| self.log.bounds(&self.options.topic, partition_id(index)).ok()).flatten();
+        *told = bounds.is_some();
+        let end = bounds.map(|bounds| bounds.end);
         Sample {
             end,
             committed: Some(stats.committed),

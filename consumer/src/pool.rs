@@ -155,9 +155,11 @@ impl Pool {
         Ok(moved)
     }
 
-    /// What was prepared is committed; `stop` ends the workers after it, with or without writing all state.
-    pub(crate) fn committed(&self, stop: Option<bool>) {
-        (0..self.workers.len()).for_each(|worker| self.send(worker, Order::Committed { stop }));
+    /// What was prepared is committed; `stop` ends the workers after it, with or without writing all state. Partitions to `drop` are not
+    /// worked on any more: [`Pool::discard`] waits until they are gone.
+    pub(crate) fn committed(&self, stop: Option<bool>, drop: &[PartitionId]) {
+        let order = || Order::Committed { stop, drop: drop.to_vec() };
+        (0..self.workers.len()).for_each(|worker| self.send(worker, order()));
     }
 
     /// Whether memory waits for a commit of the process.

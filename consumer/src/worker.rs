@@ -32,6 +32,8 @@ pub(crate) enum Order {
     Committed {
         /// Whether to end, and to write all state to the store before that.
         stop: Option<bool>,
+        /// Partitions that go to other processes: nothing more is done with them.
+        drop: Vec<PartitionId>,
     },
     /// Drops these partitions as a crash would, and says so; all of them if none is named.
     Drop(Vec<PartitionId>, Sender<()>),
@@ -150,13 +152,15 @@ fn barrier(
     let _ = reply.send(prepared.clone());
     loop {
         match orders.recv() {
-            Ok(Order::Committed { stop }) => {
+            Ok(Order::Committed { stop, drop }) => {
                 for (partition, progress) in prepared {
                     let task = tasks.iter_mut().find(|task| task.partition == partition);
                     if let (Some(task), Some(progress)) = (task, progress) {
                         task.committed(progress.commit).map_err(|error| (partition, error))?;
                     }
                 }
+                // Here, not later: one step more would write what the next owner writes too.
+                tasks.retain(|task| !drop.contains(&task.partition));
                 return Ok(stop);
             }
             // Not committed: everything goes.

@@ -53,37 +53,41 @@ fn one_then_three_then_two_processes_leave_what_one_leaves() {
     let users = if support::soak() { 3000 } else { 900 };
     let proof =
         Proof::new(&brokers.bootstrap, "group", seed, Shape { users, days: 12, empty: (2, PARTITIONS) });
-    let mut slices = proof.records.chunks(proof.records.len().div_ceil(12));
-    let mut appender = Appender::new(proof.log.as_ref());
-    let mut load = |times: usize| {
-        for _ in 0..times {
-            slices.next().inspect(|slice| appender.append(slice));
-            sleep(Duration::from_millis(200));
-        }
-    };
-    let mut a = proof.start("a", &[]);
-    a.wait_for("partitions", |said| said.contains("partitions came"));
-    load(2);
-    let mut b = proof.start("b", &[]);
-    let mut c = proof.start("c", &[]);
-    load(3);
-    b.wait_for("partitions", |said| said.contains("partitions came"));
-    c.wait_for("partitions", |said| said.contains("partitions came"));
-    load(2);
-    // One goes without a word, and then one that stays sleeps for longer than the group waits, and wakes.
-    c.kill();
-    load(2);
-    b.signal("STOP");
-    sleep(Duration::from_secs(5));
-    load(1);
-    b.signal("CONT");
-    load(2);
-    b.signal("TERM");
-    b.ends_well();
-    a.signal("TERM");
-    a.ends_well();
+    let appended = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Without a pause in which all transactions would happen to be closed.
+        scope.spawn(|| {
+            let mut appender = Appender::new(proof.log.as_ref());
+            for slice in proof.records.chunks(proof.records.len().div_ceil(300)) {
+                appender.append(slice);
+                sleep(Duration::from_millis(50));
+            }
+            appended.store(true, std::sync::atomic::Ordering::Release);
+        });
+        let mut a = proof.start("a", &[]);
+        a.wait_for("partitions", |said| said.contains("partitions came"));
+        sleep(Duration::from_millis(500));
+        let mut b = proof.start("b", &[]);
+        let mut c = proof.start("c", &[]);
+        b.wait_for("partitions", |said| said.contains("partitions came"));
+        c.wait_for("partitions", |said| said.contains("partitions came"));
+        sleep(Duration::from_millis(500));
+        // One goes without a word, and then one that stays sleeps for longer than the group waits, and wakes.
+        c.kill();
+        sleep(Duration::from_millis(500));
+        b.signal("STOP");
+        sleep(Duration::from_secs(5));
+        b.signal("CONT");
+        sleep(Duration::from_secs(1));
+        b.signal("TERM");
+        b.ends_well();
+        a.wait_for("everything to be appended", |_| appended.load(std::sync::atomic::Ordering::Acquire));
+        proof.wait_until_done(&mut a);
+        a.signal("TERM");
+        a.ends_well();
+    });
     proof.holds("a");
-    // And from nothing but the topics: the state of every partition is rebuilt.
+    // And from nothing but the topics: the state of every partition is restored.
     proof.holds("d");
 }
 
@@ -201,9 +205,9 @@ fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
     let mut slices = proof.records.chunks(proof.records.len().div_ceil(6));
     let mut appender = Appender::new(proof.log.as_ref());
     let mut member = proof.start("a", &[]);
+    member.wait_for("partitions", |said| said.contains("partitions came"));
     for _ in 0..2 {
         slices.next().inspect(|slice| appender.append(slice));
-        member.wait_for("partitions", |said| said.contains("partitions came"));
         sleep(Duration::from_millis(300));
         let pid = std::fs::read_to_string(dir.join("broker-1.pid")).unwrap();
         assert!(Command::new("kill").args(["-KILL", pid.trim()]).status().unwrap().success());
@@ -212,6 +216,7 @@ fn a_broker_that_goes_away_and_comes_back_costs_nothing() {
         slices.next().inspect(|slice| appender.append(slice));
     }
     slices.for_each(|slice| appender.append(slice));
+    proof.wait_until_done(&mut member);
     member.signal("TERM");
     member.ends_well();
     // Shown if the test fails.

@@ -57,6 +57,8 @@ fn disturbed(bootstrap: &str, name: &str, seed: u64, times: usize, mut disturb: 
         slices.next().inspect(|slice| appender.append(slice));
     }
     slices.for_each(|slice| appender.append(slice));
+    // It is this member that goes on, not the one that is started to the end.
+    proof.wait_until_done(&mut member);
     member.signal("TERM");
     member.ends_well();
     proof.holds("a");

@@ -6,8 +6,8 @@
 //! cargo run --release -p benches --bin latency -- --log kafka:HOST:PORT/PREFIX. --rate 20000 --commit-interval-ms 100
 //! ```
 //!
-//! An event's time is the clock's when it is handed to the log, and its score carries that time; the delay is from there to the moment
-//! when the reader has the score, so it holds waiting for the commit. All three are threads of this process. Prints one JSON object.
+//! An event's time is when it is due by the rate, whenever the log takes it, and its score carries that time; the delay is from there to the
+//! moment when the reader has the score, so it holds waiting for the commit. All three are threads of this process. Prints one JSON object.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -73,7 +73,12 @@ fn main() -> Result<()> {
         all_sent.store(true, Ordering::Release);
         let delays = reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))?;
         consumer.join().map_err(|_| anyhow::anyhow!("the consumer panicked"))??;
-        sending?;
+        let rate = sending?;
+        ensure!(
+            rate > 0.99 * arguments.rate as f64,
+            "{rate:.0} events a second were sent, not {}",
+            arguments.rate
+        );
         delays
     })?;
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize];
@@ -108,31 +113,31 @@ fn options(arguments: &Arguments, dir: &std::path::Path) -> Result<ConsumerOptio
     })
 }
 
-/// Hands events over at the rate.
-fn send(log: &dyn Log, arguments: &Arguments, sent: &AtomicU64) -> Result<()> {
+/// Hands events over at the rate; returns the rate that it came to.
+fn send(log: &dyn Log, arguments: &Arguments, sent: &AtomicU64) -> Result<f64> {
     let mut topic = log.writer("events")?;
     let mut writers =
         (0..PARTITIONS).map(|p| topic.partition(PartitionId(p))).collect::<Result<Vec<_>, _>>()?;
     let mut random = benches::Random(7);
-    let (begun, mut json) = (Instant::now(), Vec::new());
+    let (begun, start, mut json) = (Instant::now(), now()?, Vec::new());
     let total = arguments.rate * arguments.seconds;
     while sent.load(Ordering::Relaxed) < total {
         let due = ((begun.elapsed().as_secs_f64() * arguments.rate as f64) as u64).min(total);
         while sent.load(Ordering::Relaxed) < due {
             let user = format!("u{:06}", random.below(arguments.users));
-            let now = now()?;
+            let due_at = EventTime(start.0 + (sent.load(Ordering::Relaxed) * 1_000 / arguments.rate) as i64);
             let event = Event {
                 entity_type: "user".into(),
                 entity: user.as_str().into(),
                 kind: "play".into(),
-                ts: now,
+                ts: due_at,
                 id: None,
                 fields: vec![("watch_s".into(), Value::Int(random.below(3_600) as i64))],
             };
             json.clear();
             event.encode(&mut json);
             let partition = partition_log::partition_for(user.as_bytes(), PARTITIONS);
-            writers[partition.0 as usize].append(now, user.as_bytes(), &json, &[])?;
+            writers[partition.0 as usize].append(due_at, user.as_bytes(), &json, &[])?;
             sent.fetch_add(1, Ordering::Release);
         }
         // A file's readers see what is synced; to brokers it is enough to be sent.
@@ -140,7 +145,8 @@ fn send(log: &dyn Log, arguments: &Arguments, sent: &AtomicU64) -> Result<()> {
         writers.iter_mut().try_for_each(|writer| if in_files { writer.sync() } else { writer.flush() })?;
         std::thread::sleep(BEAT);
     }
-    Ok(writers.iter_mut().try_for_each(|writer| writer.sync())?)
+    writers.iter_mut().try_for_each(|writer| writer.sync())?;
+    Ok(total as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// The delays of all scores after the warm-up, ascending, in ms.

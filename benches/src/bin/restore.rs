@@ -8,7 +8,7 @@
 //! Writes the events of `--users` users, `--events` of each, to a topic of one partition; lets a `consumer` score them and publish the
 //! state; starts a second one with an empty store, and reads from its log how long the restore took. Then it is killed. Prints one JSON object.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,13 +41,29 @@ struct Arguments {
 }
 
 /// A consumer process, killed when it is dropped.
-struct Running(Child);
+struct Running {
+    child: Child,
+    words: PathBuf,
+}
+
+impl Running {
+    fn said(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.words)?)
+    }
+
+    fn check(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the consumer ended: {status}\n{}", self.said()?),
+        }
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -59,14 +75,14 @@ fn main() -> Result<()> {
     benches::write_bundle(SPEC, dir.path())?;
     write_events(log.as_ref(), &arguments)?;
 
-    let publishing = start(&arguments, dir.path(), "publishing")?;
-    wait_until_published(log.as_ref())?;
+    let mut publishing = start(&arguments, dir.path(), "publishing")?;
+    wait_until_published(log.as_ref(), &mut publishing)?;
     drop(publishing);
     let snapshot = log.bounds(consumer::SNAPSHOTS, PartitionId(0))?;
 
     let begun = Instant::now();
-    let _restoring = start(&arguments, dir.path(), "restoring")?;
-    let said = wait_for(&dir.path().join("restoring.log"), RESTORED)?;
+    let mut restoring = start(&arguments, dir.path(), "restoring")?;
+    let said = wait_for(&mut restoring, RESTORED)?;
     let line = said.lines().find(|line| line.contains(RESTORED)).context("it was said just now")?;
     println!(
         "{}",
@@ -105,26 +121,29 @@ fn write_events(log: &dyn Log, arguments: &Arguments) -> Result<()> {
 }
 
 fn start(arguments: &Arguments, dir: &Path, name: &str) -> Result<Running> {
+    let words = dir.join(format!("{name}.log"));
     let program = std::env::current_exe()?.with_file_name("consumer");
     let child = Command::new(&program)
-        .args(["--from", &arguments.log, "--reasons", "off", "--session-timeout", "6s"])
+        .args(["--from", &arguments.log, "--no-reasons", "--session-timeout", "6s"])
         .arg("--features")
         .arg(dir.join("spec.toml"))
         .arg("--model")
         .arg(dir.join("model"))
         .arg("--store")
         .arg(dir.join(name))
-        .stderr(Stdio::from(std::fs::File::create(dir.join(format!("{name}.log")))?))
+        .stderr(Stdio::from(std::fs::File::create(&words)?))
         .spawn();
-    Ok(Running(child.with_context(|| format!("start {}", program.display()))?))
+    let child = child.with_context(|| format!("start {}", program.display()))?;
+    Ok(Running { child, words })
 }
 
-fn wait_until_published(log: &dyn Log) -> Result<()> {
+fn wait_until_published(log: &dyn Log, running: &mut Running) -> Result<()> {
     let begun = Instant::now();
     let (mut end, mut since) = (None, begun);
     while end.is_none() || since.elapsed() < QUIET {
         ensure!(begun.elapsed() < PATIENCE, "the state was not published in {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(500));
+        running.check()?;
         let Some(_) = log.topic(consumer::SNAPSHOTS)? else { continue };
         let bounds = log.bounds(consumer::SNAPSHOTS, PartitionId(0))?;
         let now = Some(bounds.end).filter(|end| *end > bounds.start);
@@ -135,16 +154,15 @@ fn wait_until_published(log: &dyn Log) -> Result<()> {
     Ok(())
 }
 
-fn wait_for(path: &Path, word: &str) -> Result<String> {
+fn wait_for(running: &mut Running, word: &str) -> Result<String> {
     let begun = Instant::now();
     loop {
-        let said = std::fs::read_to_string(path)?;
+        let said = running.said()?;
         if said.contains(word) {
             return Ok(said);
         }
-        if begun.elapsed() > PATIENCE {
-            bail!("waited in vain for `{word}`:\n{said}");
-        }
+        running.check()?;
+        ensure!(begun.elapsed() < PATIENCE, "waited in vain for `{word}`:\n{said}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

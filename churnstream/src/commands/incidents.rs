@@ -15,7 +15,7 @@ use crate::training;
 /// knows of later ones.
 ///
 /// An alarm begins where a signal is --threshold standard deviations from what it was, and ends where it is less than half
-/// of that off. It tells that something is different, not that something is wrong, nor why.
+/// of that off. The newest day counts only when a tick says that it is over. It tells that something is different, not that something is wrong, nor why.
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream incidents --from file:log
@@ -52,8 +52,9 @@ struct Report {
     first: EventTime,
     judged_from: Option<EventTime>,
     last: EventTime,
-    /// Days judged.
+    /// Days judged, and those on which the volume could be.
     judged: usize,
+    judged_volume: usize,
     /// Types of events that were told apart.
     kinds: usize,
     out_of_time: u64,
@@ -67,7 +68,8 @@ struct Found {
     from: EventTime,
     until: Option<EventTime>,
     distance: f64,
-    ratio: f64,
+    /// None if there was nothing of it before.
+    ratio: Option<f64>,
 }
 
 impl Incidents {
@@ -98,6 +100,7 @@ impl Incidents {
             judged_from: (judged > 0).then(|| day(watch.needs())),
             last: day(counted.days.len().saturating_sub(1)),
             judged,
+            judged_volume: watch.judges_volume(&counted.days),
             kinds: counted.kinds.len(),
             out_of_time: counted.out_of_time,
             alarms: watch.alarms(&counted.days).into_iter().map(found).collect(),
@@ -135,16 +138,22 @@ fn show(report: &Report, watch: Watch) -> anyhow::Result<()> {
         date(report.last)?,
         report.kinds
     );
+    if report.judged_volume < report.judged {
+        println!(
+            "on {} of them the volume could not be judged: days without events were among those before",
+            report.judged - report.judged_volume
+        );
+    }
     for alarm in &report.alarms {
         let until = match alarm.until {
             Some(until) => format!("until {}", date(until)?),
             None => "goes on".to_owned(),
         };
         println!(
-            "{}  {:<24} x{:<6.2} {:>+6.1} deviations   {until}",
+            "{}  {:<24} {:<7} {:>+6.1} deviations   {until}",
             date(alarm.from)?,
             alarm.signal,
-            alarm.ratio,
+            alarm.ratio.map_or_else(|| "new".to_owned(), |ratio| format!("x{ratio:.2}")),
             alarm.distance
         );
     }

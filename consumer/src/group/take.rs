@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use feature_store::{Published, UserState};
 use partition_log::backends::kafka::GroupOffset;
-use partition_log::{Bounds, PartitionReader, RecordBuf};
+use partition_log::{Bounds, LogError, PartitionReader, RecordBuf};
 use telemetry::Check;
 use types::{Offset, PartitionId};
 
@@ -21,6 +21,10 @@ use crate::task::{Commits, Outputs, PartitionTask};
 
 /// How often progress is told.
 const TELL: Duration = Duration::from_secs(1);
+/// How often it is asked whether a transaction is still open.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How long the brokers may take to end what a member left that died: its transaction's time, and the next time that they look.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A partition that was taken, as it is before its worker has it.
 struct Taken {
@@ -34,37 +38,99 @@ struct Taken {
     known: bool,
 }
 
-/// A partition whose state is being restored.
-pub(super) struct Restoring {
-    restore: Restore,
+/// A partition that no worker has yet.
+pub(super) struct Waiting {
     taken: Taken,
+    state: State,
+    since: Instant,
+    asked: Option<Instant>,
     told: Instant,
 }
 
-impl Restoring {
+/// Its state.
+enum State {
+    /// Is being restored.
+    Restoring(Restore),
+    /// Is there, as far as it is not replayed.
+    There(Box<UserStore>),
+}
+
+impl Waiting {
     pub(super) fn partition(&self) -> PartitionId {
         self.taken.partition
+    }
+
+    fn is_due(&mut self) -> bool {
+        let due = self.asked.is_none_or(|asked| asked.elapsed() >= AGAIN);
+        if due {
+            self.asked = Some(Instant::now());
+        }
+        due
     }
 }
 
 impl Group<'_> {
-    /// Takes partitions: each goes on from what the group knows.
-    pub(super) fn take(&self, session: &mut Session, partitions: &[PartitionId]) -> Result<(), Trouble> {
+    /// Takes what the group gave, as soon as it is known how far the group is. Others of this process's partitions are worked on and committed
+    /// meanwhile, and while states are restored.
+    pub(super) fn come(&self, session: &mut Session, ready: &Check) -> Result<(), Trouble> {
+        if let Some((partitions, since)) = session.coming.take() {
+            match self.committed(session, &partitions)? {
+                Some(committed) => self.take(session, &partitions, &committed)?,
+                None if since.elapsed() > PATIENCE => {
+                    return Err(Trouble::Session("how far the group is was asked in vain".to_owned()));
+                }
+                None => session.coming = Some((partitions, since)),
+            }
+        }
+        let mut at = 0;
+        while at < session.waiting.len() {
+            if !self.may_begin(session, at, ready)? {
+                at += 1;
+                continue;
+            }
+            let Waiting { taken, state, .. } = session.waiting.swap_remove(at);
+            if let State::There(users) = state {
+                let task = self.task(session, taken, *users)?;
+                session.pool.own(task);
+            }
+        }
+        if session.assigned && session.coming.is_none() && session.waiting.is_empty() {
+            ready.ready();
+        }
+        Ok(())
+    }
+
+    fn committed(
+        &self,
+        session: &Session,
+        partitions: &[PartitionId],
+    ) -> Result<Option<Vec<GroupOffset>>, Trouble> {
+        if partitions.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        Ok(session.group.committed(partitions)?)
+    }
+
+    fn take(
+        &self,
+        session: &mut Session,
+        partitions: &[PartitionId],
+        committed: &[GroupOffset],
+    ) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let committed =
-            if partitions.is_empty() { Vec::new() } else { session.group.committed(partitions)? };
-        let (mut starts, mut tasks) = (Vec::new(), Vec::new());
+        let mut starts = Vec::new();
         for partition in partitions {
             let known = committed.iter().find(|known| known.partition == *partition);
             let (taken, users) = self.begin(session, *partition, known)?;
             starts.push((*partition, taken.from));
-            match users {
-                Some(users) => tasks.push(self.task(session, taken, users)?),
-                None => session.restoring.push(self.restore(taken, known)?),
-            }
+            let state = match users {
+                Some(users) => State::There(Box::new(users)),
+                None => State::Restoring(self.restore(&taken, known)?),
+            };
+            let now = Instant::now();
+            session.waiting.push(Waiting { taken, state, since: now, asked: None, told: now });
         }
         session.group.take(&starts)?;
-        tasks.into_iter().for_each(|task| session.pool.own(task));
         session.owned.extend(partitions);
         session.assigned = true;
         self.paused(begun);
@@ -72,28 +138,27 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Gives partitions that are restored to the workers. Others are worked on meanwhile.
-    pub(super) fn restored(&self, session: &mut Session, ready: &Check) -> Result<(), Trouble> {
-        let mut at = 0;
-        let waited = !session.restoring.is_empty();
-        while let Some(Restoring { restore, taken, told }) = session.restoring.get_mut(at) {
-            let partition = taken.partition;
+    /// Whether a partition that waits may begin: its state is there, and no transaction of its last owner is open in its outputs, behind which
+    /// nothing would be seen.
+    fn may_begin(&self, session: &mut Session, at: usize, ready: &Check) -> Result<bool, Trouble> {
+        let waiting = &mut session.waiting[at];
+        let partition = waiting.partition();
+        if let State::Restoring(restore) = &mut waiting.state {
             match restore.ended() {
                 None => {
-                    if told.elapsed() >= TELL {
-                        *told = Instant::now();
+                    if waiting.told.elapsed() >= TELL {
+                        waiting.told = Instant::now();
                         let (percent, left) = restore.progress();
                         let left =
                             left.map_or(String::new(), |left| format!(", about {} s left", left.as_secs()));
                         ready.not_ready(&format!("restoring partition {partition}: {percent} %{left}"));
                     }
-                    at += 1;
+                    return Ok(false);
                 }
                 Some(Ok(End::Done)) => {
-                    let Restoring { taken, .. } = session.restoring.swap_remove(at);
                     let users = self.base.store.partition(partition).map_err(ConsumerError::from)?;
-                    let task = self.task(session, taken, users)?;
-                    session.pool.own(task);
+                    waiting.state = State::There(Box::new(users));
+                    waiting.since = Instant::now();
                 }
                 Some(Ok(End::Lost(why))) => {
                     self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
@@ -105,10 +170,29 @@ impl Group<'_> {
                 Some(Err(error)) => return Err(error.into()),
             }
         }
-        if waited && session.restoring.is_empty() {
-            ready.ready();
+        if !waiting.is_due() {
+            return Ok(false);
         }
-        Ok(())
+        match session.group.is_open(partition) {
+            Ok(false) => return Ok(true),
+            Ok(true) => {}
+            // They may be away for a moment.
+            Err(error @ LogError::Broker { .. }) => {
+                tracing::debug!(%error, %partition, "asking what is open")
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let waiting = &mut session.waiting[at];
+        if waiting.since.elapsed() > PATIENCE {
+            return Err(Trouble::Session(format!(
+                "a transaction stays open in the outputs of partition {partition}: see `kafka-transactions.sh find-hanging` and `abort`"
+            )));
+        }
+        if waiting.told.elapsed() >= TELL {
+            waiting.told = Instant::now();
+            ready.not_ready(&format!("partition {partition} waits for its last owner's transaction to end"));
+        }
+        Ok(false)
     }
 
     /// Where a partition begins, and its state if the store has it or it is rebuilt from the events; none if it is to be restored.
@@ -174,7 +258,7 @@ impl Group<'_> {
         Ok(Some(noted))
     }
 
-    fn restore(&self, taken: Taken, known: Option<&GroupOffset>) -> Result<Restoring, Trouble> {
+    fn restore(&self, taken: &Taken, known: Option<&GroupOffset>) -> Result<Restore, Trouble> {
         let wanted = Wanted {
             partition: taken.partition,
             spec: self.base.spec.hash().to_string(),
@@ -182,8 +266,7 @@ impl Group<'_> {
             next_input: known.map_or(Offset::ZERO, |known| known.next),
         };
         tracing::info!(partition = %taken.partition, from = %taken.from, "restoring the state from the snapshot topic");
-        let restore = Restore::start(Arc::clone(self.log), self.base.store.clone(), wanted)?;
-        Ok(Restoring { restore, taken, told: Instant::now() })
+        Ok(Restore::start(Arc::clone(self.log), self.base.store.clone(), wanted)?)
     }
 
     fn task(&self, session: &Session, taken: Taken, mut users: UserStore) -> Result<PartitionTask, Trouble> {

@@ -134,6 +134,17 @@ impl Proof {
         Member { child, words }
     }
 
+    /// Waits until readers of what is committed see as many scores and dead letters as there are to be.
+    pub(crate) fn wait_until_done(&self, member: &mut Member) {
+        member.wait_for("all to be committed", |_| {
+            self.expected.iter().all(|(topic, expected)| {
+                let expected: usize = expected.iter().map(Vec::len).sum();
+                let found = compare::records(self.log.as_ref(), topic);
+                found.iter().map(Vec::len).sum::<usize>() >= expected
+            })
+        });
+    }
+
     /// What the brokers call a topic.
     pub(crate) fn name(&self, topic: &str) -> String {
         self.log.as_kafka().unwrap().name(topic)

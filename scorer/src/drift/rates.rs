@@ -46,12 +46,12 @@ pub struct Alarm {
     pub until: Option<usize>,
     /// On the first day, how far off it was, in standard deviations: above 0 for more than before.
     pub distance: f64,
-    /// What it was then against what was to be expected: 2 for twice as much.
-    pub ratio: f64,
+    /// What it was then against what was to be expected: 2 for twice as much; `None` if there was nothing of it before.
+    pub ratio: Option<f64>,
 }
 
 /// How far off a signal is, and its ratio.
-type Distance = Option<(f64, f64)>;
+type Distance = Option<(f64, Option<f64>)>;
 
 /// A comparison needs so many users with a type, and as many without.
 const LEAST: u64 = 10;
@@ -73,12 +73,12 @@ impl Watch {
             let mut open: Option<Alarm> = None;
             for at in self.needs()..days.len() {
                 let found = self.distance(days, kind, at);
-                let size = found.map_or(0.0, |(distance, _)| distance.abs());
+                // Where there is too little to say, an alarm that was is not over.
                 match (open, found) {
-                    (None, Some((distance, ratio))) if size >= self.threshold => {
+                    (None, Some((distance, ratio))) if distance.abs() >= self.threshold => {
                         open = Some(Alarm { kind, from: at, until: None, distance, ratio });
                     }
-                    (Some(alarm), _) if size < self.threshold / 2.0 => {
+                    (Some(alarm), Some((distance, _))) if distance.abs() < self.threshold / 2.0 => {
                         alarms.push(Alarm { until: Some(at), ..alarm });
                         open = None;
                     }
@@ -89,6 +89,12 @@ impl Watch {
         }
         alarms.sort_by_key(|alarm| (alarm.from, alarm.kind));
         alarms
+    }
+
+    /// On how many days the volume can be judged: not where the reference has a day without events.
+    #[must_use]
+    pub fn judges_volume(&self, days: &[DayCounts]) -> usize {
+        (self.needs()..days.len()).filter(|at| self.distance(days, None, *at).is_some()).count()
     }
 
     /// How far off a signal is on a day; `None` if there is too little to say.
@@ -125,7 +131,7 @@ fn share(window: &[DayCounts], reference: &[DayCounts], kind: usize) -> Distance
     }
     let dispersion = (excess / f64::from(counted.max(2) - 1)).max(1.0);
     let variance = dispersion * pooled * (1.0 - pooled) * (1.0 / all as f64 + 1.0 / all_before as f64);
-    Some(((now - before) / variance.sqrt(), now / before))
+    Some(((now - before) / variance.sqrt(), (before > 0.0).then(|| now / before)))
 }
 
 fn volume(window: &[DayCounts], reference: &[DayCounts]) -> Distance {
@@ -151,7 +157,7 @@ fn volume(window: &[DayCounts], reference: &[DayCounts]) -> Distance {
     let center = n + (w - 1.0) / 2.0;
     let off = window.iter().map(log).sum::<f64>() / w - line(center);
     let variance = spread * (1.0 / w + 1.0 / n + square(center - middle) / along);
-    Some((off / variance.sqrt(), libm::exp(off)))
+    Some((off / variance.sqrt(), Some(libm::exp(off))))
 }
 
 fn square(x: f64) -> f64 {
@@ -192,7 +198,10 @@ mod tests {
         let jumps = |day: usize| if day >= 120 { 2 * grows(day) } else { grows(day) };
         let alarms = WATCH.alarms(&days(200, jumps, |_| 0.2));
         let first = alarms[0];
-        assert!(first.kind.is_none() && (120..=124).contains(&first.from) && first.ratio > 1.0, "{alarms:?}");
+        assert!(
+            first.kind.is_none() && (120..=124).contains(&first.from) && first.ratio > Some(1.0),
+            "{alarms:?}"
+        );
     }
 
     #[test]
@@ -201,8 +210,22 @@ mod tests {
         let alarms = WATCH.alarms(&days(200, |_| 150, share));
         let [alarm] = alarms[..] else { panic!("{alarms:?}") };
         assert_eq!(alarm.kind, Some(0));
-        assert!((100..107).contains(&alarm.from) && alarm.distance >= 4.5 && alarm.ratio > 1.3, "{alarm:?}");
+        assert!(
+            (100..107).contains(&alarm.from) && alarm.distance >= 4.5 && alarm.ratio > Some(1.3),
+            "{alarm:?}"
+        );
         assert!(alarm.until.is_some_and(|until| until > 110), "{alarm:?}");
+    }
+
+    #[test]
+    fn an_outage_is_not_over_because_it_blinds() {
+        let mut all = days(200, |_| 60, |_| 0.2);
+        all[100..110].fill(DayCounts { with: vec![0, 0], ..DayCounts::default() });
+        let alarms = WATCH.alarms(&all);
+        let volume: Vec<_> = alarms.iter().filter(|alarm| alarm.kind.is_none()).collect();
+        // While days of it are in the reference, nothing can be said.
+        assert!(volume[0].from == 100 && volume[0].until.is_none_or(|until| until >= 138), "{alarms:?}");
+        assert_eq!(WATCH.judges_volume(&all), 200 - 34 - 37);
     }
 
     #[test]

@@ -43,12 +43,16 @@ pub(super) struct Target {
     pub(super) written: Arc<AtomicBool>,
 }
 
-/// Where the outputs of a partition ended when its offset was committed, as it stands in the offset's note behind the user's own.
-pub(super) fn with_ends(place: &GroupOffset, ends: &[Open]) -> String {
+/// Where the outputs of a partition ended when its offset was committed, and by which member, as it stands in the offset's note behind the
+/// user's own.
+pub(super) fn with_ends(place: &GroupOffset, member: &str, ends: &[Open]) -> String {
     let mut note = place.note.clone();
     for (i, end) in ends.iter().filter(|end| end.partition == number(place.partition)).enumerate() {
-        note.push(if i == 0 { '\n' } else { ' ' });
-        note.push_str(&format!("{}:{}", end.topic, end.end));
+        if i == 0 {
+            note.push('\n');
+            note.push_str(member);
+        }
+        note.push_str(&format!(" {}:{}", end.topic, end.end));
     }
     note
 }
@@ -58,11 +62,11 @@ pub(super) fn without_ends(note: &str) -> &str {
     note.split_once('\n').map_or(note, |(own, _)| own)
 }
 
-/// Where a topic ended by the note; `None` if nothing was written to it then.
-pub(super) fn end_of(note: &str, topic: &str) -> Option<i64> {
-    let (_, ends) = note.split_once('\n')?;
+/// Where a topic ended by the note; `None` if nothing was written to it then, or another member wrote it.
+pub(super) fn end_of(note: &str, member: &str, topic: &str) -> Option<i64> {
+    let (by, ends) = note.split_once('\n')?.1.split_once(' ')?;
     let ends = ends.split(' ').filter_map(|end| end.split_once(':'));
-    ends.filter(|(name, _)| *name == topic).find_map(|(_, end)| end.parse().ok())
+    ends.filter(|(name, _)| by == member && *name == topic).find_map(|(_, end)| end.parse().ok())
 }
 
 /// Whether a record is one that only ends a transaction.
@@ -266,9 +270,15 @@ impl KafkaGroup {
                 return until_known(producer, give_up, || producer.abort_transaction(TRY)).map_err(unknown);
             }
         }
+        if give_up() {
+            return Err(NotCommitted::Unknown("the process is to stop".to_owned()));
+        }
+        // From here on an abort would lose what is to be shown: only the time that the brokers give ends the tries.
+        let since = Instant::now();
+        let too_late = || since.elapsed() > SETTLED;
         touch(producer, open).map_err(unknown)?;
-        until_known(producer, give_up, || producer.flush(TRY)).map_err(unknown)?;
-        until_known(producer, give_up, || producer.commit_transaction(TRY)).map_err(unknown)
+        until_known(producer, &too_late, || producer.flush(TRY)).map_err(unknown)?;
+        until_known(producer, &too_late, || producer.commit_transaction(TRY)).map_err(unknown)
     }
 
     fn asker(&self) -> Result<&Asker, NotCommitted> {
@@ -287,13 +297,14 @@ mod tests {
         let end = |topic: &str, partition, end| Open { topic: topic.to_owned(), partition, end };
         let ends = [end("shop.scores", 1, 7), end("shop.scores", 2, 90), end("shop.dead-letters", 1, 3)];
         let place = GroupOffset { partition: PartitionId(1), next: Offset(5), note: "v1 tick=3".to_owned() };
-        let note = with_ends(&place, &ends);
+        let note = with_ends(&place, "member-1", &ends);
         assert_eq!(without_ends(&note), "v1 tick=3");
-        assert_eq!(end_of(&note, "shop.scores"), Some(7));
-        assert_eq!(end_of(&note, "shop.dead-letters"), Some(3));
-        assert_eq!(end_of(&note, "scores"), None);
-        let untouched = with_ends(&GroupOffset { partition: PartitionId(3), ..place }, &ends);
-        assert_eq!((untouched.as_str(), end_of(&untouched, "shop.scores")), ("v1 tick=3", None));
+        assert_eq!(end_of(&note, "member-1", "shop.scores"), Some(7));
+        assert_eq!(end_of(&note, "member-1", "shop.dead-letters"), Some(3));
+        assert_eq!(end_of(&note, "member-1", "scores"), None);
+        assert_eq!(end_of(&note, "member-2", "shop.scores"), None, "another's open end is not this one");
+        let untouched = with_ends(&GroupOffset { partition: PartitionId(3), ..place }, "member-1", &ends);
+        assert_eq!((untouched.as_str(), end_of(&untouched, "member-1", "shop.scores")), ("v1 tick=3", None));
     }
 
     #[test]

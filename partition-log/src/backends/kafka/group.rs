@@ -31,11 +31,13 @@ use crate::{LogError, PartitionReader};
 pub(super) const TRY: Duration = Duration::from_secs(5);
 /// How long joining may take: as long as brokers may need to end what the last member of this name left.
 pub(super) const JOIN: Duration = Duration::from_secs(60);
+/// How long one look at the brokers may take while others wait for this process.
+const LOOK: Duration = Duration::from_secs(1);
 /// What librdkafka fetches ahead of each partition.
 const QUEUE_KBYTES: u32 = 16 << 10;
 
 /// Who takes part in which group.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct GroupOptions {
     /// The group: the processes of one name share the partitions.
     pub group: String,
@@ -49,6 +51,8 @@ pub struct GroupOptions {
     pub session_timeout: Duration,
     /// After this long the brokers abort a transaction that nobody ends.
     pub transaction_timeout: Duration,
+    /// Whether joining is not wanted any more.
+    pub give_up: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// A change of what this process owns. It holds when it was obeyed: until then nobody else gets what is taken away.
@@ -87,6 +91,8 @@ pub enum NotCommitted {
 /// A process in a group.
 pub struct KafkaGroup {
     pub(super) log: KafkaLog,
+    member: String,
+    outputs: Vec<String>,
     pub(super) topic: Arc<str>,
     pub(super) consumer: Option<Arc<GroupConsumer>>,
     pub(super) producer: Option<Arc<GroupProducer>>,
@@ -115,7 +121,8 @@ impl KafkaLog {
         let deadline = Instant::now() + JOIN;
         let initialized = loop {
             match producer.init_transactions(TRY) {
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
+                Err(KafkaError::Transaction(error))
+                    if error.is_retriable() && Instant::now() < deadline && !(options.give_up)() => {}
                 other => break other,
             }
         };
@@ -155,6 +162,8 @@ impl KafkaLog {
         consumer.subscribe(&[&topic]).map_err(failed)?;
         Ok(KafkaGroup {
             log: self.clone(),
+            member: options.member.clone(),
+            outputs: options.outputs.iter().map(|output| self.name(output)).collect(),
             topic: topic.into(),
             consumer: Some(Arc::new(consumer)),
             producer: Some(Arc::new(producer)),
@@ -216,37 +225,50 @@ impl KafkaGroup {
         Ok(consumer.context().next())
     }
 
-    /// How far these partitions are done. Waits until no transaction of another member is open on them.
+    /// How far these partitions are done; `None` as long as that is not known, because a transaction is open on one of them (of a member that
+    /// died, it may be) or no broker answers. Asks for a second at most: ask again.
     ///
     /// # Errors
-    /// If the brokers do not say within a minute.
-    pub fn committed(&self, partitions: &[PartitionId]) -> Result<Vec<GroupOffset>, LogError> {
-        let failed = |error: &KafkaError| self.log.connect.error("ask how far the group is", error);
-        let deadline = Instant::now() + JOIN;
-        loop {
-            let mut list = TopicPartitionList::with_capacity(partitions.len());
-            for partition in partitions {
-                list.add_partition(&self.topic, number(*partition));
+    /// If the group was left.
+    pub fn committed(&self, partitions: &[PartitionId]) -> Result<Option<Vec<GroupOffset>>, LogError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.topic, number(*partition));
+        }
+        match stable(&**self.consumer()?, list, LOOK) {
+            Ok(list) => {
+                let known = list.elements().into_iter().filter_map(|element| match element.offset() {
+                    rdkafka::Offset::Offset(next) => Some(GroupOffset {
+                        partition: PartitionId(u32::try_from(element.partition()).ok()?),
+                        next: unsigned(next),
+                        note: without_ends(element.metadata()).to_owned(),
+                    }),
+                    _ => None,
+                });
+                Ok(Some(known.collect()))
             }
-            match stable(&**self.consumer()?, list, TRY) {
-                Ok(list) => {
-                    let known = list.elements().into_iter().filter_map(|element| match element.offset() {
-                        rdkafka::Offset::Offset(next) => Some(GroupOffset {
-                            partition: PartitionId(u32::try_from(element.partition()).ok()?),
-                            next: unsigned(next),
-                            note: without_ends(element.metadata()).to_owned(),
-                        }),
-                        _ => None,
-                    });
-                    return Ok(known.collect());
-                }
-                Err(error) if Instant::now() >= deadline => return Err(failed(&error)),
-                Err(error) => {
-                    tracing::debug!(%error, "the group's offsets are not stable yet");
-                    std::thread::sleep(Duration::from_millis(100));
-                }
+            Err(error) => {
+                tracing::debug!(%error, "the group's offsets are not stable yet");
+                Ok(None)
             }
         }
+    }
+
+    /// Whether a transaction is open in the outputs of a partition: what is written behind it is seen only when it has ended.
+    ///
+    /// # Errors
+    /// If the brokers do not say.
+    pub fn is_open(&self, partition: PartitionId) -> Result<bool, LogError> {
+        let Some(asker) = &self.asker else { return Err(self.closed()) };
+        for topic in &self.outputs {
+            let (_, end) = asker.fetch_watermarks(topic, number(partition), LOOK).map_err(|error| {
+                self.log.connect.error(format!("ask for the ends of {topic}-{partition}"), &error)
+            })?;
+            if signed(self.log.ends(topic, partition)?.end) < end {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A reader of a partition that is to be taken. It gives nothing before [`KafkaGroup::take`].
@@ -334,9 +356,13 @@ impl KafkaGroup {
             element
                 .set_offset(rdkafka::Offset::Offset(signed(place.next)))
                 .map_err(|error| aborted(&error))?;
-            element.set_metadata(with_ends(place, &ends));
+            element.set_metadata(with_ends(place, &self.member, &ends));
         }
         loop {
+            // An empty group takes offsets from anybody.
+            if consumer.assignment_lost() {
+                return Err(aborted(&"the group went on without this process"));
+            }
             // Asked anew each time: it names the generation, and only that of now is accepted.
             let member: ConsumerGroupMetadata =
                 consumer.group_metadata().ok_or_else(|| aborted(&"this process is no member"))?;

@@ -7,7 +7,8 @@
 //! its own: committed where the note beside the group's offsets says that they reach beyond the open end, aborted otherwise. And while it
 //! lives, the next transaction begins only when all of the last one is seen (see `closing`).
 //!
-//! Not solved: a second crash while a committed end is written again. The brokers abort that transaction then, and with it what it was to show.
+//! Not solved: a second crash while a committed end is written again, or a leader that stays away until that transaction's time is over. The
+//! brokers abort it then, and with it what it was to show. And offsets whose end was forgotten while an output's was not.
 
 use std::time::{Duration, Instant};
 
@@ -50,13 +51,14 @@ impl KafkaLog {
     ) -> Result<(), LogError> {
         let failed = |error: &KafkaError| self.connect.error("end what a transaction left open", error);
         let deadline = Instant::now() + JOIN + options.transaction_timeout;
+        // What is opened from now on is not this producer's.
+        let mut open = self.open_ends(asker, options)?;
         loop {
-            let open = self.open_ends(asker, options)?;
             let offsets = self.unstable(consumer, asker, options)?;
             if open.is_empty() && !offsets {
                 return Ok(());
             }
-            if Instant::now() > deadline {
+            if Instant::now() > deadline || (options.give_up)() {
                 let detail = match open.first() {
                     Some(open) => format!("a transaction in {}-{} stays open", open.topic, open.partition),
                     None => format!("the offsets of group `{}` stay in a transaction", options.group),
@@ -66,20 +68,20 @@ impl KafkaLog {
                     format!("{detail}: see `kafka-transactions.sh find-hanging` and `abort`"),
                 ));
             }
-            // What the offsets in an open transaction say is not known: as long as there are such, nothing counts as committed.
-            let (counted, open) =
-                if offsets { (Vec::new(), open) } else { self.counted(asker, open, options)? };
+            // What the offsets in an open transaction say is not known, and so not which outputs count: those are left for the next turn.
+            let (counted, others) =
+                if offsets { (Vec::new(), Vec::new()) } else { self.counted(asker, &open, options)? };
             tracing::info!(
                 committed = counted.len(),
-                outputs = open.len(),
+                outputs = others.len(),
                 offsets,
                 "ending what a transaction left open"
             );
             producer.begin_transaction().map_err(|error| failed(&error))?;
             let commit = !counted.is_empty();
             // Those that are to be aborted wait for the next turn.
-            let open = if commit { counted } else { open };
-            let written = touch(producer, &open)
+            let touched = if commit { counted } else { others };
+            let written = touch(producer, &touched)
                 .and_then(|()| producer.flush(ASK))
                 .and_then(|()| if offsets { self.touch_offsets(producer, asker, options) } else { Ok(()) });
             if let Err(error) = &written {
@@ -98,9 +100,10 @@ impl KafkaLog {
                 }
             }
             let seen = Instant::now() + SEEN;
-            while Instant::now() < seen && !self.passed(&open)? {
+            while Instant::now() < seen && !self.left_open(touched.clone())?.is_empty() {
                 std::thread::sleep(Duration::from_millis(20));
             }
+            open = self.left_open(open)?;
         }
     }
 
@@ -123,14 +126,20 @@ impl KafkaLog {
         Ok(open)
     }
 
-    fn passed(&self, open: &[Open]) -> Result<bool, LogError> {
-        for Open { topic, partition, end } in open {
+    /// Those that readers of what is committed still do not see the end of.
+    fn left_open(&self, mut open: Vec<Open>) -> Result<Vec<Open>, LogError> {
+        let mut failed = Ok(());
+        open.retain(|Open { topic, partition, end }| {
             let partition = PartitionId(u32::try_from(*partition).unwrap_or_default());
-            if super::signed(self.ends(topic, partition)?.end) < *end {
-                return Ok(false);
+            match self.ends(topic, partition) {
+                Ok(seen) => super::signed(seen.end) < *end,
+                Err(error) => {
+                    failed = Err(error);
+                    true
+                }
             }
-        }
-        Ok(true)
+        });
+        failed.map(|()| open)
     }
 
     /// Whether an offset of the group lies in an open transaction. librdkafka does not say so: it asks again until its time is over. So one
@@ -164,11 +173,11 @@ impl KafkaLog {
         }
     }
 
-    /// Which of the open ends hold what was committed, by the notes beside the group's stable offsets; and the others.
+    /// Which of the open ends hold what this member committed, by its notes beside the group's stable offsets; and the others.
     fn counted(
         &self,
         asker: &Asker,
-        open: Vec<Open>,
+        open: &[Open],
         options: &GroupOptions,
     ) -> Result<(Vec<Open>, Vec<Open>), LogError> {
         let topic = self.name(&options.topic);
@@ -180,12 +189,13 @@ impl KafkaLog {
             .map_err(|error| self.connect.error("ask how far the group is", &error))?;
         let (mut counted, mut others) = (Vec::new(), Vec::new());
         for end in open {
-            let noted =
-                known.find_partition(&topic, end.partition).and_then(|at| end_of(at.metadata(), &end.topic));
+            let noted = known
+                .find_partition(&topic, end.partition)
+                .and_then(|at| end_of(at.metadata(), &options.member, &end.topic));
             let partition = PartitionId(u32::try_from(end.partition).unwrap_or_default());
             let begin = super::signed(self.ends(&end.topic, partition)?.end);
             let is_counted = noted.is_some_and(|noted| noted > begin);
-            if is_counted { &mut counted } else { &mut others }.push(end);
+            if is_counted { &mut counted } else { &mut others }.push(end.clone());
         }
         Ok((counted, others))
     }
