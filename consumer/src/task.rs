@@ -64,6 +64,8 @@ pub(crate) struct PartitionTask {
     /// After how long ticks are decided by the clock.
     tick_idle: Duration,
     last_commit: Instant,
+    /// Whether something was published since then, that is to be committed.
+    published: bool,
     stats: Arc<PartitionStats>,
     swept: SweepCounter,
     measures: Measures,
@@ -135,6 +137,7 @@ impl PartitionTask {
             idle: None,
             tick_idle,
             last_commit: Instant::now(),
+            published: false,
             stats,
             measures,
         }
@@ -273,14 +276,14 @@ impl PartitionTask {
     /// Syncs the outputs and commits their positions with the place in the input. Nothing happens if nothing moved.
     pub(crate) fn commit(&mut self) -> Result<(), ConsumerError> {
         match self.prepare()? {
-            Some(progress) => self.committed(progress.commit),
+            Some(progress) => self.committed(progress.commit, None),
             None => Ok(()),
         }
     }
 
     /// Syncs the outputs and says what is to be committed: nothing if nothing moved.
     pub(crate) fn prepare(&mut self) -> Result<Option<Progress>, ConsumerError> {
-        let since = std::mem::replace(&mut self.last_commit, Instant::now()).elapsed();
+        self.last_commit = Instant::now();
         // While state is being rebuilt there is nothing new to promise.
         if self.replaying {
             if matches!(self.commits, Commits::Together { .. }) {
@@ -289,7 +292,7 @@ impl PartitionTask {
             return Ok(None);
         }
         // Even where nothing came, blocks written since the last commit shorten what a restart has to replay.
-        let moved = self.committed.as_ref() != Some(&self.place);
+        let moved = self.published || self.committed.as_ref() != Some(&self.place);
         if !moved && !self.users.can_settle() && !self.users.can_publish() {
             // The store of a process that took the partition over may not know how far it was committed.
             if matches!(self.commits, Commits::Together { .. }) {
@@ -306,20 +309,25 @@ impl PartitionTask {
         ] {
             outputs.extend(output.sync()?.map(|offset| (topic.to_owned(), offset)));
         }
-        let published = self.publish(since)?;
+        self.published = false;
         let Place { next_input, sweep, tick } = self.place.clone();
-        Ok(Some(Progress { commit: Commit { next_input, outputs, sweep }, tick, published }))
+        Ok(Some(Progress {
+            commit: Commit { next_input, outputs, sweep },
+            tick,
+            published: self.users.published(),
+        }))
     }
 
-    /// What was prepared is committed: the store may write what it covers.
-    pub(crate) fn committed(&mut self, commit: Commit) -> Result<(), ConsumerError> {
+    /// What was prepared is committed: the store may write what it covers. Where the task goes on, `since` says how long after the commit
+    /// before: state is published for the next one.
+    pub(crate) fn committed(&mut self, commit: Commit, since: Option<Duration>) -> Result<(), ConsumerError> {
         self.users.commit(commit)?;
         self.committed = Some(self.place.clone());
         self.pressed = false;
         self.stats.committed(self.place.next_input);
         self.measures.commit(self.last_commit);
         self.measures.visible();
-        Ok(())
+        since.map_or(Ok(()), |since| self.publish(since))
     }
 
     /// When the last commit was made, or tried.

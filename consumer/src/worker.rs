@@ -145,6 +145,7 @@ fn barrier(
     reply: &Sender<Prepared>,
 ) -> Result<Option<bool>, Failure> {
     let mut prepared = Vec::with_capacity(tasks.len());
+    let since = tasks.iter().map(|task| task.last_commit().elapsed()).min().unwrap_or_default();
     for task in tasks.iter_mut() {
         prepared.push((task.partition, task.prepare().map_err(|error| (task.partition, error))?));
     }
@@ -156,7 +157,9 @@ fn barrier(
                 for (partition, progress) in prepared {
                     let task = tasks.iter_mut().find(|task| task.partition == partition);
                     if let (Some(task), Some(progress)) = (task, progress) {
-                        task.committed(progress.commit).map_err(|error| (partition, error))?;
+                        let goes_on = stop.is_none() && !drop.contains(&partition);
+                        let since = goes_on.then_some(since);
+                        task.committed(progress.commit, since).map_err(|error| (partition, error))?;
                     }
                 }
                 // Here, not later: one step more would write what the next owner writes too.

@@ -111,6 +111,19 @@ impl<S: StateValue> PartitionStore<S> {
         Ok(())
     }
 
+    /// What was published, as it holds once the next commit is made; `None` if nothing is published at all.
+    #[must_use]
+    pub fn published(&self) -> Option<Published> {
+        self.unpublished.as_ref().map(|unpublished| unpublished.published)
+    }
+
+    /// About how many bytes wait for being published.
+    #[must_use]
+    pub fn unpublished_bytes(&self) -> usize {
+        let ranges = self.unpublished.as_ref().map_or(0, |unpublished| unpublished.by_age.len());
+        ranges * self.shared.options.block_bytes
+    }
+
     /// Whether there is something to publish, or more could be said of what was.
     #[must_use]
     pub fn can_publish(&self) -> bool {
@@ -119,8 +132,8 @@ impl<S: StateValue> PartitionStore<S> {
         })
     }
 
-    /// Hands blocks to `write` that are to be published with the next commit, until about `limit` bytes were read, and says what holds once
-    /// that commit is made. `None` if nothing is published at all. If the commit is not made, the partition must be dropped.
+    /// Hands blocks to `write` that are to be published with the next commit, until about `limit` bytes were read. What holds once
+    /// that commit is made, [`published`](Self::published) says. If the commit is not made, the partition must be dropped.
     ///
     /// # Errors
     /// What `write` returns; [`StoreError::Damaged`], or the database's failure.
@@ -128,10 +141,10 @@ impl<S: StateValue> PartitionStore<S> {
         &mut self,
         limit: usize,
         mut write: impl FnMut(HashRange, &[u8]) -> Result<(), E>,
-    ) -> Result<Option<Published>, E> {
+    ) -> Result<(), E> {
         self.receive()?;
         let settled = self.settled_in_blocks();
-        let Some(unpublished) = &mut self.unpublished else { return Ok(None) };
+        let Some(unpublished) = &mut self.unpublished else { return Ok(()) };
         let records = Records { tree: &*self.tree, partition: self.partition };
         let mut read = 0;
         while read < limit
@@ -157,7 +170,7 @@ impl<S: StateValue> PartitionStore<S> {
             // More blocks may be on their way that are applied to the same offset as the newest.
             unpublished.next_mark = Some(unpublished.newest).filter(|newest| *newest > unpublished.mark);
         }
-        Ok(Some(unpublished.published))
+        Ok(())
     }
 
     /// The offset below which every event is in written blocks.

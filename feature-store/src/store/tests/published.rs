@@ -122,11 +122,12 @@ impl World {
 
     fn publish(&mut self, limit: usize) -> (Vec<(u64, Vec<u8>)>, Published) {
         let mut blocks = Vec::new();
-        let published = self.users.publish(limit, |range, bytes| {
+        let done = self.users.publish(limit, |range, bytes| {
             blocks.push((range.start, bytes.to_vec()));
             Ok::<_, StoreError>(())
         });
-        (blocks, published.unwrap().unwrap())
+        done.unwrap();
+        (blocks, self.users.published().unwrap())
     }
 
     fn commit(&mut self, limit: usize) {
