@@ -12,6 +12,7 @@ use consumer::pipeline::Reasons;
 use consumer::{ConsumerOptions, Scaling, Surroundings, Workers};
 use partition_log::LogOptions;
 use producer::foreign::ForeignEvents;
+use producer::wire::{Access, Registry};
 use telemetry::{LogFormat, LogTo, init_tracing};
 use types::Millis;
 
@@ -30,9 +31,14 @@ use types::Millis;
   consumer --from kafka:localhost:9092 --store data/state --features spec.toml --model data/model
   consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml --store data/state \\
            --features spec.toml --model data/model
+  consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml --registry http://localhost:8081 \\
+           --store data/state --features spec.toml --model data/model
 
 Kafka: TLS, user, password and other settings of librdkafka stand in a file of lines `setting=value` that
 CHURNSTREAM_KAFKA_CONFIG names, or in variables: CHURNSTREAM_KAFKA_SASL_PASSWORD is sasl.password.
+
+Schema registry: CHURNSTREAM_REGISTRY_USER and CHURNSTREAM_REGISTRY_PASSWORD, or CHURNSTREAM_REGISTRY_TOKEN, say who asks; ..._FILE
+names a file that holds the password or token. CHURNSTREAM_REGISTRY_CA is a file (PEM) of the authorities to trust, else public ones.
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments. Ctrl-C commits and ends; a second one ends at once."
 )]
@@ -47,6 +53,10 @@ struct Arguments {
     /// With another map, begin with another store.
     #[arg(long, value_name = "MAP.toml")]
     map: Option<PathBuf>,
+    /// With a map whose format is `confluent`: the schema registry that knows the writers' schemas, by Confluent's API. Default: the
+    /// environment's CHURNSTREAM_REGISTRY_URL. A registry that does not answer is waited for.
+    #[arg(long, value_name = "URL", requires = "map")]
+    registry: Option<String>,
     /// On Kafka: the consumers of one group share the partitions. Default: churnstream-TOPIC.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -143,7 +153,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     around.shutdown.listen(|| {}).context("listen to signals")?;
     let mut log = partition_log::open(&arguments.from, &LogOptions::default())?;
     if let Some(map) = &arguments.map {
-        log = partition_log::mapped::mapped(log, &arguments.topic, Arc::new(ForeignEvents::load(map)?));
+        let access = Access::find(arguments.registry.as_deref())?;
+        let registry = access.map(|access| Registry::new(access, Some(&around.metrics))).transpose()?;
+        let events = ForeignEvents::load(map, registry.map(Arc::new))?;
+        anyhow::ensure!(
+            arguments.registry.is_none() || events.needs_registry(),
+            "{}: --registry is for maps with format = \"confluent\"",
+            map.display()
+        );
+        log = partition_log::mapped::mapped(log, &arguments.topic, Arc::new(events));
     }
     let options = ConsumerOptions {
         topic: arguments.topic.clone(),

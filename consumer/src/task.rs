@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use feature_store::{Commit, Pressure};
-use partition_log::{PartitionReader, RecordBuf};
+use partition_log::{LogError, PartitionReader, RecordBuf};
 use scorer::Schedule;
 use types::{Offset, PartitionId};
 
@@ -151,10 +151,20 @@ impl PartitionTask {
             self.records.clear();
             first = 0;
             // The sweep of a decided tick needs no record.
-            if !self.is_sweeping_by_itself() && self.reader.read(&mut self.records, READ_BYTES)? == 0 {
-                self.at_end()?;
-                if !self.is_sweeping_by_itself() {
-                    return Ok(Step::AtEnd);
+            if !self.is_sweeping_by_itself() {
+                match self.reader.read(&mut self.records, READ_BYTES) {
+                    // There are records, so this is neither the end nor silence: the reader stays where it is and is asked again.
+                    Err(LogError::NotNow(_)) => {
+                        self.keep_house()?;
+                        return Ok(Step::AtEnd);
+                    }
+                    Ok(0) => {
+                        self.at_end()?;
+                        if !self.is_sweeping_by_itself() {
+                            return Ok(Step::AtEnd);
+                        }
+                    }
+                    read => _ = read?,
                 }
             }
             self.measures.stage(Stage::Read, begun);

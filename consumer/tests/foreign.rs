@@ -133,7 +133,8 @@ impl Proof {
         more.push(Outgoing::new(b"u00001", br#"{"internal":1}"#, last));
         Appender::new(log.as_ref()).append(&more);
 
-        let through = mapped(Arc::clone(&log), EVENTS, Arc::new(ForeignEvents::load(&self.map).unwrap()));
+        let through =
+            mapped(Arc::clone(&log), EVENTS, Arc::new(ForeignEvents::load(&self.map, None).unwrap()));
         run(
             &through,
             &ConsumerOptions {
@@ -194,7 +195,7 @@ fn maps_for_files_alone_are_refused() {
     ] {
         let format = if more.is_empty() { "format = \"csv\"\n" } else { "" };
         std::fs::write(&path, format!("{format}{MAP}{more}")).unwrap();
-        let error = ForeignEvents::load(&path).err().unwrap().to_string();
+        let error = ForeignEvents::load(&path, None).err().unwrap().to_string();
         assert!(error.contains(word) && error.contains("map.toml"), "{error}");
     }
 }

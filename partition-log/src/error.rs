@@ -132,6 +132,10 @@ pub enum LogError {
         /// Why, and what to do.
         reason: String,
     },
+    /// What has to be known to read the records cannot be had at the moment. Nothing was lost: the same call may be tried again, and should
+    /// be after a while.
+    #[error("{0}")]
+    NotNow(String),
     /// The log's backend cannot do this.
     #[error("{place} cannot do this: {what}")]
     Unsupported {

@@ -16,12 +16,11 @@ pub const ORIGINAL: &str = "cs-original";
 
 /// How records become ours.
 pub trait RecordMap: Send + Sync {
-    /// Adds to `into` what each of `records` becomes, at its offset. One that means nothing is left out. What has to be known for it and
-    /// is not at hand at the moment is waited for.
+    /// Adds to `into` what each of `records` becomes, at its offset. One that means nothing is left out. Takes some seconds at the most.
     ///
     /// # Errors
-    /// If it is waited for in vain: nothing was added, and the call may be repeated. A record that cannot be read is no error but
-    /// becomes one that says so.
+    /// [`LogError::NotNow`] if something has to be known for it that cannot be had at the moment: nothing was added, and the call may be
+    /// repeated. A record that cannot be read is no error but becomes one that says so.
     fn map(&self, records: &RecordBuf, into: &mut RecordBuf) -> Result<(), LogError>;
 }
 
@@ -165,7 +164,7 @@ mod tests {
     impl RecordMap for Doubling {
         fn map(&self, records: &RecordBuf, into: &mut RecordBuf) -> Result<(), LogError> {
             if self.0.fetch_xor(true, Ordering::Relaxed) {
-                return Err(LogError::BadPlace("not now".into()));
+                return Err(LogError::NotNow("not now".into()));
             }
             for record in records.iter().filter(|record| !record.value.starts_with(b"-")) {
                 let value = record.value.repeat(2);

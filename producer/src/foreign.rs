@@ -4,7 +4,10 @@
 //! reason, as an importer's rejected rows do, and the consumer moves it to the dead letters with its original bytes. Ticks and erasures
 //! that churnstream wrote between the others' records stay as they are.
 
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use partition_log::mapped::{ORIGINAL, RecordMap};
 use partition_log::{LogError, Record, RecordBuf};
@@ -12,11 +15,17 @@ use types::{Event, headers};
 
 use crate::import::source::JsonParser;
 use crate::map::{Cell, Fate, Format, MapError, MappedRow, Mapping, Reject, RowMapper};
+use crate::wire::{self, Registry, SchemaResult};
+
+/// For so long schemas are asked for in one go, where there are many and the registry answers.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A map for the records of a topic.
 pub struct ForeignEvents {
     mapping: Mapping,
     json: JsonParser,
+    /// Knows the writers' schemas, where values are in Confluent's wire format.
+    registry: Option<Arc<Registry>>,
 }
 
 /// Why a map is not for a topic.
@@ -25,7 +34,7 @@ pub enum ForeignError {
     /// It cannot be used at all.
     #[error(transparent)]
     Map(#[from] MapError),
-    /// It is for files alone.
+    /// It is for files alone, or lacks something.
     #[error("{}: {wrong}", path.display())]
     NotForTopics {
         /// The map.
@@ -36,32 +45,91 @@ pub enum ForeignError {
 }
 
 impl ForeignEvents {
-    /// Reads a map, the same as for imports of JSON lines.
+    /// Reads a map, the same as for imports of JSON lines. One whose format is `confluent` needs a schema registry.
     ///
     /// # Errors
-    /// If it cannot be read, makes several events of one record, or is for a format that records of a topic do not have.
-    pub fn load(path: &Path) -> Result<Self, ForeignError> {
+    /// If it cannot be read, makes several events of one record, is for a format that records of a topic do not have, or needs a
+    /// registry and there is none.
+    pub fn load(path: &Path, registry: Option<Arc<Registry>>) -> Result<Self, ForeignError> {
         let mapping = Mapping::load(path, &[])?;
         let refuse = |wrong| Err(ForeignError::NotForTopics { path: path.to_owned(), wrong });
         if !mapping.gives_one() {
             return refuse("a record of a topic is one event: leave out `[[event]]` and `count`");
         }
-        if !matches!(mapping.layout().format, Format::Auto | Format::JsonLines | Format::Json) {
-            return refuse("the records of a topic are JSON: leave out `format`, or write \"jsonl\"");
+        let registry = match mapping.layout().format {
+            Format::Auto | Format::JsonLines | Format::Json => None,
+            Format::Confluent if registry.is_none() => {
+                return refuse(
+                    "its format needs a schema registry: add --registry URL, or set CHURNSTREAM_REGISTRY_URL",
+                );
+            }
+            Format::Confluent => registry,
+            _ => {
+                return refuse(
+                    "the records of a topic are JSON: leave out `format`, or write \"jsonl\" or \"confluent\"",
+                );
+            }
+        };
+        Ok(Self { json: JsonParser::new(mapping.columns()), mapping, registry })
+    }
+
+    /// Whether values are in Confluent's wire format.
+    #[must_use]
+    pub fn needs_registry(&self) -> bool {
+        self.registry.is_some()
+    }
+
+    /// The columns that it reads, as paths.
+    #[must_use]
+    pub fn columns(&self) -> &[String] {
+        self.mapping.columns()
+    }
+
+    /// The writers' schemas of all records that name one, before any record is mapped: whether it can be done is known then.
+    fn schemas(
+        &self,
+        registry: &Registry,
+        records: &RecordBuf,
+    ) -> Result<HashMap<u32, SchemaResult>, LogError> {
+        let (mut all, begun) = (HashMap::new(), Instant::now());
+        let mut last = 0;
+        for record in records.iter() {
+            let Ok((id, _)) = wire::split(record.value) else { continue };
+            if std::mem::replace(&mut last, id) == id || all.contains_key(&id) {
+                continue;
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(LogError::NotNow("there are many schemas to ask for".to_owned()));
+            }
+            all.insert(id, registry.schema(id).map_err(LogError::NotNow)?);
         }
-        Ok(Self { json: JsonParser::new(mapping.columns()), mapping })
+        Ok(all)
     }
 
     fn map_one<'r>(
         &'r self,
-        record: &Record<'r>,
+        value: &[u8],
         mapper: &mut RowMapper<'r>,
         row: &mut MappedRow,
     ) -> Result<Fate, Reject> {
         let mut cells = vec![Cell::Missing; mapper.joined_cells()];
-        self.json.parse(record.value, &mut cells)?;
+        self.json.parse(value, &mut cells)?;
         mapper.map(&mut cells, row)
     }
+}
+
+/// Puts into `json` what a value in the wire format becomes by its writer's schema.
+fn decode(value: &[u8], schemas: &HashMap<u32, SchemaResult>, json: &mut Vec<u8>) -> Result<(), Reject> {
+    json.clear();
+    let (id, content) = wire::split(value)?;
+    let Some(schema) = schemas.get(&id) else {
+        return Err(Reject::new(
+            types::RejectReason::UnknownSchema,
+            format!("schema {id} was not looked for"),
+        ));
+    };
+    let decoded = schema.as_ref().map_err(Reject::clone)?.decode(content, json);
+    decoded.map_err(|Reject { reason, detail }| Reject::new(reason, format!("schema {id}: {detail}")))
 }
 
 /// Whether churnstream wrote it, as a tick.
@@ -72,7 +140,10 @@ fn is_ours(record: &Record<'_>) -> bool {
 
 impl RecordMap for ForeignEvents {
     fn map(&self, records: &RecordBuf, into: &mut RecordBuf) -> Result<(), LogError> {
-        let (mut mapper, mut row) = (RowMapper::new(&self.mapping), MappedRow::default());
+        let registry = self.registry.as_ref();
+        let schemas = registry.map(|registry| self.schemas(registry, records)).transpose()?;
+        let (mut mapper, mut row, mut json) =
+            (RowMapper::new(&self.mapping), MappedRow::default(), Vec::new());
         for record in records.iter() {
             if is_ours(&record) {
                 into.push(&record);
@@ -82,7 +153,12 @@ impl RecordMap for ForeignEvents {
             let kept = record.headers().filter(|(name, _)| {
                 ![headers::REASON, headers::DETAIL, ORIGINAL].iter().any(|ours| ours.as_bytes() == *name)
             });
-            match self.map_one(&record, &mut mapper, &mut row) {
+            let mapped = match &schemas {
+                None => self.map_one(record.value, &mut mapper, &mut row),
+                Some(schemas) => decode(record.value, schemas, &mut json)
+                    .and_then(|()| self.map_one(&json, &mut mapper, &mut row)),
+            };
+            match mapped {
                 Ok(Fate::Events) => {
                     let Some((event, _, value)) = row.get(0) else { continue };
                     let original = std::iter::once((ORIGINAL.as_bytes(), record.value));

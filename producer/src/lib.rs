@@ -12,3 +12,4 @@ pub mod rate;
 pub mod simulate;
 pub mod sink;
 pub mod tick;
+pub mod wire;

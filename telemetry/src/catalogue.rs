@@ -148,6 +148,10 @@ catalogue! {
         "Age of the oldest change of state that is not in the store's blocks yet; what a restart has to replay.";
     STORE_BYTES = "churn_store_bytes", Gauge { lasts: LIVE }, Bytes, [],
         "Size of the state store on disk.";
+    SCHEMA_REQUESTS = "churn_schema_requests_total", Counter, Count, ["outcome"],
+        "Writers' schemas asked for at the schema registry: answered, unknown (it has none of that number: the value is a dead letter) or failed (it did not answer: records wait).";
+    SCHEMA_REGISTRY_DOWN = "churn_schema_registry_down", Gauge { lasts: None }, Code, [],
+        "1 while records wait for a schema registry that does not answer, 0 otherwise. Absent where none is asked.";
     AUTOSCALER_WORKERS = "churn_autoscaler_workers", Gauge { lasts: LIVE }, Count, ["state"],
         "Workers: how many the policy wants (desired) and how many there are (actual).";
     AUTOSCALER_DECISIONS = "churn_autoscaler_decisions_total", Counter, Count, ["action", "reason"],

@@ -78,6 +78,10 @@ reasons! {
     Duplicate = "duplicate",
     /// A line of an import that the mapping cannot read.
     Mapping = "mapping",
+    /// The schema registry has no schema of the value's number, or one that cannot be used.
+    UnknownSchema = "unknown_schema",
+    /// The value is not in the format that the map names, or not what its writer's schema says.
+    InvalidEncoding = "invalid_encoding",
 }
 
 impl fmt::Display for RejectReason {

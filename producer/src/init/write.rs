@@ -58,6 +58,7 @@ pub(super) fn map(file: &str, sample: &Sample, guess: &Guess<'_>) -> String {
         Format::Tsv => "tsv",
         Format::Whitespace => "whitespace",
         Format::Parquet => "parquet",
+        Format::Confluent => "confluent",
     };
     line!(out, "format = {}", quoted(format));
     if let Some(delimiter) = layout.delimiter.filter(|d| *d != b',') {

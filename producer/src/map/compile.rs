@@ -263,6 +263,7 @@ fn layout(file: &MapFile) -> Result<Layout, KeyError> {
         FormatName::Tsv => Format::Tsv,
         FormatName::Whitespace => Format::Whitespace,
         FormatName::Parquet => Format::Parquet,
+        FormatName::Confluent => Format::Confluent,
     };
     if file.delimiter.is_some() && !matches!(format, Format::Csv | Format::Auto) {
         return Err(KeyError::new("delimiter", "only csv has a delimiter of your choice"));

@@ -32,6 +32,7 @@ pub(crate) enum FormatName {
     Tsv,
     Whitespace,
     Parquet,
+    Confluent,
 }
 
 #[derive(Debug, Clone, Deserialize)]

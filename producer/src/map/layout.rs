@@ -45,4 +45,6 @@ pub enum Format {
     Whitespace,
     /// Apache Parquet.
     Parquet,
+    /// Confluent's wire format, in topics alone: Avro, Protobuf or JSON, as the writer's schema says.
+    Confluent,
 }

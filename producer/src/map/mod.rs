@@ -1,7 +1,8 @@
 //! The map: a TOML file that says how the rows of any file become events. No code is needed for a new file.
 //!
 //! ```toml
-//! format = "auto"                  # or jsonl, json, csv, tsv, whitespace, parquet; auto looks at the first bytes
+//! format = "auto"                  # or jsonl, json, csv, tsv, whitespace, parquet; auto looks at the first bytes.
+//!                                  # confluent, for topics: Avro, Protobuf or JSON with schemas in a registry
 //! delimiter = ";"                  # csv only; auto finds it
 //! quote = "\""                     # csv and tsv
 //! header = true                    # csv and tsv have one unless this says false; whitespace has none unless it says true

@@ -103,6 +103,11 @@ impl Rows {
     ) -> Result<Self, SourceError> {
         let io = |source| SourceError::Io { path: path.to_owned(), line: 0, source };
         let wrong = |message| SourceError::Layout { path: path.to_owned(), message };
+        if layout.format == Format::Confluent {
+            return Err(wrong(
+                "the map says confluent, which is for the records of a topic: consumer --map".to_owned(),
+            ));
+        }
         let stream = match sniff::open(path, read).map_err(io)? {
             sniff::Opened::Stream(_) if layout.format == Format::Parquet => {
                 return Err(wrong("the map says parquet, and the file is none".to_owned()));
