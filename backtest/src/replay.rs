@@ -59,7 +59,10 @@ pub(crate) fn identity(log: &dyn Log, topic: &str, spec: &Spec) -> Result<StoreI
     })
 }
 
-/// Replays a topic from its beginning to its end. `progress` is told the number of records read. Memory: the users' state of one
+/// Replays a topic from its beginning to its end. Where nobody writes ticks to it, they are decided by its events, as a consumer does; those
+/// that a consumer decided by the clock, because nothing came, are not known here.
+///
+/// `progress` is told the number of records read. Memory: the users' state of one
 /// partition.
 ///
 /// # Errors
@@ -72,7 +75,8 @@ pub(crate) fn replay(
     mut progress: impl FnMut(u64),
 ) -> Result<Replayed, BacktestError> {
     let identity = identity(log, topic, spec)?;
-    let pipeline = Pipeline::new(Arc::clone(spec));
+    let decides_ticks = log.topic(topic)?.is_some_and(|config| consumer::decides_ticks(log, &config));
+    let pipeline = Pipeline::new(Arc::clone(spec)).deciding_ticks(decides_ticks);
     let (mut records, mut rejects) = (RecordBuf::default(), Vec::new());
     let mut rows = Rows::new(spec.feature_names().len());
     let mut replayed = Replayed::default();

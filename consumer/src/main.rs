@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,8 +10,6 @@ use clap::Parser;
 use consumer::pipeline::Reasons;
 use consumer::{ConsumerOptions, Scaling, Surroundings, Workers};
 use partition_log::LogOptions;
-use producer::foreign::ForeignEvents;
-use producer::wire::{Access, Registry};
 use telemetry::{LogFormat, LogTo, init_tracing};
 use types::Millis;
 
@@ -55,7 +52,7 @@ struct Arguments {
     map: Option<PathBuf>,
     /// With a map whose format is `confluent`: the schema registry that knows the writers' schemas, by Confluent's API. Default: the
     /// environment's CHURNSTREAM_REGISTRY_URL. A registry that does not answer is waited for.
-    #[arg(long, value_name = "URL", requires = "map")]
+    #[arg(long, visible_alias = "schema-registry", value_name = "URL", requires = "map")]
     registry: Option<String>,
     /// On Kafka: the consumers of one group share the partitions. Default: churnstream-TOPIC.
     #[arg(long, value_name = "NAME")]
@@ -153,15 +150,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     around.shutdown.listen(|| {}).context("listen to signals")?;
     let mut log = partition_log::open(&arguments.from, &LogOptions::default())?;
     if let Some(map) = &arguments.map {
-        let access = Access::find(arguments.registry.as_deref())?;
-        let registry = access.map(|access| Registry::new(access, Some(&around.metrics))).transpose()?;
-        let events = ForeignEvents::load(map, registry.map(Arc::new))?;
-        anyhow::ensure!(
-            arguments.registry.is_none() || events.needs_registry(),
-            "{}: --registry is for maps with format = \"confluent\"",
-            map.display()
-        );
-        log = partition_log::mapped::mapped(log, &arguments.topic, Arc::new(events));
+        let (topic, registry) = (&arguments.topic, arguments.registry.as_deref());
+        log = producer::foreign::through_map(log, topic, map, registry, Some(&around.metrics))?;
     }
     let options = ConsumerOptions {
         topic: arguments.topic.clone(),

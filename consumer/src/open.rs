@@ -53,7 +53,7 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
 
     keep_spec(&options.store, &options.features)?;
 
-    let decides_ticks = config.key.is_empty() && log.as_kafka().is_some();
+    let decides_ticks = decides_ticks(log, &config);
     for topic in outputs(decides_ticks) {
         let same = TopicConfig {
             partitioner: "explicit".to_owned(),
@@ -64,6 +64,12 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
     }
     let stats = (0..config.partitions).map(|_| Arc::default()).collect();
     Ok(Base { config, spec, store, decides_ticks, stats })
+}
+
+/// Whether nobody writes ticks to a topic, so that whoever reads it decides them: others made it, on Kafka.
+#[must_use]
+pub fn decides_ticks(log: &dyn Log, topic: &TopicConfig) -> bool {
+    topic.key.is_empty() && log.as_kafka().is_some()
 }
 
 /// The topics that are written to.

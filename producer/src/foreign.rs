@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use partition_log::mapped::{ORIGINAL, RecordMap};
-use partition_log::{LogError, Record, RecordBuf};
+use partition_log::{LogError, Record, RecordBuf, SharedLog};
+use telemetry::Metrics;
 use types::{Event, headers};
 
 use crate::import::source::JsonParser;
 use crate::map::{Cell, Fate, Format, MapError, MappedRow, Mapping, Reject, RowMapper};
-use crate::wire::{self, Registry, SchemaResult};
+use crate::wire::{self, Access, Registry, SchemaResult, SettingsError};
 
 /// For so long schemas are asked for in one go, where there are many and the registry answers.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,12 +29,35 @@ pub struct ForeignEvents {
     registry: Option<Arc<Registry>>,
 }
 
+/// The log whose topic is read through a map. `registry` is the address of the schema registry, of which the environment may speak too.
+///
+/// # Errors
+/// As for [`ForeignEvents::load`]; if the registry's settings are wrong, or an address is given that the map does not need.
+pub fn through_map(
+    log: SharedLog,
+    topic: &str,
+    map: &Path,
+    registry: Option<&str>,
+    metrics: Option<&Metrics>,
+) -> Result<SharedLog, ForeignError> {
+    let found = Access::find(registry)?.map(|access| Registry::new(access, metrics)).transpose()?;
+    let events = ForeignEvents::load(map, found.map(Arc::new))?;
+    if registry.is_some() && !events.needs_registry() {
+        let wrong = "a schema registry is for maps with format = \"confluent\"";
+        return Err(ForeignError::NotForTopics { path: map.to_owned(), wrong });
+    }
+    Ok(partition_log::mapped::mapped(log, topic, Arc::new(events)))
+}
+
 /// Why a map is not for a topic.
 #[derive(Debug, thiserror::Error)]
 pub enum ForeignError {
     /// It cannot be used at all.
     #[error(transparent)]
     Map(#[from] MapError),
+    /// The schema registry cannot be asked.
+    #[error(transparent)]
+    Registry(#[from] SettingsError),
     /// It is for files alone, or lacks something.
     #[error("{}: {wrong}", path.display())]
     NotForTopics {

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use backtest::money::{ActionRules, MoneySettings, Suggestion, suggest};
 use clap::Args;
-use partition_log::LogOptions;
 use scorer::{Shap, Signals};
 
 use super::backtest::{load, spec_for, write};
 use super::progress;
+use crate::commands::through::Through;
 use crate::training;
 
 /// Suggests an action for each user by rules: as of the newest tick of a log, those with most to lose first.
@@ -28,6 +28,8 @@ pub(crate) struct Actions {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// The bundle that scores.
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
@@ -65,7 +67,7 @@ impl Actions {
         let bundle = load(&self.model)?;
         let spec = spec_for(&bundle, self.features.as_deref())?;
         let (settings, rules) = (MoneySettings::load(&self.money)?, ActionRules::load(&self.rules)?);
-        let log = partition_log::open(&self.from, &LogOptions::default())?;
+        let log = self.through.open(&self.from, &self.topic)?;
         let bar = progress::bar(training::records(log.as_ref(), &self.topic)?, "replay");
         let rows = backtest::current(log.as_ref(), &self.topic, &spec, |at| bar.set_position(at));
         bar.finish_and_clear();

@@ -11,12 +11,12 @@ use backtest::report::{Report, WalkForward};
 use backtest::{LabelledRows, Labels, Scored};
 use clap::Args;
 use feature_store::Spec;
-use partition_log::LogOptions;
 use scorer::Bundle;
 use trainer::Params;
 use types::Millis;
 
 use super::progress;
+use crate::commands::through::Through;
 use crate::training;
 use crate::walk::walk_forward;
 
@@ -36,6 +36,8 @@ pub(crate) struct Backtest {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// The bundle to judge.
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
@@ -74,7 +76,7 @@ impl Backtest {
             rival.check_spec(spec.hash().as_str(), spec.feature_names())?;
             rivals.push((path.display().to_string(), rival));
         }
-        let log = partition_log::open(&self.from, &LogOptions::default())?;
+        let log = self.through.open(&self.from, &self.topic)?;
         let bar = progress::bar(training::records(log.as_ref(), &self.topic)?, "replay");
         let rows = backtest::collect(log.as_ref(), &self.topic, &spec, &labels, |at| bar.set_position(at));
         bar.finish_and_clear();

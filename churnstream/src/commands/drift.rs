@@ -7,7 +7,6 @@ use anyhow::{Context, bail, ensure};
 use backtest::{Labels, Ticks, Triggers, Watched};
 use clap::Args;
 use feature_store::Spec;
-use partition_log::LogOptions;
 use scorer::drift::{MIN_ROWS, Verdict, expected};
 use scorer::{Baseline, Bundle, Schedule};
 use serde::Serialize;
@@ -15,6 +14,7 @@ use telemetry::catalogue;
 use types::EventTime;
 
 use super::features::parse_moment;
+use crate::commands::through::Through;
 
 /// Compares the living users of a tick with those that the model was trained on, feature by feature and by score: population
 /// stability index (PSI) and Jensen-Shannon divergence, each with a 95 % interval.
@@ -40,6 +40,8 @@ pub(crate) struct DriftCommand {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml")]
     features: PathBuf,
@@ -120,7 +122,7 @@ const SHOWN: usize = 10;
 
 impl DriftCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let log = partition_log::open(&self.from, &LogOptions::default())?;
+        let log = self.through.open(&self.from, &self.topic)?;
         let spec = Arc::new(Spec::load(&self.features)?);
         let schedule = Schedule::load(&self.model)?;
         let bundle = schedule.champion(EventTime(i64::MAX));

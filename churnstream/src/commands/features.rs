@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::commands::through::Through;
 use anyhow::{Context, bail};
 use backtest::{AsOfRequest, features_as_of};
 use clap::{Args, Subcommand};
 use consumer::{FeatureReading, ReadStatus};
 use feature_store::Spec;
-use partition_log::LogOptions;
 use types::{EventTime, Offset};
 
 /// Reads of features.
@@ -41,6 +41,8 @@ pub(crate) struct Get {
     /// The topic of events, with --from.
     #[arg(long, default_value = "events")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// Only records before this offset are known, with --from.
     #[arg(long, value_name = "OFFSET", requires = "from")]
     position: Option<u64>,
@@ -99,7 +101,7 @@ impl Get {
     }
 
     fn replay(&self, place: &str) -> anyhow::Result<FeatureReading> {
-        let log = partition_log::open(place, &LogOptions::default())?;
+        let log = self.through.open(place, &self.topic)?;
         let spec_path = self.features.clone().unwrap_or_else(|| consumer::spec_of(&self.store));
         let spec = Arc::new(Spec::load(&spec_path)?);
         let request =

@@ -2,12 +2,12 @@
 
 use anyhow::ensure;
 use clap::Args;
-use partition_log::LogOptions;
 use scorer::drift::{Alarm, Watch};
 use serde::Serialize;
 use types::{EventTime, Millis};
 
 use super::progress;
+use crate::commands::through::Through;
 use crate::training;
 
 /// Looks at each day of a log (UTC) with the days before it, and says when something changed: for each type of event the share of
@@ -27,6 +27,8 @@ pub(crate) struct Incidents {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// Do not look at events of this type. Can be given several times.
     #[arg(long, value_name = "TYPE")]
     ignore: Vec<String>,
@@ -80,7 +82,7 @@ impl Incidents {
             threshold: self.threshold,
         };
         ensure!(self.threshold > 0.0, "--threshold must be above 0");
-        let log = partition_log::open(&self.from, &LogOptions::default())?;
+        let log = self.through.open(&self.from, &self.topic)?;
         let bar = progress::bar(training::records(log.as_ref(), &self.topic)?, "read");
         let counted =
             backtest::count_days(log.as_ref(), &self.topic, &self.ignore, |at| bar.set_position(at));

@@ -18,5 +18,6 @@ pub(crate) mod retrain;
 pub(crate) mod rows;
 pub(crate) mod score;
 pub(crate) mod scores;
+mod through;
 pub(crate) mod train;
 mod train_table;

@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use backtest::Labels;
 use clap::Args;
 use feature_store::Spec;
-use partition_log::{Log, LogOptions};
+use partition_log::Log;
 use scorer::{Bundle, Registry};
 use types::{EventTime, Millis};
 
@@ -17,6 +17,7 @@ use super::fitting::Bar;
 use super::models::gates::{self, GateArgs};
 use super::models::{champion, check_ahead, date, running};
 use super::train::ModelArgs;
+use crate::commands::through::Through;
 use crate::mlflow;
 use crate::training::{self, Training};
 
@@ -39,6 +40,8 @@ pub(crate) struct Retrain {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml")]
     features: PathBuf,
@@ -89,7 +92,7 @@ impl Retrain {
         ensure!(self.every.is_none_or(|every| every.0 > 0), "--every must be longer than nothing");
         ensure!(self.look.0 > 0, "--look must be longer than nothing");
         let task = Task {
-            log: partition_log::open(&self.from, &LogOptions::default())?,
+            log: self.through.open(&self.from, &self.topic)?,
             spec: Arc::new(Spec::load(&self.features)?),
             labels: Labels::load(&self.labels)?,
             // The newest labels too: those of the rows that judged the settings.

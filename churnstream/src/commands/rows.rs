@@ -13,9 +13,9 @@ use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, FloatType
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
-use partition_log::LogOptions;
 
 use super::progress;
+use crate::commands::through::Through;
 use crate::training;
 
 /// Makes labelled rows for other tools.
@@ -39,6 +39,8 @@ pub(crate) struct Export {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml")]
     features: PathBuf,
@@ -65,7 +67,7 @@ impl RowsCommand {
 
 impl Export {
     fn run(self) -> anyhow::Result<()> {
-        let log = partition_log::open(&self.from, &LogOptions::default())?;
+        let log = self.through.open(&self.from, &self.topic)?;
         let spec = Arc::new(Spec::load(&self.features)?);
         let labels = Labels::load(&self.labels)?;
         anyhow::ensure!(!self.to.exists(), "{} exists already", self.to.display());

@@ -7,12 +7,12 @@ use anyhow::Context;
 use backtest::Labels;
 use clap::Args;
 use feature_store::Spec;
-use partition_log::LogOptions;
 use scorer::Bundle;
 use trainer::{Algorithm, Direction, Params};
 
 use super::fitting::Bar;
 use super::train_table::TableArgs;
+use crate::commands::through::Through;
 use crate::mlflow;
 use crate::training::{self, Judged, TrainReport, Training};
 
@@ -37,6 +37,8 @@ pub(crate) struct Train {
     /// The topic of events.
     #[arg(long, default_value = "events", conflicts_with = "table")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml", required_unless_present = "table", conflicts_with = "table")]
     features: Option<PathBuf>,
@@ -119,7 +121,7 @@ impl Train {
     fn run_on_log(&self, training: &Training) -> anyhow::Result<()> {
         // The parser has seen to these.
         let from = self.from.as_deref().context("--from is missing")?;
-        let log = partition_log::open(from, &LogOptions::default())?;
+        let log = self.through.open(from, &self.topic)?;
         let spec = Arc::new(Spec::load(self.features.as_deref().context("--features is missing")?)?);
         let labels = Labels::load(self.labels.as_deref().context("--labels is missing")?)?;
         let bar = Bar::new(training::records(log.as_ref(), &self.topic)?);

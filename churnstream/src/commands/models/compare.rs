@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::commands::through::Through;
 use backtest::{Comparison, Labels, Triggers};
 use clap::Args;
 use feature_store::Spec;
-use partition_log::LogOptions;
 use scorer::Schedule;
 use types::EventTime;
 
@@ -27,6 +27,8 @@ pub(crate) struct Compare {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml")]
     features: PathBuf,
@@ -40,7 +42,7 @@ pub(crate) struct Compare {
 
 impl Compare {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let log = partition_log::open(&self.from, &LogOptions::default())?;
+        let log = self.through.open(&self.from, &self.topic)?;
         let spec = Arc::new(Spec::load(&self.features)?);
         // Scores of sweeps alone: at a tick everybody is scored, by both.
         let labels = Labels { triggers: Triggers::Sweep, ..Labels::load(&self.labels)? };

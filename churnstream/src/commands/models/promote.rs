@@ -6,13 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use feature_store::Spec;
-use partition_log::LogOptions;
 use scorer::{Bundle, Gate, Registry};
 use types::EventTime;
 
 use super::gates::{self, GateArgs};
 use super::{champion, champions, check_ahead, date, load};
 use crate::commands::features::parse_moment;
+use crate::commands::through::Through;
 use crate::mlflow;
 
 /// Makes a bundle champion from a tick on, if it passes the gates; or a challenger, which scores in the champion's shadow and
@@ -50,6 +50,8 @@ pub(crate) struct Promote {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
+    #[command(flatten)]
+    through: Through,
     /// The feature spec, for the drift gate.
     #[arg(long, value_name = "SPEC.toml")]
     features: Option<PathBuf>,
@@ -109,7 +111,7 @@ impl Promote {
                 true => Gate { name: "drift", passed: false, detail },
             });
         };
-        let log = partition_log::open(from, &LogOptions::default())?;
+        let log = self.through.open(from, &self.topic)?;
         let spec = Arc::new(Spec::load(features)?);
         let newest = gates::newest_tick(log.as_ref(), &self.topic, &spec, bundle, |_| {})?;
         Ok(gates::drift(newest.as_ref()))

@@ -1,0 +1,31 @@
+//! Events that others write in a form of their own, for every command that reads events.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use partition_log::{LogOptions, SharedLog};
+
+/// How the topic of events is read, if others write it.
+#[derive(Args, Clone)]
+pub(crate) struct Through {
+    /// Others write the topic: read it through this map, as `consumer --map` does.
+    #[arg(long, value_name = "FILE")]
+    map: Option<PathBuf>,
+    /// With a map whose format is `confluent`: the schema registry. Default: the environment's CHURNSTREAM_REGISTRY_URL.
+    #[arg(long, value_name = "URL", requires = "map")]
+    schema_registry: Option<String>,
+}
+
+impl Through {
+    /// Opens a log to read events from.
+    pub(crate) fn open(&self, place: &str, topic: &str) -> anyhow::Result<SharedLog> {
+        let log = partition_log::open(place, &LogOptions::default())?;
+        Ok(match &self.map {
+            Some(map) => {
+                let registry = self.schema_registry.as_deref();
+                producer::foreign::through_map(log, topic, map, registry, None)?
+            }
+            None => log,
+        })
+    }
+}
