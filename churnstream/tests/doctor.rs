@@ -123,3 +123,32 @@ fn a_broker_is_looked_at() {
         "{said}"
     );
 }
+
+#[test]
+fn a_map_is_tried_on_the_newest_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", dir.path().join("log").display());
+    let log = partition_log::open(&place, &LogOptions::default()).unwrap();
+    let config = TopicConfig { partitions: 1, key: "user".into(), partitioner: "murmur2".into() };
+    log.create_topic("clicks", &config).unwrap();
+    let mut writer = log.writer("clicks").unwrap().partition(PartitionId(0)).unwrap();
+    for value in
+        [r#"{"who":"u1","at":1700000000000,"did":"play"}"#, r#"{"who":"u1","at":"soon","did":"play"}"#]
+    {
+        writer.append(EventTime(1_700_000_000_000), b"u1", value.as_bytes(), &[]).unwrap();
+    }
+    writer.sync().unwrap();
+    let map = dir.path().join("map.toml");
+    let doctor = |text_of_map: &str| {
+        std::fs::write(&map, text_of_map).unwrap();
+        let map = map.display().to_string();
+        let arguments = ["doctor", "--from", &place, "--topic", "clicks", "--map", &map];
+        text(&churnstream(&arguments, &[]))
+    };
+    const MAP: &str = "[entity]\ntype = \"user\"\nid = \"who\"\n[time]\ncolumn = \"at\"\nformat = \"ms\"\n[type]\ncolumn = \"did\"\n";
+    let said = doctor(MAP);
+    assert!(said.contains("warning  newest records: of 2 records 1 are events"), "{said}");
+    assert!(said.contains("1 cannot be read, the first: ") && said.contains("`at`"), "{said}");
+    let said = doctor(&format!("format = \"confluent\"\n{MAP}"));
+    assert!(said.contains("problem  map: ") && said.contains("schema registry"), "{said}");
+}

@@ -16,8 +16,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use consumer::{DEAD_LETTERS, SCORES};
+use partition_log::checkup::Verdict;
 use partition_log::conformance::broker;
-use partition_log::{LogOptions, SharedLog};
+use partition_log::{Log, LogOptions, SharedLog};
 use support::compare::{self, Stored};
 use support::stream::{self, Appender, Outgoing};
 use support::{EVENTS, World};
@@ -179,6 +180,7 @@ fn avro_protobuf_and_json_score_as_plain_json_does() {
     Appender::new(log.as_ref()).append(&bad_records);
 
     let url = Some(&*registry.url);
+    what_the_doctor_finds(log.as_ref(), &proof.maps[1], &registry.url);
     proof.start(&place, "theirs", &proof.maps[1], url, &["--until-end"]).ends_well();
     compare::same_records("scores", &expected, &without_offsets(&log, SCORES));
     let letters = without_offsets(&log, DEAD_LETTERS);
@@ -188,6 +190,25 @@ fn avro_protobuf_and_json_score_as_plain_json_does() {
         let why = letter.header(headers::REASON);
         assert_eq!((&letter.value, why.as_deref()), (value, Some(*reason)));
     }
+}
+
+/// The topic ends with what cannot be read; one schema has no `more.finished`, and the map reads it.
+fn what_the_doctor_finds(log: &dyn Log, map: &Path, url: &str) {
+    let checks = producer::checkup::of_map(log, EVENTS, map, Some(url));
+    let of = |about: &str| checks.iter().filter(|check| check.about.starts_with(about)).collect::<Vec<_>>();
+    assert!(of("schema registry")[0].found.contains("AVRO"), "{checks:?}");
+    let unknown = of("schema 999999")[0];
+    assert!(unknown.verdict == Verdict::Problem && unknown.advice.contains("redrive"), "{checks:?}");
+    let said = |words: &str| of("schema ").iter().any(|check| check.found == words);
+    // The first versions have no plan, the second no genre; JSON's schema does not tell.
+    assert!(
+        said("it has no more.plan") && said("it has no more.genre") && said("it can be read"),
+        "{checks:?}"
+    );
+    let records = of("newest records")[0];
+    assert!(records.verdict == Verdict::Warning && records.found.contains("4 cannot be read"), "{checks:?}");
+    let nobody = producer::checkup::of_map(log, EVENTS, map, Some("http://127.0.0.1:1"));
+    assert_eq!((nobody[0].verdict, nobody[0].about.as_str()), (Verdict::Problem, "schema registry"));
 }
 
 #[test]

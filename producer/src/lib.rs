@@ -2,6 +2,7 @@
 //!
 //! Both sources hand their events to one sink, which keys, ticks, batches and resumes; see [`sink`].
 
+pub mod checkup;
 pub mod cli;
 pub mod foreign;
 pub mod import;

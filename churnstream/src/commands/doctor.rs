@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::commands::through::Through;
 use anyhow::Result;
 use clap::Args;
 use partition_log::checkup::{self, Check, Purpose, Verdict};
@@ -30,6 +31,8 @@ pub struct Doctor {
     /// On Kafka, the consumers' group. Default: churnstream-TOPIC
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
+    #[command(flatten)]
+    through: Through,
     /// On Kafka, make a topic, write to it and remove it: tells the right to write, and the difference of the clocks
     #[arg(long)]
     try_writing: bool,
@@ -60,10 +63,14 @@ pub fn run(command: &Doctor, out: &mut dyn Write) -> Result<ExitCode> {
         try_writing: command.try_writing,
     };
     let checks = match partition_log::open(&command.from, &LogOptions::default()) {
-        Ok(log) => match log.as_kafka() {
-            Some(kafka) => kafka.checkup(&purpose(format!("churnstream-{}", kafka.name(&command.topic)))),
-            None => checkup::of_files(log.as_ref(), &purpose(String::new())),
-        },
+        Ok(log) => {
+            let mut checks = match log.as_kafka() {
+                Some(kafka) => kafka.checkup(&purpose(format!("churnstream-{}", kafka.name(&command.topic)))),
+                None => checkup::of_files(log.as_ref(), &purpose(String::new())),
+            };
+            checks.extend(command.through.check(log.as_ref(), &command.topic));
+            checks
+        }
         Err(error @ LogError::BadPlace(_)) => return Err(error.into()),
         Err(error) => vec![Check::problem("settings", error.to_string(), "")],
     };

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use partition_log::{LogOptions, SharedLog};
+use partition_log::checkup::Check;
+use partition_log::{Log, LogOptions, SharedLog};
 
 /// How the topic of events is read, if others write it.
-#[derive(Args, Clone)]
+#[derive(Debug, Args, Clone)]
 pub(crate) struct Through {
     /// Others write the topic: read it through this map, as `consumer --map` does.
     #[arg(long, value_name = "FILE")]
@@ -17,6 +18,13 @@ pub(crate) struct Through {
 }
 
 impl Through {
+    /// What there is to say of the map, if there is one.
+    pub(crate) fn check(&self, log: &dyn Log, topic: &str) -> Vec<Check> {
+        let check =
+            |map: &PathBuf| producer::checkup::of_map(log, topic, map, self.schema_registry.as_deref());
+        self.map.as_ref().map(check).unwrap_or_default()
+    }
+
     /// Opens a log to read events from.
     pub(crate) fn open(&self, place: &str, topic: &str) -> anyhow::Result<SharedLog> {
         let log = partition_log::open(place, &LogOptions::default())?;
