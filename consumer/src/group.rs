@@ -9,10 +9,11 @@
 
 mod take;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
+use feature_store::Published;
 use partition_log::backends::kafka::{
     GroupEvent, GroupOffset, GroupOptions, KafkaGroup, KafkaLog, NotCommitted,
 };
@@ -30,7 +31,7 @@ use crate::run::{LOOK, Surroundings, pool_size, serve, targets};
 use crate::worker::WorkerConfig;
 use crate::{ConsumerError, ConsumerOptions, Status};
 
-use self::take::Waiting;
+use self::take::{Coming, Waiting};
 
 /// So many sessions in a row may end without a commit.
 const TRIES: u32 = 8;
@@ -50,8 +51,8 @@ struct Group<'c> {
     routes: Routes,
     joining: GroupOptions,
     targets: Vec<Offset>,
-    /// Partitions of which the snapshot topic does not hold what it should.
-    lost: Mutex<BTreeSet<PartitionId>>,
+    /// Partitions of which the snapshot topic does not hold what it should, and what that is.
+    lost: Mutex<BTreeMap<PartitionId, Published>>,
 }
 
 /// One membership.
@@ -59,8 +60,8 @@ struct Session {
     group: KafkaGroup,
     pool: Pool,
     owned: Vec<PartitionId>,
-    /// Partitions that the group gave and that are not taken yet, and since when.
-    coming: Option<(Vec<PartitionId>, Instant)>,
+    /// Partitions that the group gave and that are not taken yet.
+    coming: Option<Coming>,
     /// Partitions that were taken and that no worker has yet.
     waiting: Vec<Waiting>,
     /// Whether the group has said what this process gets, if only nothing.
@@ -215,7 +216,7 @@ impl Group<'_> {
         loop {
             match session.group.poll(LOOK.min(self.options.commit_interval / 2))? {
                 Some(GroupEvent::Assigned(partitions)) => {
-                    session.coming = Some((partitions, Instant::now()));
+                    session.coming = Some(Coming::new(partitions));
                 }
                 Some(GroupEvent::Revoked(partitions)) => self.release(session, &partitions)?,
                 Some(GroupEvent::Lost(_)) => {

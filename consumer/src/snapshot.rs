@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use feature_store::{Published, Restored, Store, StoreError};
+use feature_store::{Published, Restored, Store, Survey};
 use partition_log::{Log, RecordBuf};
 use types::{Offset, PartitionId};
 
@@ -46,7 +46,7 @@ pub(crate) enum End {
     Done,
     /// The topic does not hold what it should.
     Lost(String),
-    /// It was told to stop.
+    /// It was told to stop, or could not read to the end.
     Stopped,
 }
 
@@ -102,50 +102,80 @@ fn progress(thousandths: u64, took: Duration) -> (u64, Option<Duration>) {
     (thousandths / 10, (thousandths > 0).then_some(left))
 }
 
+/// Reads the topic twice: once to see whether it holds what it should, and then for good, so that what the store has gives way only then.
 fn restore(log: &dyn Log, store: &Store, wanted: &Wanted, shared: &Shared) -> Result<End, ConsumerError> {
     let begun = Instant::now();
-    let bounds = log.bounds(SNAPSHOTS, wanted.partition)?;
+    let mut survey = Survey::default();
+    let mut damage = None;
+    let seen = read(log, wanted, shared, (0, begun), |block| {
+        damage = survey.add(block).err();
+        Ok(damage.is_none())
+    })?;
+    if seen == Read::Stopped {
+        return Ok(End::Stopped);
+    }
+    if let Some(detail) = damage.or_else(|| survey.check(wanted.published, wanted.next_input).err()) {
+        return Ok(End::Lost(format!(
+            "the snapshot of partition {} is not whole: {detail}",
+            wanted.partition
+        )));
+    }
     let mut restorer = store.restore(wanted.partition)?;
-    let lost = |error| match error {
-        error @ StoreError::SnapshotLost { .. } => Ok(End::Lost(error.to_string())),
-        error => Err(ConsumerError::from(error)),
+    let Read::Whole { blocks } = read(log, wanted, shared, (1, begun), |block| {
+        restorer.add(block)?;
+        Ok(true)
+    })?
+    else {
+        return Ok(End::Stopped);
     };
+    let Restored { users, bytes } = restorer.finish(wanted.published, wanted.next_input)?;
+    tracing::info!(partition = %wanted.partition, users, bytes, read = blocks, took = ?begun.elapsed(),
+        from = %wanted.published.below, to = %wanted.next_input, "the state is restored from the snapshot topic");
+    Ok(End::Done)
+}
+
+/// How a reading ended.
+#[derive(PartialEq, Eq)]
+enum Read {
+    Whole { blocks: u64 },
+    Stopped,
+}
+
+/// Hands all blocks of the spec to `take`, as long as it wants more. Each of the two readings is half of the progress.
+fn read(
+    log: &dyn Log,
+    wanted: &Wanted,
+    shared: &Shared,
+    (nth, begun): (u64, Instant),
+    mut take: impl FnMut(&[u8]) -> Result<bool, ConsumerError>,
+) -> Result<Read, ConsumerError> {
+    let bounds = log.bounds(SNAPSHOTS, wanted.partition)?;
     let mut reader = log.reader(SNAPSHOTS, wanted.partition, bounds.start)?;
     let (mut records, mut told) = (RecordBuf::default(), begun);
-    let (mut blocks, mut bytes) = (0_u64, 0_u64);
+    let mut blocks = 0;
     let of_spec = format!("{}:", wanted.spec);
     while reader.position() < bounds.end {
-        if shared.stop.load(Relaxed) {
-            return Ok(End::Stopped);
-        }
         records.clear();
-        if reader.read(&mut records, READ_BYTES)? == 0 {
+        // A leader that is new may know less for a moment: then it is tried again.
+        if shared.stop.load(Relaxed) || reader.read(&mut records, READ_BYTES)? == 0 {
             break;
         }
         for record in records.iter().filter(|record| record.key.starts_with(of_spec.as_bytes())) {
-            (blocks, bytes) = (blocks + 1, bytes + record.value.len() as u64);
-            if let Err(error) = restorer.add(record.value) {
-                return lost(error);
+            blocks += 1;
+            if !take(record.value)? {
+                return Ok(Read::Whole { blocks });
             }
         }
         let (read, all) = (reader.position().0 - bounds.start.0, bounds.end.0 - bounds.start.0);
-        shared.done.store(read * 1000 / all.max(1), Relaxed);
+        shared.done.store(nth * 500 + read * 500 / all.max(1), Relaxed);
         if told.elapsed() >= TELL {
             told = Instant::now();
             let (percent, left) = progress(shared.done.load(Relaxed), begun.elapsed());
-            tracing::info!(partition = %wanted.partition, percent, blocks, bytes, left = ?left.unwrap_or_default(),
+            tracing::info!(partition = %wanted.partition, percent, blocks, left = ?left.unwrap_or_default(),
                 "restoring the state from the snapshot topic");
         }
     }
-    match restorer.finish(wanted.published, wanted.next_input) {
-        Ok(restored) => {
-            let Restored { users, bytes } = restored;
-            tracing::info!(partition = %wanted.partition, users, bytes, read = blocks, took = ?begun.elapsed(),
-                from = %wanted.published.below, to = %wanted.next_input, "the state is restored from the snapshot topic");
-            Ok(End::Done)
-        }
-        Err(error) => lost(error),
-    }
+    Ok(if reader.position() < bounds.end { Read::Stopped } else { Read::Whole { blocks } })
 }
 
 #[cfg(test)]

@@ -9,5 +9,5 @@ pub use spec::{Spec, SpecError, SpecHash, Tick};
 pub use state::{Applied, DecodeStateError, StateValue, UserState};
 pub use store::{
     Commit, PartitionStore, Pressure, Published, Restored, Restorer, SlotId, Store, StoreError,
-    StoreIdentity, StoreOptions, SweepCursor,
+    StoreIdentity, StoreOptions, Survey, SweepCursor,
 };

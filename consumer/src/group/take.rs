@@ -38,12 +38,23 @@ struct Taken {
     known: bool,
 }
 
+/// Partitions that the group gave and that are not taken yet.
+pub(super) struct Coming {
+    partitions: Vec<PartitionId>,
+    since: Instant,
+    asked: Option<Instant>,
+}
+
+impl Coming {
+    pub(super) fn new(partitions: Vec<PartitionId>) -> Self {
+        Self { partitions, since: Instant::now(), asked: None }
+    }
+}
+
 /// A partition that no worker has yet.
 pub(super) struct Waiting {
     taken: Taken,
     state: State,
-    since: Instant,
-    asked: Option<Instant>,
     told: Instant,
 }
 
@@ -59,27 +70,28 @@ impl Waiting {
     pub(super) fn partition(&self) -> PartitionId {
         self.taken.partition
     }
-
-    fn is_due(&mut self) -> bool {
-        let due = self.asked.is_none_or(|asked| asked.elapsed() >= AGAIN);
-        if due {
-            self.asked = Some(Instant::now());
-        }
-        due
-    }
 }
 
 impl Group<'_> {
     /// Takes what the group gave, as soon as it is known how far the group is. Others of this process's partitions are worked on and committed
     /// meanwhile, and while states are restored.
     pub(super) fn come(&self, session: &mut Session, ready: &Check) -> Result<(), Trouble> {
-        if let Some((partitions, since)) = session.coming.take() {
-            match self.committed(session, &partitions)? {
+        if let Some(Coming { partitions, since, asked }) = session.coming.take() {
+            let is_due = asked.is_none_or(|asked| asked.elapsed() >= AGAIN);
+            let asked = if is_due { Some(Instant::now()) } else { asked };
+            let known = if is_due { self.settled(session, &partitions)? } else { None };
+            match known {
                 Some(committed) => self.take(session, &partitions, &committed)?,
                 None if since.elapsed() > PATIENCE => {
-                    return Err(Trouble::Session("how far the group is was asked in vain".to_owned()));
+                    return Err(Trouble::Session(format!(
+                        "a transaction stays open on partitions {}, or no broker answers: see `kafka-transactions.sh find-hanging` and `abort`",
+                        listed(&partitions)
+                    )));
                 }
-                None => session.coming = Some((partitions, since)),
+                None => {
+                    ready.not_ready("partitions wait for their last owner's transaction to end");
+                    session.coming = Some(Coming { partitions, since, asked });
+                }
             }
         }
         let mut at = 0;
@@ -100,15 +112,26 @@ impl Group<'_> {
         Ok(())
     }
 
-    fn committed(
+    /// How far the group is with partitions; `None` as long as a transaction of their last owner is open in their outputs: what it holds is not
+    /// seen, blocks of state among it, and what is written behind it is seen only when it has ended.
+    fn settled(
         &self,
         session: &Session,
         partitions: &[PartitionId],
     ) -> Result<Option<Vec<GroupOffset>>, Trouble> {
-        if partitions.is_empty() {
-            return Ok(Some(Vec::new()));
+        for partition in partitions {
+            match session.group.is_open(*partition) {
+                Ok(false) => {}
+                Ok(true) => return Ok(None),
+                // They may be away for a moment.
+                Err(error @ LogError::Broker { .. }) => {
+                    tracing::debug!(%error, %partition, "asking what is open");
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(session.group.committed(partitions)?)
+        if partitions.is_empty() { Ok(Some(Vec::new())) } else { Ok(session.group.committed(partitions)?) }
     }
 
     fn take(
@@ -127,8 +150,7 @@ impl Group<'_> {
                 Some(users) => State::There(Box::new(users)),
                 None => State::Restoring(self.restore(&taken, known)?),
             };
-            let now = Instant::now();
-            session.waiting.push(Waiting { taken, state, since: now, asked: None, told: now });
+            session.waiting.push(Waiting { taken, state, told: Instant::now() });
         }
         session.group.take(&starts)?;
         session.owned.extend(partitions);
@@ -138,8 +160,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Whether a partition that waits may begin: its state is there, and no transaction of its last owner is open in its outputs, behind which
-    /// nothing would be seen.
+    /// Whether a partition that waits may begin: its state is there.
     fn may_begin(&self, session: &mut Session, at: usize, ready: &Check) -> Result<bool, Trouble> {
         let waiting = &mut session.waiting[at];
         let partition = waiting.partition();
@@ -158,10 +179,10 @@ impl Group<'_> {
                 Some(Ok(End::Done)) => {
                     let users = self.base.store.partition(partition).map_err(ConsumerError::from)?;
                     waiting.state = State::There(Box::new(users));
-                    waiting.since = Instant::now();
                 }
                 Some(Ok(End::Lost(why))) => {
-                    self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(partition);
+                    let published = waiting.taken.published;
+                    self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, published);
                     return Err(Trouble::Session(why));
                 }
                 Some(Ok(End::Stopped)) => {
@@ -170,29 +191,7 @@ impl Group<'_> {
                 Some(Err(error)) => return Err(error.into()),
             }
         }
-        if !waiting.is_due() {
-            return Ok(false);
-        }
-        match session.group.is_open(partition) {
-            Ok(false) => return Ok(true),
-            Ok(true) => {}
-            // They may be away for a moment.
-            Err(error @ LogError::Broker { .. }) => {
-                tracing::debug!(%error, %partition, "asking what is open")
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let waiting = &mut session.waiting[at];
-        if waiting.since.elapsed() > PATIENCE {
-            return Err(Trouble::Session(format!(
-                "a transaction stays open in the outputs of partition {partition}: see `kafka-transactions.sh find-hanging` and `abort`"
-            )));
-        }
-        if waiting.told.elapsed() >= TELL {
-            waiting.told = Instant::now();
-            ready.not_ready(&format!("partition {partition} waits for its last owner's transaction to end"));
-        }
-        Ok(false)
+        Ok(true)
     }
 
     /// Where a partition begins, and its state if the store has it or it is rebuilt from the events; none if it is to be restored.
@@ -247,7 +246,8 @@ impl Group<'_> {
         let Some(noted) = Snapshot::noted(known).filter(|s| s.spec == self.base.spec.hash().as_str()) else {
             return Ok(None);
         };
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).get(&partition)
+            == Some(&noted.published);
         let bounds = self.log.bounds(SNAPSHOTS, partition)?;
         if lost || (noted.published.roots > 0 && bounds.start == bounds.end) {
             tracing::warn!(%partition, topic = self.kafka.name(SNAPSHOTS), below = %noted.published.below,
@@ -291,7 +291,7 @@ impl Group<'_> {
     /// A partition of which the group knows no offset was never scored: its outputs hold nothing. If they do, its offset was lost, or
     /// is not to be seen yet; to begin again would write everything twice.
     fn check_unused(&self, partition: PartitionId) -> Result<(), Trouble> {
-        for topic in [SCORES, SHADOW_SCORES, DEAD_LETTERS] {
+        for topic in [SCORES, SHADOW_SCORES, DEAD_LETTERS, SNAPSHOTS] {
             let start = self.log.bounds(topic, partition)?.start;
             let mut found = RecordBuf::default();
             if self.log.reader(topic, partition, start)?.read(&mut found, 1)? > 0 {

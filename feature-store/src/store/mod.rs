@@ -61,7 +61,7 @@ pub use self::partition::{PartitionStore, SlotId};
 pub use self::pressure::Pressure;
 pub use self::publish::Published;
 pub use self::range::{HashRange, hash_of};
-pub use self::restore::{Restored, Restorer};
+pub use self::restore::{Restored, Restorer, Survey};
 
 use self::writer::{Gauges, Writer};
 use crate::StateValue;

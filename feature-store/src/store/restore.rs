@@ -10,7 +10,7 @@ use super::block::{self, Block, Entry};
 use super::commit::{Commit, StoredCommit};
 use super::keys::{self, Records, Totals};
 use super::range::HashRange;
-use super::shape::{Part, ROOT_DEPTH, ROOTS, Root};
+use super::shape::{Part, ROOT_DEPTH, ROOTS, Root, root_of};
 use super::{Batch, Published, Shared, Store, StoreError};
 
 /// Blocks that go into one batch of the database.
@@ -25,13 +25,19 @@ pub struct Restored {
     pub bytes: u64,
 }
 
+/// A look at published blocks, by which it is known whether a partition can be restored from them before anything gives way to them.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The newest block of each first hash.
+    found: BTreeMap<u64, Found>,
+}
+
 /// A partition that is being restored. Nobody else has it meanwhile; one that is dropped before it is finished leaves the partition empty.
 pub struct Restorer {
     shared: Arc<Shared>,
     partition: PartitionId,
     tree: Arc<dyn Tree>,
-    /// The newest block of each first hash.
-    found: BTreeMap<u64, Found>,
+    survey: Survey,
     batch: Batch,
     batch_bytes: usize,
 }
@@ -68,7 +74,7 @@ impl Store {
             shared,
             partition,
             tree,
-            found: BTreeMap::new(),
+            survey: Survey::default(),
             batch: Batch::default(),
             batch_bytes: 0,
         };
@@ -82,24 +88,58 @@ impl Store {
     }
 }
 
+impl Survey {
+    /// Looks at a published block. Of several that begin at the same hash the last one counts, which is what compaction leaves.
+    ///
+    /// # Errors
+    /// Why the bytes are not what was published.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<HashRange, String> {
+        let block = Block::parse(bytes).map_err(|detail| format!("a block is damaged: {detail}"))?;
+        let range = block.range;
+        if range.depth < ROOT_DEPTH {
+            return Err(format!("{range} is larger than any block"));
+        }
+        let found = Found { range, applied: block.applied, users: block.users, bytes: block.bytes() };
+        self.found.insert(range.start, found);
+        Ok(range)
+    }
+
+    /// Whether the blocks are all that was published, and hold nothing that is not committed.
+    ///
+    /// # Errors
+    /// What is missing, or too new.
+    pub fn check(&self, published: Published, next_input: Offset) -> Result<(), String> {
+        roots(published).try_for_each(|whole| self.choose(whole, next_input).map(|_| ()))
+    }
+
+    /// The newest blocks of a root.
+    fn choose(&self, whole: HashRange, next_input: Offset) -> Result<Vec<Choice>, String> {
+        let blocks: Vec<_> = self.found.range(whole.start..=whole.last()).map(|(_, found)| *found).collect();
+        let mut chosen = Vec::new();
+        choose(whole, &blocks, &mut chosen).map_err(|gap| format!("{gap} is missing"))?;
+        match chosen.iter().find(|(_, found)| found.applied > next_input) {
+            Some((range, found)) => {
+                Err(format!("{range} is at offset {}, the group at {next_input}", found.applied))
+            }
+            None => Ok(chosen),
+        }
+    }
+}
+
+/// The roots of which blocks were published.
+fn roots(published: Published) -> impl Iterator<Item = HashRange> {
+    let range = |number: usize| HashRange { start: (number as u64) << (64 - ROOT_DEPTH), depth: ROOT_DEPTH };
+    (0..ROOTS).filter(move |number| published.roots >> number & 1 == 1).map(range)
+}
+
 impl Restorer {
-    /// Adds a published block; of several that begin at the same hash the one that is applied to most stays.
+    /// Adds a published block; of several that begin at the same hash the last one stays.
     ///
     /// # Errors
     /// [`StoreError::SnapshotLost`] if the bytes are not what was published; the database's failure.
     pub fn add(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        let block =
-            Block::parse(bytes).map_err(|detail| self.lost(format!("a block is damaged: {detail}")))?;
-        let found =
-            Found { range: block.range, applied: block.applied, users: block.users, bytes: block.bytes() };
-        if block.range.depth < ROOT_DEPTH {
-            return Err(self.lost(format!("{} is larger than any block", block.range)));
-        }
-        if self.found.get(&found.range.start).is_some_and(|before| before.applied >= found.applied) {
-            return Ok(());
-        }
-        self.found.insert(found.range.start, found);
-        self.put(found.range, bytes.to_vec())
+        let range = self.survey.add(bytes).map_err(|detail| self.lost(detail))?;
+        self.put(range, bytes.to_vec())
     }
 
     /// Makes the blocks the partition's state. It is committed to `next_input` then, and replayed from where the publication says.
@@ -108,40 +148,32 @@ impl Restorer {
     /// [`StoreError::SnapshotLost`] if blocks are missing, or hold events that are not committed: the partition is empty then.
     pub fn finish(mut self, published: Published, next_input: Offset) -> Result<Restored, StoreError> {
         self.write()?;
-        let mut totals = Totals::default();
-        let mut last = Batch::default();
-        for number in (0..ROOTS).filter(|number| published.roots >> number & 1 == 1) {
-            let whole = HashRange { start: (number as u64) << (64 - ROOT_DEPTH), depth: ROOT_DEPTH };
-            let blocks: Vec<_> =
-                self.found.range(whole.start..=whole.last()).map(|(_, found)| *found).collect();
-            let mut chosen = Vec::new();
-            choose(whole, &blocks, &mut chosen).map_err(|gap| self.lost(format!("{gap} is missing")))?;
+        let (mut totals, mut last) = (Totals::default(), Batch::default());
+        // What was restored is published as it is.
+        let mut mark = published.below.next();
+        for whole in roots(published) {
+            let chosen = self.survey.choose(whole, next_input).map_err(|detail| self.lost(detail))?;
             // First those that are cut out of others, which are still there.
             let cut = self.cut(&chosen)?;
-            for (range, found) in &chosen {
-                if found.applied > next_input {
-                    let detail = format!("{range} is at offset {}, the group at {next_input}", found.applied);
-                    return Err(self.lost(detail));
-                }
-                if *range == found.range {
-                    totals.users += u64::from(found.users);
-                    totals.bytes += found.bytes;
-                }
+            for (_, found) in chosen.iter().filter(|(range, found)| *range == found.range) {
+                totals.users += u64::from(found.users);
+                totals.bytes += found.bytes;
             }
             for (range, users, bytes) in cut {
                 totals.users += users;
                 totals.bytes += bytes.len() as u64;
                 self.put(range, bytes)?;
+                // The block that it was cut out of may be replaced by what covers less.
+                mark = Offset::ZERO;
             }
             let parts = chosen.iter().map(|(range, _)| Part { range: *range, written: true }).collect();
-            last.put(keys::shape(number), Root(parts).encode());
+            last.put(keys::shape(root_of(whole.start)), Root(parts).encode());
         }
         self.write()?;
-        // What was restored is published as it is.
         let commit = Commit { next_input, ..Commit::default() };
         last.put(keys::COMMIT, StoredCommit { commit, replay_from: published.below }.encode());
         last.put(keys::TOTALS, totals.encode());
-        last.put(keys::PUBLISHED, keys::published(published.below.next()));
+        last.put(keys::PUBLISHED, keys::published(mark));
         let done = self.tree.apply(last).and_then(|()| self.shared.backend.flush());
         done.map_err(keys::writing)?;
         Ok(Restored { users: totals.users, bytes: totals.bytes })

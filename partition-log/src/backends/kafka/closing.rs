@@ -240,7 +240,7 @@ impl KafkaGroup {
     /// Those of the ends that readers of what is committed do not see yet.
     fn still_open(&self, ends: &[Open]) -> Result<Vec<Open>, KafkaError> {
         let asked: Vec<_> = ends.iter().map(|end| (end.topic.as_str(), end.partition)).collect();
-        let seen = ends_of(&*self.log.asker, &asked)?;
+        let seen = ends_of(&**self.log.asker, &asked)?;
         let is_seen = |end: &&Open| {
             let found = seen.iter().find(|s| (&s.topic, s.partition) == (&end.topic, end.partition));
             found.is_some_and(|seen| seen.end >= end.end)

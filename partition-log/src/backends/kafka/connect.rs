@@ -174,6 +174,35 @@ pub(super) fn let_go<T: Send + 'static>(what: &'static str, client: T) {
     }
 }
 
+/// A client that is let go of when it is dropped.
+pub(super) struct Held<T: Send + 'static> {
+    what: &'static str,
+    client: Option<T>,
+}
+
+impl<T: Send + 'static> Held<T> {
+    pub(super) const fn new(what: &'static str, client: T) -> Self {
+        Self { what, client: Some(client) }
+    }
+}
+
+impl<T: Send + 'static> std::ops::Deref for Held<T> {
+    type Target = T;
+
+    #[allow(clippy::expect_used)]
+    fn deref(&self) -> &T {
+        self.client.as_ref().expect("taken out only while it is dropped")
+    }
+}
+
+impl<T: Send + 'static> Drop for Held<T> {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            let_go(self.what, client);
+        }
+    }
+}
+
 /// A list of one partition at an offset.
 pub(super) fn one(
     topic: &str,

@@ -261,10 +261,12 @@ impl KafkaGroup {
     pub fn is_open(&self, partition: PartitionId) -> Result<bool, LogError> {
         let Some(asker) = &self.asker else { return Err(self.closed()) };
         for topic in &self.outputs {
-            let (_, end) = asker.fetch_watermarks(topic, number(partition), LOOK).map_err(|error| {
-                self.log.connect.error(format!("ask for the ends of {topic}-{partition}"), &error)
-            })?;
-            if signed(self.log.ends(topic, partition)?.end) < end {
+            let failed =
+                |error| self.log.connect.error(format!("ask for the ends of {topic}-{partition}"), &error);
+            let (_, end) = asker.fetch_watermarks(topic, number(partition), LOOK).map_err(failed)?;
+            // The stable end is asked for second: it only grows.
+            let seen = self.log.asker.fetch_watermarks(topic, number(partition), LOOK).map_err(failed)?;
+            if seen.1 < end {
                 return Ok(true);
             }
         }

@@ -37,7 +37,7 @@ pub use self::group::{GroupEvent, GroupOffset, GroupOptions, KafkaGroup, NotComm
 pub use self::settings::Settings;
 pub use self::transaction::TransactionWriter;
 
-use self::connect::{ASK, Connect, Consumer, number, one, signed, unsigned};
+use self::connect::{ASK, Connect, Consumer, Held, number, one, signed, unsigned};
 use self::reader::Reader;
 use self::topic_settings::Role;
 use self::watch::EndWatch;
@@ -55,7 +55,7 @@ pub struct KafkaLog {
     connect: Connect,
     /// What the brokers' names of topics begin with.
     prefix: Arc<str>,
-    asker: Arc<Consumer>,
+    asker: Arc<Held<Consumer>>,
     compression: &'static str,
     batch_bytes: usize,
     known: Arc<Mutex<HashMap<String, TopicConfig>>>,
@@ -96,7 +96,7 @@ impl KafkaLog {
             .create_with_context(connect.context())
             .map_err(|error| connect.error("connect", &error))?;
         Ok(Self {
-            asker: Arc::new(asker),
+            asker: Arc::new(Held::new("reader of questions", asker)),
             connect,
             prefix: prefix.into(),
             compression: match options.compression {
