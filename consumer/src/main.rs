@@ -151,7 +151,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut log = partition_log::open(&arguments.from, &LogOptions::default())?;
     if let Some(map) = &arguments.map {
         let (topic, registry) = (&arguments.topic, arguments.registry.as_deref());
-        log = producer::foreign::through_map(log, topic, map, registry, Some(&around.metrics))?;
+        log =
+            producer::foreign::through_map(log, topic, map, registry, Some(&around.metrics), Duration::ZERO)?;
     }
     let options = ConsumerOptions {
         topic: arguments.topic.clone(),

@@ -60,7 +60,7 @@ fn of_registry(registry: &Registry) -> Check {
     let url = registry.client().url();
     match registry.client().types() {
         Ok(types) => Check::ok(about, format!("{url} answers; it takes {}", types.join(", "))),
-        Err(Trouble::Unavailable(why) | Trouble::Unusable(why)) => {
+        Err(Trouble::Unavailable(why) | Trouble::Unusable(why) | Trouble::Lacks(why)) => {
             let advice = "check its address, whether it runs, and who asks (CHURNSTREAM_REGISTRY_USER and so on): a consumer waits for it";
             Check::problem(about, format!("{url}: {why}"), advice)
         }

@@ -19,7 +19,7 @@ use crate::map::{Cell, Fate, Format, MapError, MappedRow, Mapping, Reject, RowMa
 use crate::wire::{self, Access, Registry, SchemaResult, SettingsError};
 
 /// For so long schemas are asked for in one go, where there are many and the registry answers.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A map for the records of a topic.
 pub struct ForeignEvents {
@@ -29,7 +29,8 @@ pub struct ForeignEvents {
     registry: Option<Arc<Registry>>,
 }
 
-/// The log whose topic is read through a map. `registry` is the address of the schema registry, of which the environment may speak too.
+/// The log whose topic is read through a map. `registry` is the address of the schema registry, of which the environment may speak too. Where it
+/// does not answer, reading waits for `patience`, and then says so.
 ///
 /// # Errors
 /// As for [`ForeignEvents::load`]; if the registry's settings are wrong, or an address is given that the map does not need.
@@ -39,6 +40,7 @@ pub fn through_map(
     map: &Path,
     registry: Option<&str>,
     metrics: Option<&Metrics>,
+    patience: Duration,
 ) -> Result<SharedLog, ForeignError> {
     let found = Access::find(registry)?.map(|access| Registry::new(access, metrics)).transpose()?;
     let events = ForeignEvents::load(map, found.map(Arc::new))?;
@@ -46,7 +48,37 @@ pub fn through_map(
         let wrong = "a schema registry is for maps with format = \"confluent\"";
         return Err(ForeignError::NotForTopics { path: map.to_owned(), wrong });
     }
-    Ok(partition_log::mapped::mapped(log, topic, Arc::new(events)))
+    let map: Arc<dyn RecordMap> =
+        if patience.is_zero() { Arc::new(events) } else { Arc::new(Patient::new(events, patience)) };
+    Ok(partition_log::mapped::mapped(log, topic, map))
+}
+
+/// A map that waits for what it needs and cannot have at the moment: for commands that read to the end and have nothing else to do.
+pub struct Patient<M> {
+    map: M,
+    patience: Duration,
+}
+
+impl<M: RecordMap> Patient<M> {
+    /// Waits no longer than `patience` for one block of records.
+    pub const fn new(map: M, patience: Duration) -> Self {
+        Self { map, patience }
+    }
+}
+
+impl<M: RecordMap> RecordMap for Patient<M> {
+    fn map(&self, records: &RecordBuf, into: &mut RecordBuf) -> Result<(), LogError> {
+        let begun = Instant::now();
+        loop {
+            match self.map.map(records, into) {
+                Err(LogError::NotNow(why)) if begun.elapsed() < self.patience => {
+                    tracing::warn!(why, "waiting");
+                    std::thread::sleep(Duration::from_millis(500));
+                }
+                other => return other,
+            }
+        }
+    }
 }
 
 /// Why a map is not for a topic.
@@ -84,7 +116,7 @@ impl ForeignEvents {
             Format::Auto | Format::JsonLines | Format::Json => None,
             Format::Confluent if registry.is_none() => {
                 return refuse(
-                    "its format needs a schema registry: add --registry URL, or set CHURNSTREAM_REGISTRY_URL",
+                    "its format needs a schema registry: add --schema-registry URL, or set CHURNSTREAM_REGISTRY_URL",
                 );
             }
             Format::Confluent => registry,
@@ -202,5 +234,38 @@ impl RecordMap for ForeignEvents {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use types::{EventTime, Offset};
+
+    use super::*;
+
+    /// Knows what it needs at the third time.
+    struct Slow(AtomicU32);
+
+    impl RecordMap for Slow {
+        fn map(&self, records: &RecordBuf, into: &mut RecordBuf) -> Result<(), LogError> {
+            if self.0.fetch_add(1, Ordering::Relaxed) < 2 {
+                return Err(LogError::NotNow("not yet".into()));
+            }
+            records.iter().for_each(|record| into.push(&record));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn who_has_patience_gets_what_is_late_and_no_one_waits_for_ever() {
+        let (mut records, mut into) = (RecordBuf::default(), RecordBuf::default());
+        records.push_parts(Offset(3), EventTime(1), b"u", b"v", std::iter::empty::<(&[u8], &[u8])>());
+        let map = |patience| Patient::new(Slow(AtomicU32::new(0)), patience);
+        assert!(matches!(map(Duration::ZERO).map(&records, &mut into), Err(LogError::NotNow(_))));
+        assert!(into.is_empty());
+        map(Duration::from_secs(60)).map(&records, &mut into).unwrap();
+        assert_eq!(into.len(), 1);
     }
 }

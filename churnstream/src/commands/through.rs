@@ -1,10 +1,14 @@
 //! Events that others write in a form of their own, for every command that reads events.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use partition_log::checkup::Check;
 use partition_log::{Log, LogOptions, SharedLog};
+
+/// So long a schema registry that does not answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// How the topic of events is read, if others write it.
 #[derive(Debug, Args, Clone)]
@@ -31,7 +35,7 @@ impl Through {
         Ok(match &self.map {
             Some(map) => {
                 let registry = self.schema_registry.as_deref();
-                producer::foreign::through_map(log, topic, map, registry, None)?
+                producer::foreign::through_map(log, topic, map, registry, None, PATIENCE)?
             }
             None => log,
         })

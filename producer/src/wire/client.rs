@@ -11,7 +11,7 @@ use super::Access;
 use super::settings::SettingsError;
 
 /// A schema with all that it refers to is there by then, or is not to be had now.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(3);
 /// The longest answer, in bytes.
 const LONGEST: u64 = 8 << 20;
 /// The most schemas that one may refer to, at any depth.
@@ -29,6 +29,8 @@ pub struct Client {
 pub enum Trouble {
     /// The registry knows none of that number.
     Unknown,
+    /// It refers to one that the registry does not know, or not yet; which.
+    Lacks(String),
     /// There is one, and it cannot be used; why.
     Unusable(String),
     /// The registry cannot be asked now, or does not answer as one; what it says, or the system.
@@ -114,7 +116,7 @@ impl Client {
         self.get("/schemas/types", Instant::now() + LIMIT)
     }
 
-    /// The schema of a number, with those that it refers to. Takes no longer than ten seconds.
+    /// The schema of a number, with those that it refers to. Takes no longer than three seconds.
     ///
     /// # Errors
     /// If there is none, or it cannot be had now.
@@ -136,9 +138,11 @@ impl Client {
             if found.seen.len() > MOST_REFERENCES {
                 return Err(Trouble::Unusable(format!("it refers to more than {MOST_REFERENCES} others")));
             }
-            let path = format!("/subjects/{}/versions/{version}", escaped(&subject));
+            // Schemas of old records are still needed when their subjects were deleted. One that is not there may be on its way: it is asked for
+            // again, as the schema itself would be.
+            let path = format!("/subjects/{}/versions/{version}?deleted=true", escaped(&subject));
             let answer: Answer = self.get(&path, found.deadline).map_err(|trouble| match trouble {
-                Trouble::Unknown => Trouble::Unusable(format!(
+                Trouble::Unknown => Trouble::Lacks(format!(
                     "it refers to version {version} of `{subject}`, which is not there"
                 )),
                 other => other,

@@ -111,12 +111,18 @@ pub fn split(value: &[u8]) -> Result<(u32, &[u8]), Reject> {
     }
 }
 
-/// Writes no more than [`LARGEST_JSON`] in all.
-struct Bounded<'a>(&'a mut Vec<u8>);
+/// How large the JSON of a value of so many bytes may be: names and defaults make it longer, but not by orders of magnitude, and many small
+/// values that each became [`LARGEST_JSON`] would hold up everything else.
+fn limit(content: usize) -> usize {
+    LARGEST_JSON.min((256 << 10) + 256 * content)
+}
+
+/// Writes no more than a limit in all.
+struct Bounded<'a>(&'a mut Vec<u8>, usize);
 
 impl std::io::Write for Bounded<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.0.len() + bytes.len() > LARGEST_JSON {
+        if self.0.len() + bytes.len() > self.1 {
             return Err(std::io::Error::other(TOO_LARGE));
         }
         self.0.extend_from_slice(bytes);
@@ -149,7 +155,7 @@ fn zigzag(left: &mut &[u8]) -> Result<i64, Reject> {
 const TOO_LARGE: &str = "it becomes too large";
 
 fn too_large() -> Reject {
-    Reject::new(RejectReason::TooLarge, format!("it becomes more than {LARGEST_JSON} bytes of JSON"))
+    Reject::new(RejectReason::TooLarge, "it becomes far more bytes of JSON than it has".to_owned())
 }
 
 fn invalid(why: impl Into<String>) -> Reject {

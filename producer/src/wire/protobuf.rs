@@ -2,12 +2,12 @@
 //!
 //! Fields come by their names in the file. 64-bit numbers are numbers, enums the names of their values, bytes base64; Google's types are
 //! as in Protobuf's JSON mapping: a Timestamp is text for the map's format `rfc3339`. A field without presence has its default where the
-//! writer left it out, for nobody can tell; an `optional` one is then missing.
+//! writer left it out, for nobody can tell; an `optional` one is then missing. Fields of the type `google.protobuf.Any` are always missing.
 
-use prost_reflect::{DynamicMessage, FileDescriptor, Kind, MessageDescriptor, SerializeOptions};
+use prost_reflect::{DynamicMessage, FileDescriptor, Kind, MessageDescriptor, SerializeOptions, Value};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
-use super::{Bounded, TOO_LARGE, invalid, too_large, zigzag};
+use super::{Bounded, TOO_LARGE, invalid, limit, too_large, zigzag};
 use crate::map::Reject;
 
 /// The schema's own file, which has no name in the registry; those that it imports have.
@@ -57,14 +57,15 @@ impl ProtobufSchema {
     /// If the file has no such message, the bytes are none, or they become too large.
     pub fn decode(&self, mut content: &[u8], json: &mut Vec<u8>) -> Result<(), Reject> {
         let kind = self.message(&mut content)?;
-        let name = kind.full_name().to_owned();
-        let message = DynamicMessage::decode(kind, content)
+        let (name, most) = (kind.full_name().to_owned(), limit(content.len()));
+        let mut message = DynamicMessage::decode(kind, content)
             .map_err(|error| invalid(format!("it is no message {name}: {error}")))?;
+        leave_out_any(&mut message);
         let options = SerializeOptions::new()
             .use_proto_field_name(true)
             .stringify_64_bit_integers(false)
             .skip_default_fields(false);
-        let mut out = serde_json::Serializer::new(Bounded(json));
+        let mut out = serde_json::Serializer::new(Bounded(json, most));
         message.serialize_with_options(&mut out, &options).map_err(|error| {
             let why = error.to_string();
             if why.contains(TOO_LARGE) { too_large() } else { invalid(format!("message {name}: {why}")) }
@@ -96,6 +97,29 @@ impl ProtobufSchema {
     /// Whether the message that this is may have something at `path`; `None` if it is none.
     pub(super) fn has(&self, mut content: &[u8], path: &str) -> Option<bool> {
         Some(message_has(self.message(&mut content).ok()?, path))
+    }
+}
+
+/// Takes out what is of the type `google.protobuf.Any`: it may hold others of its kind, as deep as its bytes allow, and of types that the
+/// schema does not have. Messages themselves nest no deeper than decoding lets them.
+fn leave_out_any(message: &mut DynamicMessage) {
+    let is_any = |kind: &Kind| matches!(kind, Kind::Message(of) if of.full_name() == "google.protobuf.Any");
+    let fields: Vec<_> = message
+        .fields()
+        .map(|(field, _)| field)
+        .filter(|field| match field.kind() {
+            Kind::Message(entry) if field.is_map() => is_any(&entry.map_entry_value_field().kind()),
+            kind => is_any(&kind),
+        })
+        .collect();
+    fields.iter().for_each(|field| message.clear_field(field));
+    for (_, value) in message.fields_mut() {
+        match value {
+            Value::Message(inner) => leave_out_any(inner),
+            Value::List(all) => all.iter_mut().filter_map(Value::as_message_mut).for_each(leave_out_any),
+            Value::Map(all) => all.values_mut().filter_map(Value::as_message_mut).for_each(leave_out_any),
+            _ => {}
+        }
     }
 }
 

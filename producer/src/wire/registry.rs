@@ -90,7 +90,7 @@ impl Registry {
         &self.client
     }
 
-    /// The schema of a number, or why there is none. Asks the registry if it is not known yet: at most ten seconds.
+    /// The schema of a number, or why there is none. Asks the registry if it is not known yet: at most three seconds.
     ///
     /// # Errors
     /// If the registry does not answer, or did not a moment ago: ask again.
@@ -116,6 +116,10 @@ impl Registry {
             Err(Trouble::Unusable(why)) => Self::unusable(id, &why),
             Err(Trouble::Unknown) => {
                 let detail = format!("the schema registry {} has no schema {id}", self.client.url());
+                Known::Unknown(Reject::new(RejectReason::UnknownSchema, detail), Instant::now())
+            }
+            Err(Trouble::Lacks(why)) => {
+                let detail = format!("schema {id} cannot be used: {why}");
                 Known::Unknown(Reject::new(RejectReason::UnknownSchema, detail), Instant::now())
             }
             Err(Trouble::Unavailable(why)) => return Err(self.failed(&mut asking, &why)),

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use types::RejectReason;
 
-use super::super::{DEEPEST, LARGEST_JSON, invalid, too_large};
+use super::super::{DEEPEST, invalid, too_large};
 use super::{AvroSchema, Moment, Part, Raw};
 use crate::map::Reject;
 
@@ -17,6 +17,8 @@ pub(super) struct Decoder<'a> {
     pub(super) left: &'a [u8],
     pub(super) json: &'a mut Vec<u8>,
     pub(super) depth: usize,
+    /// No more JSON is written, by much.
+    pub(super) limit: usize,
 }
 
 type Decoded<T = ()> = Result<T, Reject>;
@@ -24,7 +26,7 @@ type Decoded<T = ()> = Result<T, Reject>;
 impl<'a> Decoder<'a> {
     /// Reads a value of the type at a place of the schema. Each writes something, so the bound of what is written ends every loop.
     pub(super) fn value(&mut self, part: usize) -> Decoded {
-        if self.json.len() > LARGEST_JSON {
+        if self.json.len() > self.limit {
             return Err(too_large());
         }
         let schema = self.schema;

@@ -83,7 +83,13 @@ impl AvroSchema {
     /// # Errors
     /// If it is not what the schema says, has bytes after it, or becomes too large or too deep.
     pub fn decode(&self, content: &[u8], json: &mut Vec<u8>) -> Result<(), Reject> {
-        let mut decoder = decode::Decoder { schema: self, left: content, json, depth: 0 };
+        let mut decoder = decode::Decoder {
+            schema: self,
+            left: content,
+            json,
+            depth: 0,
+            limit: super::limit(content.len()),
+        };
         decoder.value(self.root)?;
         match decoder.left.len() {
             0 => Ok(()),

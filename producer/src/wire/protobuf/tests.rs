@@ -154,3 +154,27 @@ fn columns_are_found_in_messages() {
     let again = DynamicMessage::new(kind(&schema, "shop.Other")).descriptor();
     assert_eq!(again.full_name(), "shop.Other");
 }
+
+#[test]
+fn any_in_any_is_left_out_however_deep() {
+    let text = "syntax = \"proto3\"; import \"google/protobuf/any.proto\"; message A { string a = 1; google.protobuf.Any b = 2; B c = 3; } message B { repeated google.protobuf.Any d = 1; }";
+    let schema = ProtobufSchema::compile(text, &[]).unwrap();
+    let field = |number: u8, content: &[u8]| {
+        let mut out = vec![number << 3 | 2];
+        prost_reflect::prost::encoding::encode_varint(content.len() as u64, &mut out);
+        out.extend_from_slice(content);
+        out
+    };
+    let mut any = Vec::new();
+    for _ in 0..20_000 {
+        any = [field(1, b"/google.protobuf.Any"), field(2, &any)].concat();
+    }
+    let content = [vec![0], field(1, b"x"), field(2, &any), field(3, &field(1, &any))].concat();
+    let mut json = Vec::new();
+    schema.decode(&content, &mut json).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(
+        (&json["a"], json["b"].is_object(), json["c"]["d"][0].is_object()),
+        (&"x".into(), false, false)
+    );
+}
