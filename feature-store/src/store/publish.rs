@@ -2,7 +2,7 @@
 //! partition.
 //!
 //! What was written to the database is published with a later commit, oldest change first. Beside the blocks stands [`Published`]: a restore from
-//! all blocks that were ever published, the newest of each hash, goes on at [`Published::below`]. As a block says to which offset it is
+//! the last block that was published under each first hash, the newest where they overlap, goes on at [`Published::below`]. As a block says to which offset it is
 //! applied, it does not matter how much newer than that some of them are.
 //!
 //! The first publication of a hash's root holds all of the root's blocks, and later ones replace blocks by what they became: so whatever was
