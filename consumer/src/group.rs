@@ -31,7 +31,7 @@ use crate::run::{LOOK, Surroundings, pool_size, serve, targets};
 use crate::worker::WorkerConfig;
 use crate::{ConsumerError, ConsumerOptions, Status};
 
-use self::take::{Coming, Waiting};
+use self::take::{Coming, Restoring};
 
 /// So many sessions in a row may end without a commit.
 const TRIES: u32 = 8;
@@ -62,8 +62,8 @@ struct Session {
     owned: Vec<PartitionId>,
     /// Partitions that the group gave and that are not taken yet.
     coming: Option<Coming>,
-    /// Partitions that were taken and that no worker has yet.
-    waiting: Vec<Waiting>,
+    /// Partitions that were taken and whose state is being restored.
+    restoring: Vec<Restoring>,
     /// Whether the group has said what this process gets, if only nothing.
     assigned: bool,
     last_commit: Instant,
@@ -186,7 +186,7 @@ impl Group<'_> {
             pool,
             owned: Vec::new(),
             coming: None,
-            waiting: Vec::new(),
+            restoring: Vec::new(),
             assigned: false,
             last_commit,
             commits: 0,
@@ -196,8 +196,8 @@ impl Group<'_> {
             Err(Trouble::Session(why)) => Ok(Ended::Again(why)),
             Err(Trouble::Fatal(error)) => Err(error),
         };
-        let Session { group, pool, owned, waiting, commits, .. } = session;
-        drop(waiting);
+        let Session { group, pool, owned, restoring, commits, .. } = session;
+        drop(restoring);
         // The states go first, so that what the next owner reads is not ours any more.
         let stopped = pool.abandon();
         owned.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
@@ -243,7 +243,7 @@ impl Group<'_> {
 
     /// Whether all partitions are processed to where they ended: this process's own, and by the group's word those of others.
     fn reached(&self, session: &Session, observer: &Observer) -> Result<bool, Trouble> {
-        let taken = session.assigned && session.coming.is_none() && session.waiting.is_empty();
+        let taken = session.assigned && session.coming.is_none() && session.restoring.is_empty();
         if !taken || !observer.reached(&self.targets) {
             return Ok(false);
         }
@@ -271,7 +271,7 @@ impl Group<'_> {
         }
         session.group.release(partitions)?;
         session.owned.retain(|owned| !partitions.contains(owned));
-        session.waiting.retain(|waiting| !partitions.contains(&waiting.partition()));
+        session.restoring.retain(|restoring| !partitions.contains(&restoring.partition()));
         partitions.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
         self.paused(begun);
         tracing::info!(partitions = %listed(partitions), took = ?begun.elapsed(), "partitions went");

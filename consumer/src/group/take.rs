@@ -51,22 +51,14 @@ impl Coming {
     }
 }
 
-/// A partition that no worker has yet.
-pub(super) struct Waiting {
+/// A partition whose state is being restored.
+pub(super) struct Restoring {
     taken: Taken,
-    state: State,
+    restore: Restore,
     told: Instant,
 }
 
-/// Its state.
-enum State {
-    /// Is being restored.
-    Restoring(Restore),
-    /// Is there, as far as it is not replayed.
-    There(Box<UserStore>),
-}
-
-impl Waiting {
+impl Restoring {
     pub(super) fn partition(&self) -> PartitionId {
         self.taken.partition
     }
@@ -95,18 +87,17 @@ impl Group<'_> {
             }
         }
         let mut at = 0;
-        while at < session.waiting.len() {
-            if !self.may_begin(session, at, ready)? {
+        while at < session.restoring.len() {
+            if !self.is_restored(&mut session.restoring[at], ready)? {
                 at += 1;
                 continue;
             }
-            let Waiting { taken, state, .. } = session.waiting.swap_remove(at);
-            if let State::There(users) = state {
-                let task = self.task(session, taken, *users)?;
-                session.pool.own(task);
-            }
+            let Restoring { taken, .. } = session.restoring.swap_remove(at);
+            let users = self.base.store.partition(taken.partition).map_err(ConsumerError::from)?;
+            let task = self.task(session, taken, users)?;
+            session.pool.own(task);
         }
-        if session.assigned && session.coming.is_none() && session.waiting.is_empty() {
+        if session.assigned && session.coming.is_none() && session.restoring.is_empty() {
             ready.ready();
         }
         Ok(())
@@ -141,18 +132,21 @@ impl Group<'_> {
         committed: &[GroupOffset],
     ) -> Result<(), Trouble> {
         let begun = Instant::now();
-        let mut starts = Vec::new();
+        let (mut starts, mut tasks) = (Vec::new(), Vec::new());
         for partition in partitions {
             let known = committed.iter().find(|known| known.partition == *partition);
             let (taken, users) = self.begin(session, *partition, known)?;
             starts.push((*partition, taken.from));
-            let state = match users {
-                Some(users) => State::There(Box::new(users)),
-                None => State::Restoring(self.restore(&taken, known)?),
-            };
-            session.waiting.push(Waiting { taken, state, told: Instant::now() });
+            match users {
+                Some(users) => tasks.push(self.task(session, taken, users)?),
+                None => {
+                    let restore = self.restore(&taken, known)?;
+                    session.restoring.push(Restoring { taken, restore, told: Instant::now() });
+                }
+            }
         }
         session.group.take(&starts)?;
+        tasks.into_iter().for_each(|task| session.pool.own(task));
         session.owned.extend(partitions);
         session.assigned = true;
         self.paused(begun);
@@ -160,38 +154,31 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Whether a partition that waits may begin: its state is there.
-    fn may_begin(&self, session: &mut Session, at: usize, ready: &Check) -> Result<bool, Trouble> {
-        let waiting = &mut session.waiting[at];
-        let partition = waiting.partition();
-        if let State::Restoring(restore) = &mut waiting.state {
-            match restore.ended() {
-                None => {
-                    if waiting.told.elapsed() >= TELL {
-                        waiting.told = Instant::now();
-                        let (percent, left) = restore.progress();
-                        let left =
-                            left.map_or(String::new(), |left| format!(", about {} s left", left.as_secs()));
-                        ready.not_ready(&format!("restoring partition {partition}: {percent} %{left}"));
-                    }
-                    return Ok(false);
+    /// Whether a restore is done; says how far it is.
+    fn is_restored(&self, restoring: &mut Restoring, ready: &Check) -> Result<bool, Trouble> {
+        let partition = restoring.partition();
+        match restoring.restore.ended() {
+            None => {
+                if restoring.told.elapsed() >= TELL {
+                    restoring.told = Instant::now();
+                    let (percent, left) = restoring.restore.progress();
+                    let left =
+                        left.map_or(String::new(), |left| format!(", about {} s left", left.as_secs()));
+                    ready.not_ready(&format!("restoring partition {partition}: {percent} %{left}"));
                 }
-                Some(Ok(End::Done)) => {
-                    let users = self.base.store.partition(partition).map_err(ConsumerError::from)?;
-                    waiting.state = State::There(Box::new(users));
-                }
-                Some(Ok(End::Lost(why))) => {
-                    let published = waiting.taken.published;
-                    self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, published);
-                    return Err(Trouble::Session(why));
-                }
-                Some(Ok(End::Stopped)) => {
-                    return Err(Trouble::Session(format!("restoring partition {partition} was stopped")));
-                }
-                Some(Err(error)) => return Err(error.into()),
+                Ok(false)
             }
+            Some(Ok(End::Done)) => Ok(true),
+            Some(Ok(End::Lost(why))) => {
+                let published = restoring.taken.published;
+                self.lost.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, published);
+                Err(Trouble::Session(why))
+            }
+            Some(Ok(End::Stopped)) => {
+                Err(Trouble::Session(format!("restoring partition {partition} was stopped")))
+            }
+            Some(Err(error)) => Err(error.into()),
         }
-        Ok(true)
     }
 
     /// Where a partition begins, and its state if the store has it or it is rebuilt from the events; none if it is to be restored.
@@ -217,7 +204,7 @@ impl Group<'_> {
         }
         let snapshot = known.map(|known| self.snapshot(partition, known)).transpose()?.flatten();
         let (published, by) = snapshot.map_or((Published::default(), None), |s| (s.published, Some(s.by)));
-        let known = by.as_ref() == Some(&self.joining.member);
+        let is_ours = by.as_ref() == Some(&self.joining.member);
         let below = published.below;
         let gone = users.replay_from() < bounds.start && bounds.start <= below;
         if stored.unwrap_or_default() < below || (stored.is_some() && gone) {
@@ -231,7 +218,7 @@ impl Group<'_> {
         }
         check_start(topic, partition, from, bounds)?;
         let reader = session.group.reader(partition, from)?;
-        Ok((Taken { partition, reader, from, last, published, known }, Some(users)))
+        Ok((Taken { partition, reader, from, last, published, known: is_ours }, Some(users)))
     }
 
     fn said_rebuilt(&self, partition: PartitionId, bounds: Bounds, to: Offset) -> Result<(), ConsumerError> {
