@@ -4,8 +4,10 @@
 
 use std::path::Path;
 
+use feature_store::Spec;
 use partition_log::{LogOptions, TopicConfig, partition_for};
-use types::{EventTime, PartitionId};
+use scorer::{Bands, Baseline, Bundle, BundleParts, Calibration, Manifest, Training};
+use types::{EventTime, Millis, PartitionId};
 
 pub(crate) const SPEC: &str = r#"
 version = 1
@@ -71,4 +73,36 @@ pub(crate) fn write(dir: &Path) -> String {
     }
     writers.iter_mut().for_each(|writer| writer.sync().unwrap());
     place
+}
+
+/// A bundle of the log's spec that was trained until a day: who did not play for a week has the log-odds `silent`, all
+/// `others` theirs.
+pub(crate) fn bundle(dir: &Path, name: &str, [silent, others]: [f32; 2], decided: i64) -> Bundle {
+    let spec = Spec::from_toml(SPEC, Path::new("spec.toml")).unwrap();
+    let json = format!(
+        r#"{{"learner":{{"feature_names":["plays_count_7d","plays_count_14d"],"gradient_booster":{{"name":"gbtree","model":{{
+        "gbtree_model_param":{{"num_trees":"1"}},"tree_info":[0],"trees":[{{"tree_param":{{}},"left_children":[1,-1,-1],
+        "right_children":[2,-1,-1],"split_indices":[0,0,0],"split_conditions":[1,{silent:?},{others:?}],"default_left":[1,0,0],
+        "sum_hessian":[4,1,3]}}]}}}},"learner_model_param":{{"base_score":"5E-1","num_feature":"2"}},
+        "objective":{{"name":"binary:logistic"}}}}}}"#
+    );
+    let day = |day: i64| EventTime(DAY_0 + day * DAY);
+    let manifest = Manifest {
+        spec_hash: spec.hash().to_string(),
+        feature_names: spec.feature_names().to_vec(),
+        horizon: Millis(7 * DAY),
+        label: None,
+        bands: Bands { medium: 0.3, high: 0.7 },
+        training: Training { from: day(0), to: day(decided), labels_decided: day(decided), rows: 5_000 },
+        calibration: Calibration::Identity,
+        metrics: [("auc".to_owned(), 0.8)].into(),
+        baselines: vec![Baseline {
+            feature: "plays_count_7d".into(),
+            borders: vec![1.0, 3.0],
+            counts: vec![500, 500, 4_000],
+            missing: 0,
+            median: Some(3.0),
+        }],
+    };
+    Bundle::write(&dir.join(name), &BundleParts { model: json.as_bytes(), manifest, card: "" }).unwrap()
 }

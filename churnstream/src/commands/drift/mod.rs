@@ -1,18 +1,21 @@
 //! `churnstream drift`: whether the users are still those that the model was trained on, and what quality to expect.
 
+mod realised;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use backtest::{Labels, Ticks, Triggers, Watched};
 use clap::Args;
 use feature_store::Spec;
-use scorer::drift::{MIN_ROWS, Verdict, expected};
+use scorer::drift::{MIN_ROWS, Verdict};
 use scorer::{Baseline, Bundle, Schedule};
 use serde::Serialize;
 use telemetry::catalogue;
 use types::EventTime;
 
+use self::realised::{Realised, realised};
 use super::features::parse_moment;
 use crate::commands::through::Through;
 
@@ -24,7 +27,7 @@ use crate::commands::through::Through;
 ///
 /// The expected AUC needs no labels: it is what the calibrated probabilities say of themselves. It is right where the users
 /// changed, and blind where what leads to their loss changed; only the realised AUC (--labels), once outcomes are known,
-/// shows that.
+/// shows that. Each tick is judged with the champion that held then, on no label that it learnt from.
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream drift --from file:log --features spec.toml --model model
@@ -54,7 +57,8 @@ pub(crate) struct DriftCommand {
     /// Look at every tick from this moment on: a line each.
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     since: Option<EventTime>,
-    /// When a user counts as lost: also show expected and realised AUC of the ticks after training whose outcomes are known.
+    /// When a user counts as lost: also show expected and realised AUC of the ticks whose outcomes are known, each with the champion
+    /// that held then.
     #[arg(long, value_name = "LABELS.toml")]
     labels: Option<PathBuf>,
     /// Show all features, not the ten that moved most.
@@ -78,17 +82,6 @@ struct Report {
     model: String,
     ticks: Vec<Watched>,
     realised: Vec<Realised>,
-}
-
-/// The quality of the scores of one tick, now that the outcomes are known.
-#[derive(Serialize)]
-struct Realised {
-    as_of: EventTime,
-    users: usize,
-    lost: usize,
-    expected_auc: Option<f64>,
-    auc: Option<f64>,
-    brier: Option<f64>,
 }
 
 impl Report {
@@ -140,7 +133,7 @@ impl DriftCommand {
             backtest::watch(log.as_ref(), &self.topic, &spec, bundle, ticks, |n| bar.set_position(n));
         let realised = self.labels.as_ref().map(|path| {
             let labels = Labels { triggers: Triggers::Sweep, ..Labels::load(path)? };
-            realised(log.as_ref(), &self.topic, &spec, bundle, &labels, |n| bar.set_position(n))
+            realised(log.as_ref(), &self.topic, &spec, &schedule, &labels, |n| bar.set_position(n))
         });
         bar.finish_and_clear();
         let report = Report {
@@ -182,26 +175,7 @@ impl DriftCommand {
             self.print_features(tick, bundle);
         }
         if self.labels.is_some() {
-            println!(
-                "\n{:<20} {:>8} {:>6} {:>12} {:>12}",
-                "tick", "users", "lost", "expected AUC", "realised AUC"
-            );
-            for tick in &report.realised {
-                println!(
-                    "{:<20} {:>8} {:>6} {:>12} {:>12}",
-                    date(tick.as_of),
-                    tick.users,
-                    tick.lost,
-                    known(tick.expected_auc),
-                    known(tick.auc)
-                );
-            }
-            if report.realised.is_empty() {
-                println!(
-                    "no outcome is known yet of a tick after {}",
-                    date(bundle.manifest().training.labels_decided)
-                );
-            }
+            realised::print(&report.realised);
         }
     }
 
@@ -277,42 +251,6 @@ fn print_tick(tick: &Watched) {
             |(feature, drift)| format!("{} ({:.3})", feature.name, drift.psi)
         )
     );
-}
-
-/// The quality tick by tick, of ticks from the moment on at which the last label of training was decided.
-fn realised(
-    log: &dyn partition_log::Log,
-    topic: &str,
-    spec: &Arc<Spec>,
-    bundle: &Bundle,
-    labels: &Labels,
-    progress: impl FnMut(u64),
-) -> anyhow::Result<Vec<Realised>> {
-    if let Some(doubt) = labels.check(bundle)? {
-        eprintln!("mind: {doubt}");
-    }
-    let rows = backtest::collect(log, topic, spec, labels, progress).context("label the log's rows")?;
-    let mut by_tick: std::collections::BTreeMap<EventTime, (Vec<f32>, Vec<bool>)> =
-        std::collections::BTreeMap::new();
-    let (mut margin, mut scratch) = ([0.0], bundle.predictor().scratch());
-    let known = rows.values.chunks_exact(rows.names.len()).zip(&rows.as_of).zip(&rows.lost);
-    for ((row, as_of), lost) in
-        known.filter(|((_, as_of), _)| **as_of >= bundle.manifest().training.labels_decided)
-    {
-        bundle.predictor().margins(row, &mut margin, &mut scratch);
-        let (probabilities, outcomes) = by_tick.entry(*as_of).or_default();
-        probabilities.push(bundle.probability(margin[0]));
-        outcomes.push(*lost);
-    }
-    let tick = |(as_of, (probabilities, lost)): (EventTime, (Vec<f32>, Vec<bool>))| Realised {
-        as_of,
-        users: lost.len(),
-        lost: lost.iter().filter(|lost| **lost).count(),
-        expected_auc: expected(&probabilities).map(|expected| expected.auc),
-        auc: backtest::metrics::auc(&probabilities, &lost),
-        brier: backtest::metrics::brier(&probabilities, &lost, &[]),
-    };
-    Ok(by_tick.into_iter().map(tick).collect())
 }
 
 fn known(number: Option<f64>) -> String {
