@@ -4,8 +4,12 @@
 //! as in Protobuf's JSON mapping: a Timestamp is text for the map's format `rfc3339`. A field without presence has its default where the
 //! writer left it out, for nobody can tell; an `optional` one is then missing. Fields of the type `google.protobuf.Any` are always missing.
 
+mod known;
+
 use prost_reflect::{DynamicMessage, FileDescriptor, Kind, MessageDescriptor, SerializeOptions, Value};
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
+
+use known::KNOWN;
 
 use super::{Bounded, TOO_LARGE, invalid, limit, too_large, zigzag};
 use crate::map::Reject;
@@ -26,15 +30,18 @@ struct Texts(Vec<(String, String)>);
 
 impl FileResolver for Texts {
     fn open_file(&self, name: &str) -> Result<File, protox::Error> {
-        match self.0.iter().find(|(known, _)| known == name) {
-            Some((_, text)) => File::from_source(name, text),
+        let own = self.0.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str());
+        let known = || KNOWN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+        match own.or_else(known) {
+            Some(text) => File::from_source(name, text),
             None => Err(protox::Error::file_not_found(name)),
         }
     }
 }
 
 impl ProtobufSchema {
-    /// Prepares a file's text. What it imports is found in `references`; Google's own files are known.
+    /// Prepares a file's text. What it imports is found in `references`; the files of Google's own types, its common ones, and
+    /// Confluent's are known.
     ///
     /// # Errors
     /// If it does not compile, with the reason.

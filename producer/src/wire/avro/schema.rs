@@ -68,7 +68,7 @@ impl Compiler {
                     }
                     "fixed" => {
                         let size = schema["size"].as_u64().and_then(|size| usize::try_from(size).ok());
-                        let part = Part::Fixed(size.ok_or("a fixed type has no size")?, raw(schema)?);
+                        let part = Part::Fixed(size.ok_or("a fixed type has no size")?, raw(schema));
                         self.define(schema, namespace, part).map(|(place, _)| place)
                     }
                     "array" => {
@@ -97,7 +97,7 @@ impl Compiler {
             "long" => Part::Long(moment(schema)),
             "float" => Part::Float,
             "double" => Part::Double,
-            "bytes" => Part::Bytes(raw(schema)?),
+            "bytes" => Part::Bytes(raw(schema)),
             "string" => Part::Text,
             _ => {
                 let full = full_name(name, namespace);
@@ -154,13 +154,19 @@ fn moment(schema: &Value) -> Moment {
     }
 }
 
-fn raw(schema: &Value) -> Result<Raw, String> {
+/// A meaning that is not as it should be is left aside, as Avro's specification asks for: the bytes are then only bytes.
+fn raw(schema: &Value) -> Raw {
     match schema["logicalType"].as_str() {
-        Some("uuid") if schema["size"] == 16 => Ok(Raw::Uuid),
-        Some("decimal") => match schema.get("scale").map_or(Some(0), Value::as_u64) {
-            Some(scale @ 0..=MOST_PLACES) => Ok(Raw::Decimal(scale as usize)),
-            _ => Err(format!("a decimal has a scale that is not within 0 and {MOST_PLACES}")),
-        },
-        _ => Ok(Raw::Bytes),
+        Some("uuid") if schema["size"] == 16 => Raw::Uuid,
+        Some("decimal") => {
+            let precision = schema["precision"].as_u64().unwrap_or_default();
+            match schema.get("scale").map_or(Some(0), Value::as_u64) {
+                Some(scale) if scale <= precision.min(MOST_PLACES) && precision > 0 => {
+                    Raw::Decimal(scale as usize)
+                }
+                _ => Raw::Bytes,
+            }
+        }
+        _ => Raw::Bytes,
     }
 }

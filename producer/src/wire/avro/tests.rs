@@ -92,7 +92,16 @@ fn decimals_keep_all_their_digits() {
     assert_eq!(decode(&schema(2), &[0]), Ok(json!("0.00")));
     let long = [&[0x82, 1][..], &[1; 65]].concat();
     assert_eq!(decode(&schema(2), &long), Err(RejectReason::InvalidEncoding));
-    assert!(AvroSchema::compile(r#"{"type":"bytes","logicalType":"decimal","scale":101}"#, &[]).is_err());
+    // What is no decimal by the specification is only bytes.
+    for wrong in [
+        r#""precision":200,"scale":101"#,
+        r#""precision":2,"scale":3"#,
+        r#""scale":0"#,
+        r#""precision":9,"scale":-1"#,
+    ] {
+        let schema = of(&format!(r#"{{"type":"bytes","logicalType":"decimal",{wrong}}}"#));
+        assert_eq!(decode(&schema, &[4, 1, 2]), Ok(json!("AQI=")), "{wrong}");
+    }
 }
 
 #[test]
@@ -182,14 +191,53 @@ fn bytes_that_are_no_value_are_refused() {
     }
 }
 
+const NESTED: &str = r#"{"type":"record","name":"E","fields":[
+    {"name":"a","type":["null","string","bytes",{"type":"map","values":"double"}]},
+    {"name":"b","type":{"type":"array","items":["float","E",{"type":"bytes","logicalType":"decimal","precision":9,"scale":3}]}},
+    {"name":"c","type":{"type":"long","logicalType":"local-timestamp-nanos"}}]}"#;
+
+/// Values of that schema, with numbers that JSON does not have and records in records.
+fn nested() -> impl Strategy<Value = Value> {
+    let record = |(a, b, c): (Value, Vec<Value>, i64)| {
+        Value::Record(vec![
+            ("a".into(), a),
+            ("b".into(), Value::Array(b)),
+            ("c".into(), Value::LocalTimestampNanos(c)),
+        ])
+    };
+    let union = |at: u32| move |value: Value| Value::Union(at, Box::new(value));
+    let a = move || {
+        prop_oneof![
+            Just(union(0)(Value::Null)),
+            any::<String>().prop_map(move |text| union(1)(Value::String(text))),
+            any::<Vec<u8>>().prop_map(move |bytes| union(2)(Value::Bytes(bytes))),
+            proptest::collection::hash_map(any::<String>(), any::<f64>().prop_map(Value::Double), 0..4)
+                .prop_map(move |map| union(3)(Value::Map(map))),
+        ]
+    };
+    let single = (f32::MIN..f32::MAX).prop_map(Value::Float);
+    let odd =
+        prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY)].prop_map(Value::Float);
+    let decimal = proptest::collection::vec(any::<u8>(), 1..9).prop_map(|b| Value::Decimal(b.into()));
+    let leaf = prop_oneof![single.prop_map(union(0)), odd.prop_map(union(0)), decimal.prop_map(union(2))];
+    let inner = leaf.clone().prop_recursive(4, 30, 5, move |item| {
+        (a(), proptest::collection::vec(item, 0..4), any::<i64>()).prop_map(record).prop_map(union(1))
+    });
+    (a(), proptest::collection::vec(inner, 0..4), any::<i64>()).prop_map(record)
+}
+
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic_and_all_json_can_be_read(content in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let schema = of(r#"{"type":"record","name":"E","fields":[
-            {"name":"a","type":["null","string","bytes",{"type":"map","values":"double"}]},
-            {"name":"b","type":{"type":"array","items":["float","E",{"type":"bytes","logicalType":"decimal","scale":3}]}},
-            {"name":"c","type":{"type":"long","logicalType":"local-timestamp-nanos"}}]}"#);
+    fn no_bytes_make_it_panic_and_all_json_can_be_read(value in nested(), broken in any::<(prop::sample::Index, u8)>()) {
+        let mut content = to_avro_datum(&Theirs::parse_str(NESTED).unwrap(), value).unwrap();
+        let schema = of(NESTED);
         let mut json = Vec::new();
+        schema.decode(&content, &mut json).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap();
+        // One byte another: what is read all the same must be JSON too.
+        let (at, by) = broken;
+        *at.get_mut::<u8>(&mut content) ^= by;
+        json.clear();
         if schema.decode(&content, &mut json).is_ok() {
             serde_json::from_slice::<serde_json::Value>(&json).unwrap();
         }

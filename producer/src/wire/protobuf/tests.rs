@@ -178,3 +178,45 @@ fn any_in_any_is_left_out_however_deep() {
         (&"x".into(), false, false)
     );
 }
+
+#[test]
+fn what_serializers_know_by_themselves_may_be_imported() {
+    let text = r#"
+syntax = "proto3";
+package shop;
+import "confluent/meta.proto";
+import "confluent/type/decimal.proto";
+import "google/type/date.proto";
+import "google/type/money.proto";
+message Paid {
+  option (confluent.message_meta).doc = "What was paid";
+  string user_id = 1 [(confluent.field_meta).tags = "PII"];
+  google.type.Money price = 2;
+  google.type.Date day = 3;
+  confluent.type.Decimal fee = 4 [(confluent.field_meta) = { params: [{ key: "precision", value: "9" }] }];
+}
+"#;
+    let schema = ProtobufSchema::compile(text, &[]).unwrap();
+    let mut paid = DynamicMessage::new(kind(&schema, "shop.Paid"));
+    paid.set_field_by_name("user_id", Value::String("u1".into()));
+    let mut price = DynamicMessage::new(kind(&schema, "google.type.Money"));
+    price.set_field_by_name("currency_code", Value::String("EUR".into()));
+    price.set_field_by_name("units", Value::I64(12));
+    paid.set_field_by_name("price", Value::Message(price));
+    assert_eq!(
+        decode(&schema, &[0], &paid),
+        json!({"user_id": "u1", "price": {"currency_code": "EUR", "units": 12, "nanos": 0}})
+    );
+    // A reference of that name is what its writer means.
+    let own = "syntax = \"proto3\"; package google.type; message Money { string all = 1; }";
+    let schema = ProtobufSchema::compile(text, &[("google/type/money.proto".into(), own.into())]).unwrap();
+    assert_eq!(kind(&schema, "google.type.Money").fields().count(), 1);
+}
+
+#[test]
+fn every_known_file_compiles() {
+    for (name, _) in known::KNOWN {
+        ProtobufSchema::compile(&format!("syntax = \"proto3\"; import \"{name}\"; message Own {{}}"), &[])
+            .unwrap_or_else(|why| panic!("{name}: {why}"));
+    }
+}
