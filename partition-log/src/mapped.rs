@@ -3,6 +3,7 @@
 //! Offsets stay, so commits, replays and dead letters speak of the records as they stand in the topic.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use types::{EventTime, Offset, PartitionId};
 
@@ -22,7 +23,16 @@ pub trait RecordMap: Send + Sync {
     /// [`LogError::NotNow`] if something has to be known for it that cannot be had at the moment: nothing was added, and the call may be
     /// repeated. A record that cannot be read is no error but becomes one that says so.
     fn map(&self, records: &RecordBuf, into: &mut RecordBuf) -> Result<(), LogError>;
+
+    /// Whether who reads through it has nothing else to do than to wait for what comes. Others are let go with [`LogError::NotNow`] now and
+    /// then where a long stretch of records means nothing.
+    fn is_patient(&self) -> bool {
+        false
+    }
 }
+
+/// For so long records that mean nothing are passed over in one go.
+const STRETCH: Duration = Duration::from_millis(500);
 
 /// A log whose topic `topic` is read through a map. Everything else about it is as it was.
 #[must_use]
@@ -44,9 +54,12 @@ pub(crate) struct MappedReader {
 
 impl PartitionReader for MappedReader {
     fn read(&mut self, into: &mut RecordBuf, max_bytes: usize) -> Result<usize, LogError> {
-        let before = into.len();
+        let (before, begun) = (into.len(), Instant::now());
         // Nothing added would mean the end.
         while into.len() == before {
+            if begun.elapsed() > STRETCH && !self.map.is_patient() {
+                return Err(LogError::NotNow("the map leaves out all that was read so far".to_owned()));
+            }
             if self.block.is_empty() && self.reader.read(&mut self.block, max_bytes)? == 0 {
                 break;
             }
@@ -171,6 +184,47 @@ mod tests {
                 into.push_parts(record.offset, record.timestamp, record.key, &value, record.headers());
             }
             Ok(())
+        }
+    }
+
+    /// Leaves everything out, slowly.
+    struct Nothing {
+        is_patient: bool,
+    }
+
+    impl RecordMap for Nothing {
+        fn map(&self, _: &RecordBuf, _: &mut RecordBuf) -> Result<(), LogError> {
+            std::thread::sleep(STRETCH);
+            Ok(())
+        }
+
+        fn is_patient(&self) -> bool {
+            self.is_patient
+        }
+    }
+
+    #[test]
+    fn who_has_other_things_to_do_is_let_go_where_nothing_means_anything() {
+        let log: SharedLog = Arc::new(MemoryLog::default());
+        let config = TopicConfig { partitions: 1, key: String::new(), partitioner: "explicit".into() };
+        log.create_topic("foreign", &config).unwrap();
+        let mut writer = log.writer("foreign").unwrap().partition(PartitionId(0)).unwrap();
+        for _ in 0..4 {
+            writer.append(EventTime(7), b"", b"-", &[]).unwrap();
+            writer.sync().unwrap();
+        }
+        for is_patient in [false, true] {
+            let log = mapped(Arc::clone(&log), "foreign", Arc::new(Nothing { is_patient }));
+            let mut reader = log.reader("foreign", PartitionId(0), Offset::ZERO).unwrap();
+            let mut block = RecordBuf::default();
+            let (mut answers, mut tries) = (reader.read(&mut block, 1), 1);
+            while matches!(answers, Err(LogError::NotNow(_))) {
+                let before = reader.position();
+                answers = reader.read(&mut block, 1);
+                assert!(reader.position() > before || answers.is_ok(), "it goes on where it was");
+                tries += 1;
+            }
+            assert_eq!((answers.unwrap(), tries > 1, reader.position()), (0, !is_patient, Offset(4)));
         }
     }
 

@@ -67,6 +67,10 @@ impl<M: RecordMap> Patient<M> {
 }
 
 impl<M: RecordMap> RecordMap for Patient<M> {
+    fn is_patient(&self) -> bool {
+        true
+    }
+
     fn map(&self, records: &RecordBuf, into: &mut RecordBuf) -> Result<(), LogError> {
         let begun = Instant::now();
         loop {
