@@ -8,11 +8,12 @@ use crate::HeldOut;
 ///
 /// A line through many points always fits best what it was drawn through, so each kind is judged on the half of the users that
 /// its trial fit has not seen, once for each half; `half` says which half a row's user is in. The winner is fitted to all. Of
-/// equals the plainer wins. Weights count in judging; the fits treat rows alike.
+/// equals the plainer wins. Weights count in fitting and in judging.
 pub(crate) fn choose(held_out: &HeldOut, half: &[bool]) -> Calibration {
-    type Fit = fn(&[f32], &[bool]) -> Result<Calibration, FitError>;
-    let identity: Fit = |_, _| Ok(Calibration::Identity);
-    let isotonic: Fit = |margins, lost| fit_isotonic(margins, lost).map(Calibration::Isotonic);
+    type Fit = fn(&[f32], &[bool], &[f32]) -> Result<Calibration, FitError>;
+    let identity: Fit = |_, _, _| Ok(Calibration::Identity);
+    let isotonic: Fit =
+        |margins, lost, weights| fit_isotonic(margins, lost, weights).map(Calibration::Isotonic);
     let kinds: [Fit; 4] = [identity, fit_platt, fit_beta, isotonic];
 
     let first = held_out.filter(|row| !half[row]);
@@ -21,7 +22,7 @@ pub(crate) fn choose(held_out: &HeldOut, half: &[bool]) -> Calibration {
     for fit in kinds {
         // What cannot be fitted to a half, for want of one of the outcomes say, is not trusted with the whole.
         let trials = [(&first, &second), (&second, &first)].map(|(seen, unseen)| {
-            let calibration = fit(&seen.margins, &seen.lost).ok()?;
+            let calibration = fit(&seen.margins, &seen.lost, &seen.weights).ok()?;
             Some(unseen.loss_under(&calibration))
         });
         let [Some(one), Some(other)] = trials else { continue };
@@ -29,7 +30,7 @@ pub(crate) fn choose(held_out: &HeldOut, half: &[bool]) -> Calibration {
             best = (one + other, fit);
         }
     }
-    best.1(&held_out.margins, &held_out.lost).unwrap_or_default()
+    best.1(&held_out.margins, &held_out.lost, &held_out.weights).unwrap_or_default()
 }
 
 impl HeldOut {
@@ -109,6 +110,22 @@ mod tests {
         let chosen = choose(&rows, &half);
         assert!(matches!(chosen, Calibration::Isotonic(_)), "{chosen:?}");
         assert!((chosen.apply(0.0) - 0.1).abs() < 0.05 && (chosen.apply(2.0) - 0.7).abs() < 0.05);
+    }
+
+    #[test]
+    fn a_user_of_many_rows_counts_as_one() {
+        // One user in ten has ten rows a day, a tenth of a row's weight each, and is never lost.
+        let (mut rows, _) = held_out(20_000, sigmoid);
+        for row in (0..20_000).filter(|row| row % 20 >= 10) {
+            (rows.lost[row], rows.weights[row]) = (false, 0.1);
+        }
+        let half: Vec<bool> = (0..20_000).map(|row| row % 2 == 0).collect();
+        let chosen = choose(&rows, &half);
+        for margin in [-1.0_f32, 0.0, 1.0] {
+            // A row weighs ten times as much among those who are lost as among those who are not.
+            let truth = (sigmoid(f64::from(margin)) / 1.1) as f32;
+            assert!((chosen.apply(margin) - truth).abs() < 0.03, "{chosen:?} at {margin}");
+        }
     }
 
     #[test]

@@ -97,35 +97,39 @@ struct Block {
     left: f64,
 }
 
-/// Fits a non-decreasing line to margins and whether each user left, by pooling adjacent violators; O(n log n).
+/// Fits a non-decreasing line to margins and whether each user left, by pooling adjacent violators; O(n log n). A row of weight 2 is two
+/// rows.
 ///
-/// Rates are kept off 0 and 1 by half a row, `1 / 2n`: a stretch without leavers in a finite sample is no proof that nobody
+/// Rates are kept off 0 and 1 by half a row, `1 / 2n`, where n is the sum of weights: a stretch without leavers in a finite sample is no proof that nobody
 /// leaves, and a single leaver there would otherwise cost an infinite log loss. The order of the rows does not matter.
 ///
 /// Source: Ayer et al., "An empirical distribution function for sampling with incomplete information" (1955).
 ///
 /// # Errors
-/// If there is no row, the lengths differ, or a margin is not finite.
-pub fn fit_isotonic(margins: &[f32], left: &[bool]) -> Result<Isotonic, FitError> {
-    checked(margins, left)?;
-    let mut rows: Vec<_> = margins.iter().map(|&m| f64::from(m)).zip(left.iter().copied()).collect();
-    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+/// If there is no row, the lengths differ, a margin is not finite, or a weight not positive.
+pub fn fit_isotonic(margins: &[f32], left: &[bool], weights: &[f32]) -> Result<Isotonic, FitError> {
+    checked(margins, left, weights)?;
+    let mut rows: Vec<_> = (0..margins.len())
+        .map(|row| (f64::from(margins[row]), f64::from(u8::from(left[row])), f64::from(weights[row])))
+        .collect();
+    // Sums of weights round, so the order in a sum counts: it is that of the values alone.
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2)));
+    let all: f64 = rows.iter().map(|(_, _, weight)| weight).sum();
 
     let mut blocks: Vec<Block> = Vec::new();
-    for (margin, left) in rows {
-        let left = f64::from(u8::from(left));
+    for (margin, left, weight) in rows {
         match blocks.last_mut() {
             // Equal margins are one point, whatever their order (`==`: -0 and 0 are one margin).
             Some(block) if block.first == block.last && block.last == margin => {
-                block.rows += 1.0;
-                block.left += left;
+                block.rows += weight;
+                block.left += left * weight;
             }
-            _ => blocks.push(Block { first: margin, last: margin, rows: 1.0, left }),
+            _ => blocks.push(Block { first: margin, last: margin, rows: weight, left: left * weight }),
         }
     }
     let mut pooled: Vec<Block> = Vec::new();
     for mut block in blocks {
-        // Compared crosswise in whole numbers, so without rounding: is the rate before at least this one's?
+        // Compared crosswise, for whole weights without rounding: is the rate before at least this one's?
         while let Some(before) = pooled.pop_if(|before| before.left * block.rows >= block.left * before.rows)
         {
             block = Block {
@@ -138,7 +142,8 @@ pub fn fit_isotonic(margins: &[f32], left: &[bool]) -> Result<Isotonic, FitError
         pooled.push(block);
     }
 
-    let least = 0.5 / margins.len() as f64;
+    // Of less than a row there is no telling.
+    let least = 0.5 / all.max(1.0);
     let (mut at, mut rates) = (Vec::new(), Vec::new());
     for block in pooled {
         let rate = (block.left / block.rows).clamp(least, 1.0 - least);
