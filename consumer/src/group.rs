@@ -214,7 +214,9 @@ impl Group<'_> {
 
     fn live(&self, session: &mut Session, observer: &mut Observer, ready: &Check) -> Result<(), Trouble> {
         loop {
-            match session.group.poll(LOOK.min(self.options.commit_interval / 2))? {
+            // No longer than until the next commit is due: what waits for it should not wait for this too.
+            let due = self.options.commit_interval.saturating_sub(session.last_commit.elapsed());
+            match session.group.poll(due.clamp(Duration::from_millis(1), LOOK))? {
                 Some(GroupEvent::Assigned(partitions)) => {
                     session.coming = Some(Coming::new(partitions));
                 }

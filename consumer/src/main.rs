@@ -28,7 +28,7 @@ use types::Millis;
   consumer --from kafka:localhost:9092 --store data/state --features spec.toml --model data/model
   consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml --store data/state \\
            --features spec.toml --model data/model
-  consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml --registry http://localhost:8081 \\
+  consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml --schema-registry http://localhost:8081 \\
            --store data/state --features spec.toml --model data/model
 
 Kafka: TLS, user, password and other settings of librdkafka stand in a file of lines `setting=value` that
@@ -52,8 +52,8 @@ struct Arguments {
     map: Option<PathBuf>,
     /// With a map whose format is `confluent`: the schema registry that knows the writers' schemas, by Confluent's API. Default: the
     /// environment's CHURNSTREAM_REGISTRY_URL. A registry that does not answer is waited for.
-    #[arg(long, visible_alias = "schema-registry", value_name = "URL", requires = "map")]
-    registry: Option<String>,
+    #[arg(long, value_name = "URL", requires = "map")]
+    schema_registry: Option<String>,
     /// On Kafka: the consumers of one group share the partitions. Default: churnstream-TOPIC.
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
@@ -150,7 +150,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     around.shutdown.listen(|| {}).context("listen to signals")?;
     let mut log = partition_log::open(&arguments.from, &LogOptions::default())?;
     if let Some(map) = &arguments.map {
-        let (topic, registry) = (&arguments.topic, arguments.registry.as_deref());
+        let (topic, registry) = (&arguments.topic, arguments.schema_registry.as_deref());
         log =
             producer::foreign::through_map(log, topic, map, registry, Some(&around.metrics), Duration::ZERO)?;
     }

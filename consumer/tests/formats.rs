@@ -81,7 +81,7 @@ impl Proof {
         command.args(["--from", place, "--commit-interval", "100ms", "--session-timeout", "3s", "--map"]);
         command.arg(map).arg("--features").arg(self.world.spec_path()).arg("--model");
         command.arg(self.world.registry_path("registry")).arg("--store").arg(self.world.dir().join(store));
-        command.args(url.map(|url| ["--registry", url]).into_iter().flatten()).args(more);
+        command.args(url.map(|url| ["--schema-registry", url]).into_iter().flatten()).args(more);
         let log = File::options().create(true).append(true).open(&words).unwrap();
         Process { child: command.stderr(Stdio::from(log)).spawn().unwrap(), words }
     }
