@@ -150,19 +150,24 @@ impl<'a> Demo<'a> {
     fn stream(&self, stage: &mut Stage, around: &Surroundings) -> anyhow::Result<(Status, Vec<Scaled>)> {
         let all_produced = AtomicBool::new(false);
         let consumer_stop = Surroundings { shutdown: Shutdown::new(), ..around.clone() };
+        // Nobody watches the producer longer than the consumer: it must not wait for one that has failed.
+        let producer_stop = Shutdown::new();
         let (log, options) = (&self.log, self.consumer_options());
         std::thread::scope(|scope| {
             let consumer = scope.spawn(|| consumer::run(&options, log, &consumer_stop));
             let producer = scope.spawn(|| {
-                let produced = self.produce(around);
+                let produced = self.produce(around, &producer_stop);
                 all_produced.store(true, Ordering::Release);
                 produced
             });
             let watched = self.watch(stage, around, &all_produced, || consumer.is_finished());
             consumer_stop.shutdown.request("the demo's days are through");
+            producer_stop.request("nobody watches any more");
             let status = consumer.join().map_err(|_| anyhow::anyhow!("the consumer's thread panicked"))?;
-            producer.join().map_err(|_| anyhow::anyhow!("the producer's thread panicked"))??;
-            Ok((status?, watched?))
+            let produced = producer.join().map_err(|_| anyhow::anyhow!("the producer's thread panicked"))?;
+            let status = status?;
+            produced?;
+            Ok((status, watched?))
         })
     }
 
@@ -197,8 +202,7 @@ impl<'a> Demo<'a> {
 
     /// Streams the new days: a calm stretch, a rush, calm again. Each stretch is one write: going on where the log ends means
     /// living through all days before it once more.
-    fn produce(&self, around: &Surroundings) -> anyhow::Result<()> {
-        let shutdown = &around.shutdown;
+    fn produce(&self, around: &Surroundings, shutdown: &Shutdown) -> anyhow::Result<()> {
         // The pool works off the history first: what it does about the new days is then seen apart.
         while !caught_up(&around.status.read()) && !shutdown.wait_timeout(Duration::from_millis(100)) {}
         let (first, days) = (self.options.history_days, self.options.stream_days);
