@@ -149,7 +149,7 @@ pub enum ConsumerError {
     /// The group could not be kept up.
     #[error("joined the group {times} times without one commit; the last time: {last}")]
     GroupFailed {
-        /// How often in a row.
+        /// How often in a row, with those while no broker answered, which alone end nothing.
         times: u32,
         /// What ended the last try.
         last: String,

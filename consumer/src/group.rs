@@ -8,6 +8,7 @@
 //! commit when the brokers have confirmed it.
 
 mod take;
+mod tries;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock};
@@ -32,9 +33,10 @@ use crate::worker::WorkerConfig;
 use crate::{ConsumerError, ConsumerOptions, Status};
 
 use self::take::{Coming, Restoring};
+use self::tries::{Next, Tries};
 
-/// So many sessions in a row may end without a commit.
-const TRIES: u32 = 8;
+/// How often it is told how far a rebuild is.
+const TELL: Duration = Duration::from_secs(5);
 /// How long a commit may be tried while the process is to stop.
 const LAST_COMMIT: Duration = Duration::from_secs(10);
 /// After this long the brokers abort what this process left open.
@@ -61,13 +63,22 @@ struct Session {
     pool: Pool,
     owned: Vec<PartitionId>,
     /// Partitions that the group gave and that are not taken yet.
-    coming: Option<Coming>,
+    coming: Vec<Coming>,
     /// Partitions that were taken and whose state is being restored.
     restoring: Vec<Restoring>,
     /// Whether the group has said what this process gets, if only nothing.
     assigned: bool,
     last_commit: Instant,
     commits: u32,
+    /// When it was last told how far a rebuild is, or there was none.
+    told: Instant,
+}
+
+impl Session {
+    /// Whether everything that the group gave is worked on.
+    fn has_all(&self) -> bool {
+        self.assigned && self.coming.is_empty() && self.restoring.is_empty()
+    }
 }
 
 /// How a session ended.
@@ -129,25 +140,30 @@ pub(crate) fn run(
     let routes = Routes::default();
     let server = serve(options, around, routes.clone(), base.config.partitions, &schedule)?;
     let stats = base.stats.clone();
-    let mut observer = Observer::new(options, log, &base.spec, stats, &around.metrics, (first, most));
+    let mut observer = Observer::new(options, log, &base.spec, stats, &around.metrics, (first, most))?;
     let targets = targets(options, log.as_ref(), base.config.partitions)?;
     let lost = Mutex::default();
     let group = Group { options, log, kafka, around, base, schedule, routes, joining, targets, lost };
 
-    let mut failures = 0;
+    let mut tries = Tries::default();
     while !around.shutdown.is_requested() {
+        observer.partitions_come(true);
         let (ended, commits) = group.session(&mut observer, ready)?;
+        observer.partitions_come(true);
         ready.not_ready("joining the group");
-        match ended {
-            Ended::Stopped => break,
-            Ended::Again(why) => {
-                failures = if commits > 0 { 1 } else { failures + 1 };
-                if failures >= TRIES {
-                    return Err(ConsumerError::GroupFailed { times: failures, last: why });
+        let Ended::Again(why) = ended else { break };
+        let answered = commits > 0 || kafka.answers(&options.topic);
+        match tries.ended(commits, answered) {
+            Next::GiveUp { times } => return Err(ConsumerError::GroupFailed { times, last: why }),
+            Next::Again { after } => {
+                if answered {
+                    tracing::warn!(why, "what was not committed is dropped; joining the group again");
+                } else {
+                    tracing::warn!(why, "no broker answers: trying until one does");
+                    ready.not_ready("no broker answers");
                 }
-                tracing::warn!(why, "what was not committed is dropped; joining the group again");
                 // The loop's condition asks again.
-                let _ = around.shutdown.wait_timeout(Duration::from_millis(100) * 2_u32.pow(failures.min(6)));
+                let _ = around.shutdown.wait_timeout(after);
             }
         }
     }
@@ -185,11 +201,12 @@ impl Group<'_> {
             group: joined,
             pool,
             owned: Vec::new(),
-            coming: None,
+            coming: Vec::new(),
             restoring: Vec::new(),
             assigned: false,
             last_commit,
             commits: 0,
+            told: Instant::now(),
         };
         let ended = match self.live(&mut session, observer, ready) {
             Ok(()) => Ok(Ended::Stopped),
@@ -218,7 +235,8 @@ impl Group<'_> {
             let due = self.options.commit_interval.saturating_sub(session.last_commit.elapsed());
             match session.group.poll(due.clamp(Duration::from_millis(1), LOOK))? {
                 Some(GroupEvent::Assigned(partitions)) => {
-                    session.coming = Some(Coming::new(partitions));
+                    session.assigned = true;
+                    session.coming.push(Coming::new(partitions));
                 }
                 Some(GroupEvent::Revoked(partitions)) => self.release(session, &partitions)?,
                 Some(GroupEvent::Lost(_)) => {
@@ -228,6 +246,7 @@ impl Group<'_> {
             }
             session.pool.poll()?;
             self.come(session, ready)?;
+            self.say_ready(session, observer, ready);
             if self.around.shutdown.is_requested() {
                 return self.finish(session, false);
             }
@@ -243,10 +262,27 @@ impl Group<'_> {
         }
     }
 
+    /// Ready is who works on everything that the group gave, and has rebuilt its state.
+    fn say_ready(&self, session: &mut Session, observer: &mut Observer, ready: &Check) {
+        let has_all = session.has_all();
+        observer.partitions_come(!has_all);
+        if !has_all {
+            return;
+        }
+        let Some(how_far) = observer.rebuilding() else {
+            session.told = Instant::now();
+            return ready.ready();
+        };
+        ready.not_ready(&how_far);
+        if session.told.elapsed() >= TELL {
+            session.told = Instant::now();
+            tracing::info!("{how_far}");
+        }
+    }
+
     /// Whether all partitions are processed to where they ended: this process's own, and by the group's word those of others.
     fn reached(&self, session: &Session, observer: &Observer) -> Result<bool, Trouble> {
-        let taken = session.assigned && session.coming.is_none() && session.restoring.is_empty();
-        if !taken || !observer.reached(&self.targets) {
+        if !session.has_all() || !observer.reached(&self.targets) {
             return Ok(false);
         }
         let of_others: Vec<_> = (0..self.base.config.partitions)
@@ -267,15 +303,21 @@ impl Group<'_> {
     /// Gives partitions back: what was done with them is committed before anybody else may have them.
     fn release(&self, session: &mut Session, partitions: &[PartitionId]) -> Result<(), Trouble> {
         let begun = Instant::now();
+        // What was not taken yet has nothing to commit.
+        session.coming.iter_mut().for_each(|coming| coming.without(partitions));
         self.commit_and(session, None, partitions)?;
         if !partitions.is_empty() {
             session.pool.discard(partitions)?;
         }
         session.group.release(partitions)?;
-        session.owned.retain(|owned| !partitions.contains(owned));
+        let (went, stay): (Vec<_>, Vec<_>) =
+            session.owned.iter().partition(|owned| partitions.contains(owned));
+        session.owned = stay;
         session.restoring.retain(|restoring| !partitions.contains(&restoring.partition()));
-        partitions.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
-        self.paused(begun);
+        for partition in went {
+            self.base.stats[partition.0 as usize].end();
+            self.paused(begun);
+        }
         tracing::info!(partitions = %listed(partitions), took = ?begun.elapsed(), "partitions went");
         Ok(())
     }
@@ -284,6 +326,7 @@ impl Group<'_> {
         offset(partition, progress, self.base.spec.hash().as_str(), &self.joining.member)
     }
 
+    /// A partition stood still, for going or coming.
     fn paused(&self, since: Instant) {
         let pause = self.around.metrics.histogram(telemetry::catalogue::REBALANCE_PAUSE, []);
         pause.observe_duration(since.elapsed());

@@ -1,6 +1,8 @@
 //! The supervisor's eyes and hands: what it sees once a second, shows, and does about the number of workers.
 
-use std::collections::VecDeque;
+mod ends;
+mod lag;
+
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -17,10 +19,14 @@ use types::{EventTime, Offset, PartitionId, RejectReason};
 use crate::pool::Pool;
 use crate::promotions::Judge;
 use crate::publish::Publisher;
+use crate::snapshot::progress;
 use crate::stats::{PartitionStats, StatsSnapshot};
 use crate::status::{LastDecision, PartitionStatus, Status, StatusBoard};
 use crate::watch::DriftGauges;
 use crate::{ConsumerError, ConsumerOptions};
+
+use self::ends::Ends;
+use self::lag::{LagAge, Rate};
 
 /// The file in the store's folder that holds every decision of the autoscaler.
 const DECISIONS: &str = "decisions.jsonl";
@@ -34,6 +40,9 @@ pub(crate) struct Observer {
     spec: String,
     features: Vec<String>,
     stats: Vec<Arc<PartitionStats>>,
+    ends: Ends,
+    /// Whether partitions come whose customers are counted by nobody meanwhile, or may come.
+    partitions_come: bool,
     begun: Instant,
     last_look: Option<Instant>,
     tracker: Tracker,
@@ -65,7 +74,7 @@ impl Observer {
         stats: Vec<Arc<PartitionStats>>,
         metrics: &telemetry::Metrics,
         workers: (u32, u32),
-    ) -> Self {
+    ) -> Result<Self, ConsumerError> {
         let rules = options.scaling;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         #[expect(clippy::cast_possible_truncation, reason = "no machine has 2^32 processors")]
@@ -73,7 +82,7 @@ impl Observer {
         let log_path = options.store.join(DECISIONS);
         let decision_log =
             matches!(options.workers, crate::Workers::Auto { .. }).then(|| open_decisions(&log_path));
-        Self {
+        Ok(Self {
             options: options.clone(),
             log: Arc::clone(log),
             spec: spec.hash().to_string(),
@@ -99,16 +108,27 @@ impl Observer {
             },
             publisher: Publisher::new(metrics, &stats),
             drift: DriftGauges::new(metrics),
+            ends: Ends::of(log, &options.topic, &stats, rules.every)?,
+            partitions_come: false,
             stats,
             metrics: metrics.clone(),
             rate: Rate::default(),
             registry_trouble: None,
-        }
+        })
     }
 
-    /// Whether every partition's state is that of its commit: reads of it are no longer stale.
-    pub(crate) fn is_recovered(&self) -> bool {
-        self.stats.iter().map(|stats| stats.snapshot()).all(|stats| stats.position >= stats.committed)
+    /// How far a partition is whose state is not yet that of its commit, so that reads of it are stale: the one that takes longest. None if
+    /// there is none.
+    pub(crate) fn rebuilding(&self) -> Option<String> {
+        let all = self.stats.iter().enumerate();
+        let all = all.filter_map(|(index, stats)| Some((stats.rebuilding()?, partition_id(index))));
+        let ((done, took), partition) = all.min_by_key(|((done, _), _)| *done)?;
+        Some(format!("rebuilding partition {partition}: {}", how_far(progress(done, took))))
+    }
+
+    /// Says whether partitions may come.
+    pub(crate) fn partitions_come(&mut self, come: bool) {
+        self.partitions_come = come;
     }
 
     /// Whether every partition that this process has was processed up to its target.
@@ -146,25 +166,23 @@ impl Observer {
     }
 
     fn sample_all(&mut self, at: Duration) {
-        // If one end is not told, the others are not asked for: each question may take long, and commits wait for it.
-        let mut told = true;
-        for index in 0..self.stats.len() {
-            let sample = self.sample(index, at, &mut told);
+        let ends = self.ends.now(&self.stats);
+        for (index, end) in ends.into_iter().enumerate() {
+            let sample = self.sample(index, at, end);
             self.tracker.sample(partition_id(index), at, sample);
         }
     }
 
-    fn sample(&mut self, index: usize, at: Duration, told: &mut bool) -> Sample {
+    /// By where a partition ended a while ago; an end that is not told is unknown, not zero.
+    fn sample(&mut self, index: usize, at: Duration, end: Option<(Offset, Duration)>) -> Sample {
         if !self.stats[index].is_owned() {
             return Sample::default();
         }
         let stats = self.stats[index].snapshot();
-        // An end that cannot be read is unknown, not zero.
-        let bounds = told.then(|| self.log.bounds(&self.options.topic, partition_id(index)).ok()).flatten();
-        *told = bounds.is_some();
-        let end = bounds.map(|bounds| bounds.end);
+        // Since the end was asked for, more may have come and be committed.
+        let end = end.map(|(end, ago)| (end.max(stats.committed), ago));
         Sample {
-            end,
+            end: end.map(|(end, _)| end),
             committed: Some(stats.committed),
             lag_seconds: end.and_then(|end| self.ages[index].seconds(at, end, stats.committed)),
             commits: Some(stats.commits),
@@ -277,7 +295,10 @@ impl Observer {
             let count: u64 = all.iter().map(|s| s.rejects[index]).sum();
             (count > 0).then(|| (reason.name().to_owned(), count))
         });
-        let swept = !all.is_empty() && all.iter().all(|s| s.sweeps > 0);
+        let owned: Vec<&StatsSnapshot> =
+            all.iter().zip(&self.stats).filter(|(_, stats)| stats.is_owned()).map(|(all, _)| all).collect();
+        // A process that has no partition has no customers; while one comes, nobody knows how many.
+        let swept = !self.partitions_come && owned.iter().all(|s| s.sweeps > 0);
         let newest = all.iter().map(|s| s.newest_as_of).max().filter(|newest| *newest > i64::MIN);
         let status = Status {
             topic: self.options.topic.clone(),
@@ -302,15 +323,22 @@ impl Observer {
                 .filter_map(|s| s.commit_age())
                 .map(|age| age.as_secs_f64())
                 .reduce(f64::max),
-            snapshot_age_seconds: all.iter().map(|s| s.snapshot_age.as_secs_f64()).reduce(f64::max),
+            snapshot_age_seconds: owned.iter().map(|s| s.snapshot_age.as_secs_f64()).reduce(f64::max),
             store_bytes: store.disk_bytes().ok(),
-            customers: swept.then(|| std::array::from_fn(|band| all.iter().map(|s| s.customers[band]).sum())),
+            customers: swept
+                .then(|| std::array::from_fn(|band| owned.iter().map(|s| s.customers[band]).sum())),
             newest_as_of: newest.map(EventTime),
         };
         self.publisher.publish(&all, &status);
         self.drift.look(&self.stats);
         board.put(status);
     }
+}
+
+/// Percent that are done, and the time that is left, in words.
+pub(crate) fn how_far((percent, left): (u64, Option<Duration>)) -> String {
+    let left = left.map_or(String::new(), |left| format!(", about {} s left", left.as_secs()));
+    format!("{percent} %{left}")
 }
 
 fn open_decisions(path: &Path) -> Option<DecisionLog> {
@@ -328,71 +356,4 @@ fn wall_time() -> EventTime {
 fn partition_id(index: usize) -> PartitionId {
     #[expect(clippy::cast_possible_truncation, reason = "there are at most u32::MAX partitions")]
     PartitionId(index as u32)
-}
-
-/// For how long the oldest record that is not committed has been seen to wait. How long those waited that were there before
-/// this process began is not known here: until they are done, the age is not either.
-#[derive(Default)]
-struct LagAge {
-    /// The log's end at the first look.
-    found: Option<Offset>,
-    /// When the log was first seen to reach so far, oldest first; all beyond what is committed but the first.
-    ends: VecDeque<(Duration, Offset)>,
-}
-
-impl LagAge {
-    fn seconds(&mut self, at: Duration, end: Offset, committed: Offset) -> Option<f64> {
-        let found = *self.found.get_or_insert(end);
-        if self.ends.back().is_none_or(|(_, last)| *last < end) {
-            self.ends.push_back((at, end));
-        }
-        while self.ends.front().is_some_and(|(_, reached)| *reached <= committed) {
-            self.ends.pop_front();
-        }
-        if committed < found {
-            return None;
-        }
-        Some(self.ends.front().map_or(0.0, |(since, _)| at.saturating_sub(*since).as_secs_f64()))
-    }
-}
-
-/// A rate over the last few seconds.
-#[derive(Default)]
-struct Rate {
-    seen: VecDeque<(Duration, u64)>,
-}
-
-impl Rate {
-    const WINDOW: usize = 5;
-
-    fn over(&mut self, at: Duration, count: u64) -> f64 {
-        self.seen.push_back((at, count));
-        if self.seen.len() > Self::WINDOW {
-            self.seen.pop_front();
-        }
-        let Some(&(from, before)) = self.seen.front() else { return 0.0 };
-        let seconds = at.saturating_sub(from).as_secs_f64();
-        if seconds > 0.0 { (count - before) as f64 / seconds } else { 0.0 }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_waiting_record_is_as_old_as_the_log_was_first_seen_beyond_it() {
-        let mut age = LagAge::default();
-        let at = Duration::from_secs;
-        assert_eq!(age.seconds(at(0), Offset(100), Offset(0)), None, "nobody saw them come");
-        assert_eq!(age.seconds(at(5), Offset(150), Offset(50)), None);
-        assert_eq!(
-            age.seconds(at(6), Offset(150), Offset(100)),
-            Some(1.0),
-            "up to 100 is committed: what came at 5 is oldest"
-        );
-        assert_eq!(age.seconds(at(7), Offset(150), Offset(150)), Some(0.0));
-        assert_eq!(age.seconds(at(9), Offset(151), Offset(150)), Some(0.0));
-        assert_eq!(age.seconds(at(12), Offset(151), Offset(150)), Some(3.0));
-    }
 }

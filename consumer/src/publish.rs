@@ -49,10 +49,8 @@ impl Publisher {
             }
             before.clone_from(now);
         }
-        if let Some(customers) = &status.customers {
-            for (gauge, count) in self.customers.iter().zip(customers) {
-                gauge.set(*count as f64);
-            }
+        for (band, gauge) in self.customers.iter().enumerate() {
+            gauge.set_known(status.customers.map(|customers| customers[band] as f64));
         }
         self.snapshot_age.set_known(status.snapshot_age_seconds);
         self.store_bytes.set_known(status.store_bytes.map(|bytes| bytes as f64));

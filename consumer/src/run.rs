@@ -78,7 +78,7 @@ pub fn run(
     let schedule = Arc::new(RwLock::new(schedule));
     let server = serve(options, around, pool.routes(), partitions, &schedule)?;
     let stats = base.stats.clone();
-    let mut observer = Observer::new(options, log, &base.spec, stats, &around.metrics, (first, most));
+    let mut observer = Observer::new(options, log, &base.spec, stats, &around.metrics, (first, most))?;
     ready.not_ready("rebuilding state from the log");
     let mut is_ready = false;
 
@@ -89,9 +89,14 @@ pub fn run(
         pool.poll()?;
         observer.look(&mut pool, &base.store, Some(&schedule), &around.status)?;
         ready.beat();
-        if !is_ready && observer.is_recovered() {
-            is_ready = true;
-            ready.ready();
+        if !is_ready {
+            match observer.rebuilding() {
+                Some(how_far) => ready.not_ready(&how_far),
+                None => {
+                    is_ready = true;
+                    ready.ready();
+                }
+            }
         }
         if options.until_end && observer.reached(&targets) {
             break true;

@@ -97,7 +97,7 @@ impl Drop for Restore {
 }
 
 /// Percent, and the time that is left at the pace so far.
-fn progress(thousandths: u64, took: Duration) -> (u64, Option<Duration>) {
+pub(crate) fn progress(thousandths: u64, took: Duration) -> (u64, Option<Duration>) {
     let left = took.mul_f64((1000 - thousandths.min(1000)) as f64 / thousandths.max(1) as f64);
     (thousandths / 10, (thousandths > 0).then_some(left))
 }

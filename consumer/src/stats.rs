@@ -18,6 +18,9 @@ pub struct PartitionStats {
     owned: AtomicBool,
     position: AtomicU64,
     committed: AtomicU64,
+    /// Where rebuilding its state began, and when, in nanoseconds since `begun`.
+    rebuilt_from: AtomicU64,
+    rebuilt_since: AtomicU64,
     processed: AtomicU64,
     busy_nanos: AtomicU64,
     commits: AtomicU64,
@@ -46,6 +49,8 @@ impl Default for PartitionStats {
             owned: AtomicBool::new(false),
             position: AtomicU64::new(0),
             committed: AtomicU64::new(0),
+            rebuilt_from: AtomicU64::new(0),
+            rebuilt_since: AtomicU64::new(0),
             processed: AtomicU64::new(0),
             busy_nanos: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -70,12 +75,32 @@ impl PartitionStats {
     pub(crate) fn begin(&self, position: Offset, committed: Offset) {
         self.position.store(position.0, Relaxed);
         self.committed.store(committed.0, Relaxed);
+        self.rebuilt_from.store(position.0, Relaxed);
+        self.rebuilt_since.store(nanos(self.begun.elapsed()), Relaxed);
         self.owned.store(true, Relaxed);
     }
 
-    /// Another process has the partition from now on.
+    /// While its state is not yet what was committed: how many thousandths are done, and since when.
+    pub(crate) fn rebuilding(&self) -> Option<(u64, Duration)> {
+        let [position, to, from] =
+            [&self.position, &self.committed, &self.rebuilt_from].map(|offset| offset.load(Relaxed));
+        if position >= to || !self.is_owned() {
+            return None;
+        }
+        let since = Duration::from_nanos(self.rebuilt_since.load(Relaxed));
+        let done = position.saturating_sub(from) * 1000 / to.saturating_sub(from).max(1);
+        Some((done, self.begun.elapsed().saturating_sub(since)))
+    }
+
+    /// Another process has the partition from now on: it says how many customers there are, and how old its commit is. What was counted
+    /// since this process began stays.
     pub(crate) fn end(&self) {
         self.owned.store(false, Relaxed);
+        let of_owner = [&self.sweeps, &self.committed_at, &self.snapshot_age];
+        for number in of_owner.into_iter().chain(&self.sweeping).chain(&self.customers) {
+            number.store(0, Relaxed);
+        }
+        self.resumed.store(false, Relaxed);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -110,10 +135,7 @@ impl PartitionStats {
         Some(self.begun.elapsed().saturating_sub(Duration::from_nanos(at)))
     }
 
-    pub(crate) fn score(&self, score: &ScoreRecord<'_>, emitted: Emitted) {
-        if emitted == Emitted::Written {
-            add_one(&self.scores[score.band as usize]);
-        }
+    pub(crate) fn score(&self, score: &ScoreRecord<'_>) {
         if score.trigger == Trigger::Sweep {
             add_one(&self.swept);
             add_one(&self.sweeping[score.band as usize]);
@@ -123,8 +145,13 @@ impl PartitionStats {
         }
     }
 
-    pub(crate) fn reject(&self, reason: RejectReason) {
-        add_one(&self.rejects[reason as usize]);
+    /// What was written since the last commit is committed: it counts.
+    pub(crate) fn wrote(&self, written: &Written) {
+        for (all, new) in
+            self.scores.iter().zip(written.scores).chain(self.rejects.iter().zip(written.rejects))
+        {
+            add(all, new);
+        }
     }
 
     pub(crate) fn snapshot_age(&self, age: Duration) {
@@ -178,6 +205,29 @@ impl PartitionStats {
     }
 }
 
+/// What was written and is not committed. A transaction that is aborted takes it along: what is written again is counted once.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    scores: [u64; Band::ALL.len()],
+    rejects: [u64; RejectReason::ALL.len()],
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self { scores: [0; Band::ALL.len()], rejects: [0; RejectReason::ALL.len()] }
+    }
+}
+
+impl Written {
+    pub(crate) fn score(&mut self, band: Band, emitted: Emitted) {
+        self.scores[band as usize] += u64::from(emitted == Emitted::Written);
+    }
+
+    pub(crate) fn reject(&mut self, reason: RejectReason, emitted: Emitted) {
+        self.rejects[reason as usize] += u64::from(emitted == Emitted::Written);
+    }
+}
+
 /// [`PartitionStats`] at a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatsSnapshot {
@@ -197,19 +247,23 @@ pub struct StatsSnapshot {
     pub swept: u64,
     /// The newest moment for which a user was scored, ms; `i64::MIN` before the first.
     pub newest_as_of: i64,
-    /// Sweeps completed that counted everybody.
+    /// Sweeps completed that counted everybody, since this process has the partition.
     pub sweeps: u64,
     /// Living users by band at the last of these sweeps; zeros before the first.
     pub customers: [u64; Band::ALL.len()],
-    /// Scores written by band, lowest first.
+    /// Scores written and committed by band, lowest first.
     pub scores: [u64; Band::ALL.len()],
-    /// Dead letters written by reason, in the order of [`RejectReason::ALL`].
+    /// Dead letters written and committed by reason, in the order of [`RejectReason::ALL`].
     pub rejects: [u64; RejectReason::ALL.len()],
 }
 
 /// One writer at a time, so a plain load and store will do, and costs no locked instruction.
+fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Relaxed) + n, Relaxed);
+}
+
 fn add_one(counter: &AtomicU64) {
-    counter.store(counter.load(Relaxed) + 1, Relaxed);
+    add(counter, 1);
 }
 
 fn nanos(duration: Duration) -> u64 {
@@ -223,7 +277,7 @@ mod tests {
     use super::*;
     use crate::pipeline::Shadow;
 
-    fn swept(stats: &PartitionStats, band: Band, emitted: Emitted) {
+    fn swept(stats: &PartitionStats, band: Band) {
         let score = ScoreRecord {
             shadow: Shadow::No,
             offset: Offset(1),
@@ -234,19 +288,19 @@ mod tests {
             trigger: Trigger::Sweep,
             json: b"",
         };
-        stats.score(&score, emitted);
+        stats.score(&score);
     }
 
     #[test]
     fn half_a_sweep_says_nothing_of_how_many_customers_there_are() {
         let stats = PartitionStats::default();
         stats.resume_sweep();
-        swept(&stats, Band::High, Emitted::Written);
+        swept(&stats, Band::High);
         stats.end_sweep();
         let seen = stats.snapshot();
         assert_eq!((seen.sweeps, seen.customers), (0, [0; 3]), "its first half was counted elsewhere");
         for band in [Band::Low, Band::Low, Band::High] {
-            swept(&stats, band, Emitted::Written);
+            swept(&stats, band);
         }
         stats.end_sweep();
         let seen = stats.snapshot();
@@ -254,13 +308,62 @@ mod tests {
     }
 
     #[test]
-    fn what_stood_there_already_is_not_counted_as_written() {
+    fn state_is_rebuilt_from_where_it_began_to_what_was_committed() {
         let stats = PartitionStats::default();
-        swept(&stats, Band::Low, Emitted::Found);
-        swept(&stats, Band::Low, Emitted::Written);
+        let done = || stats.rebuilding().map(|(done, _)| done);
+        assert_eq!(done(), None);
+        stats.begin(Offset(100), Offset(300));
+        assert_eq!(done(), Some(0));
+        stats.batch(Offset(150), 50, Duration::ZERO);
+        assert_eq!(done(), Some(250));
+        stats.batch(Offset(300), 150, Duration::ZERO);
+        assert_eq!(done(), None);
+        stats.begin(Offset(100), Offset(300));
+        stats.end();
+        assert_eq!(done(), None, "it is another's");
+    }
+
+    #[test]
+    fn a_partition_that_left_has_no_customers_here_and_what_was_counted_stays() {
+        let stats = PartitionStats::default();
+        stats.begin(Offset(1), Offset(1));
+        swept(&stats, Band::High);
+        stats.end_sweep();
+        swept(&stats, Band::Low);
+        stats.committed(Offset(2));
+        stats.snapshot_age(Duration::from_secs(9));
+        stats.resume_sweep();
+        stats.end();
+        let seen = stats.snapshot();
+        assert_eq!((seen.sweeps, seen.customers, stats.commit_age()), (0, [0; 3], None));
+        assert_eq!((seen.snapshot_age, seen.swept), (Duration::ZERO, 2));
+        stats.begin(Offset(9), Offset(9));
+        swept(&stats, Band::High);
+        stats.end_sweep();
+        assert_eq!(stats.snapshot().customers, [0, 0, 1], "half a sweep of its first time is not in it");
+    }
+
+    #[test]
+    fn what_is_written_counts_when_it_is_committed_and_what_stood_there_already_never() {
+        let (stats, mut written) = (PartitionStats::default(), Written::default());
+        written.score(Band::Low, Emitted::Found);
+        written.score(Band::Low, Emitted::Written);
+        written.reject(RejectReason::ALL[1], Emitted::Written);
+        let seen = stats.snapshot();
+        assert_eq!((seen.scores, seen.rejects[1]), ([0; 3], 0));
+        stats.wrote(&written);
+        stats.wrote(&Written::default());
+        let seen = stats.snapshot();
+        assert_eq!((seen.scores, seen.rejects[1], seen.rejects.iter().sum::<u64>()), ([1, 0, 0], 1, 1));
+    }
+
+    #[test]
+    fn a_sweep_counts_everybody_whoever_wrote_it() {
+        let stats = PartitionStats::default();
+        swept(&stats, Band::Low);
+        swept(&stats, Band::Low);
         stats.end_sweep();
         let seen = stats.snapshot();
-        assert_eq!((seen.scores, seen.customers), ([1, 0, 0], [2, 0, 0]));
-        assert_eq!(seen.newest_as_of, 5);
+        assert_eq!((seen.swept, seen.customers, seen.newest_as_of), (2, [2, 0, 0], 5));
     }
 }

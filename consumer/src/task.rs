@@ -20,7 +20,7 @@ use crate::measure::{Measures, Stage};
 use crate::member::Progress;
 use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
 use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Stop, UserStore, Work};
-use crate::stats::PartitionStats;
+use crate::stats::{PartitionStats, Written};
 use crate::watch::SweepCounter;
 
 /// How much is read from the log at once.
@@ -66,6 +66,8 @@ pub(crate) struct PartitionTask {
     last_commit: Instant,
     /// Whether something was published since then, that is to be committed.
     published: bool,
+    /// What was written since then.
+    written: Written,
     stats: Arc<PartitionStats>,
     swept: SweepCounter,
     measures: Measures,
@@ -138,6 +140,7 @@ impl PartitionTask {
             tick_idle,
             last_commit: Instant::now(),
             published: false,
+            written: Written::default(),
             stats,
             measures,
         }
@@ -153,10 +156,12 @@ impl PartitionTask {
             // The sweep of a decided tick needs no record.
             if !self.is_sweeping_by_itself() {
                 match self.reader.read(&mut self.records, READ_BYTES) {
-                    // There are records, so this is neither the end nor silence: the reader stays where it is and is asked again.
+                    // There are records, so this is neither the end nor silence: the reader is asked again, at once where it goes on
+                    // through what means nothing to us.
                     Err(LogError::NotNow(_)) => {
+                        let moved = self.pass_over();
                         self.keep_house()?;
-                        return Ok(Step::AtEnd);
+                        return Ok(if moved { Step::Worked } else { Step::AtEnd });
                     }
                     Ok(0) => {
                         self.at_end()?;
@@ -213,17 +218,24 @@ impl PartitionTask {
 
     /// There is nothing to read now: all is done, or the next records are on their way.
     fn at_end(&mut self) -> Result<(), ConsumerError> {
+        self.pass_over();
+        self.tick_by_the_clock()?;
+        self.keep_house()
+    }
+
+    /// Goes on to where the reader is, whose records are all processed: what lies between is no record of ours, but control records, or
+    /// what was removed, or left out by a map. Returns whether that is further.
+    fn pass_over(&mut self) -> bool {
         let at = self.reader.position();
         if at >= self.emit_from {
             self.replay_end(0);
         }
-        // Only what is no record of ours lies between: control records, or what was removed.
-        if !self.replaying && self.place.sweep.is_none() && at > self.place.next_input {
+        let moved = self.place.sweep.is_none() && at > self.place.next_input;
+        if moved {
             self.place.next_input = at;
-            self.stats.batch(at, 0, std::time::Duration::ZERO);
+            self.stats.batch(at, 0, Duration::ZERO);
         }
-        self.tick_by_the_clock()?;
-        self.keep_house()
+        moved
     }
 
     /// Lets the store write and forget; commits early where memory waits for it.
@@ -276,6 +288,8 @@ impl PartitionTask {
         }
         self.replaying = false;
         self.place = self.committed.clone().unwrap_or_else(|| Place::at(self.emit_from));
+        // What was committed may end behind the last record.
+        self.stats.batch(self.place.next_input, 0, Duration::ZERO);
         if self.place.sweep.is_some() {
             self.stats.resume_sweep();
             self.swept.resume();
@@ -334,6 +348,7 @@ impl PartitionTask {
         self.users.commit(commit)?;
         self.committed = Some(self.place.clone());
         self.pressed = false;
+        self.stats.wrote(&std::mem::take(&mut self.written));
         self.stats.committed(self.place.next_input);
         self.measures.commit(self.last_commit);
         self.measures.visible();

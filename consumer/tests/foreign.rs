@@ -7,7 +7,6 @@ mod support;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use consumer::{ConsumerOptions, DEAD_LETTERS, SCORES, Surroundings};
 use partition_log::conformance::broker;
@@ -137,10 +136,7 @@ impl Proof {
             mapped(Arc::clone(&log), EVENTS, Arc::new(ForeignEvents::load(&self.map, None).unwrap()));
         run(
             &through,
-            &ConsumerOptions {
-                session_timeout: Duration::from_secs(3),
-                ..self.world.options(store, "registry")
-            },
+            &ConsumerOptions { session_timeout: support::session(), ..self.world.options(store, "registry") },
         );
         compare::same_records("scores", &self.scores, &without_offsets(&log, SCORES));
         compare::same_users(

@@ -78,7 +78,8 @@ impl Proof {
     fn start(&self, place: &str, store: &str, map: &Path, url: Option<&str>, more: &[&str]) -> Process {
         let words = self.world.dir().join(format!("{store}.log"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_consumer"));
-        command.args(["--from", place, "--commit-interval", "100ms", "--session-timeout", "3s", "--map"]);
+        let session = format!("{}s", support::session().as_secs());
+        command.args(["--from", place, "--commit-interval", "100ms", "--session-timeout", &session, "--map"]);
         command.arg(map).arg("--features").arg(self.world.spec_path()).arg("--model");
         command.arg(self.world.registry_path("registry")).arg("--store").arg(self.world.dir().join(store));
         command.args(url.map(|url| ["--schema-registry", url]).into_iter().flatten()).args(more);

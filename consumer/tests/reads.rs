@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use consumer::{ConsumerError, FeatureReading, ReadStatus, SCORES, Surroundings};
 use feature_store::{StoreError, StoreIdentity};
-use partition_log::{Log, MemoryLog, partition_for};
+use partition_log::{FileLog, Log, LogOptions, MemoryLog, partition_for};
 use support::stream::{Appender, Shape};
 use support::{EVENTS, World, compare, stream};
 use types::{Offset, PartitionId};
@@ -85,6 +85,41 @@ fn reads_are_stale_until_state_is_rebuilt_and_so_long_it_is_not_ready() {
     run.join().unwrap().unwrap();
     println!("{stale} stale, {present} present");
     assert!(stale > 0, "it was asked before it was ready");
+}
+
+/// On brokers, what ends a transaction is no record and takes an offset: state is whole before the last one that was committed.
+#[test]
+fn state_is_whole_where_the_last_offsets_that_were_committed_hold_nothing() {
+    let world = World::new(support::seed());
+    let place = world.dir().join("log");
+    let log: Arc<dyn Log> = Arc::new(FileLog::new(place, LogOptions::default()));
+    stream::create(log.as_ref(), PARTITIONS);
+    let shape = Shape { users: 50, days: 5, empty: (9, 10) };
+    Appender::new(log.as_ref()).append(&stream::make(support::seed(), shape));
+    drop(world.registry("registry"));
+    let options = world.options("store", "registry");
+    consumer::run(&options, &log, &Surroundings::new()).unwrap();
+    let (scores, committed) = (compare::records(log.as_ref(), SCORES), commits(&options.store));
+
+    for (partition, next) in (0..).map(PartitionId).zip(&committed) {
+        let gone = log.purge(EVENTS, partition, &mut |record| record.offset.next() == *next).unwrap();
+        assert_eq!(gone, 1);
+    }
+    let identity = feature_store::store::identity(&options.store).unwrap();
+    feature_store::store::rebuild(&options.store, &identity, &[Offset::ZERO; PARTITIONS as usize]).unwrap();
+    let around = Surroundings::new();
+    let run = {
+        let (options, log, around) = (options.clone(), Arc::clone(&log), around.clone());
+        std::thread::spawn(move || consumer::run(&options, &log, &around))
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !run.is_finished() {
+        assert!(Instant::now() < deadline, "it waits for records that are not there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    run.join().unwrap().unwrap();
+    assert_eq!(commits(&options.store), committed);
+    assert_eq!(compare::records(log.as_ref(), SCORES), scores);
 }
 
 #[test]

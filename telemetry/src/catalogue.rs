@@ -135,7 +135,7 @@ catalogue! {
     SCORE_PROBABILITY = "churn_score_probability_ratio", Histogram { buckets: PROBABILITY_BUCKETS }, Ratio, [],
         "The probabilities of the scores written.";
     CUSTOMERS = "churn_customers", Gauge { lasts: None }, Count, ["band"],
-        "Living users by band as of the last complete sweep.";
+        "Living users by band as of the last complete sweep, of the partitions that this process has. Absent until each of them was swept here.";
     DRIFT_PSI = "churn_drift_psi_ratio", Gauge { lasts: None }, Ratio, ["feature"],
         "Population stability index of a feature, or of the scores (`$score`), between the users of the newest complete sweep and the champion's training, less what chance adds; from 0.2 on it has moved. Absent below 200 users.";
     MODEL_QUALITY = "churn_model_quality_ratio", Gauge { lasts: None }, Ratio, ["metric", "kind"],
@@ -143,7 +143,7 @@ catalogue! {
     COMMIT_DURATION = "churn_commit_duration_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, [],
         "Time that a commit takes, outputs' sync included.";
     REBALANCE_PAUSE = "churn_rebalance_pause_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, [],
-        "On Kafka, time that a process takes to give partitions away or to take them on; those that move stand still meanwhile.";
+        "On Kafka, how long each partition that moves stands still: in the process that gives it away until its last commit is made, and in the one that gets it until its last owner's transaction has ended and its state is there.";
     SNAPSHOT_AGE = "churn_snapshot_age_seconds", Gauge { lasts: LIVE }, Seconds, [],
         "Age of the oldest change of state that is not in the store's blocks yet; what a restart has to replay.";
     STORE_BYTES = "churn_store_bytes", Gauge { lasts: LIVE }, Bytes, [],

@@ -13,6 +13,7 @@ use types::{Offset, PartitionId};
 use super::{Group, Session, Trouble, listed};
 use crate::ConsumerError;
 use crate::member::{Snapshot, place};
+use crate::observe::how_far;
 use crate::open::{build, check_end, check_start};
 use crate::output::{CONTROL, DEAD_LETTERS, Output, SCORES, SHADOW_SCORES, SNAPSHOTS};
 use crate::pipeline::{Place, UserStore};
@@ -49,13 +50,20 @@ impl Coming {
     pub(super) fn new(partitions: Vec<PartitionId>) -> Self {
         Self { partitions, since: Instant::now(), asked: None }
     }
+
+    /// These went before they were taken.
+    pub(super) fn without(&mut self, gone: &[PartitionId]) {
+        self.partitions.retain(|partition| !gone.contains(partition));
+    }
 }
 
 /// A partition whose state is being restored.
 pub(super) struct Restoring {
     taken: Taken,
     restore: Restore,
-    told: Instant,
+    /// When the group gave it.
+    since: Instant,
+    told: Option<Instant>,
 }
 
 impl Restoring {
@@ -68,21 +76,21 @@ impl Group<'_> {
     /// Takes what the group gave, as soon as it is known how far the group is. Others of this process's partitions are worked on and committed
     /// meanwhile, and while states are restored.
     pub(super) fn come(&self, session: &mut Session, ready: &Check) -> Result<(), Trouble> {
-        if let Some(Coming { partitions, since, asked }) = session.coming.take() {
-            let is_due = asked.is_none_or(|asked| asked.elapsed() >= AGAIN);
-            let asked = if is_due { Some(Instant::now()) } else { asked };
-            let known = if is_due { self.settled(session, &partitions)? } else { None };
+        for coming in std::mem::take(&mut session.coming) {
+            let is_due = coming.asked.is_none_or(|asked| asked.elapsed() >= AGAIN);
+            let asked = if is_due { Some(Instant::now()) } else { coming.asked };
+            let known = if is_due { self.settled(session, &coming.partitions)? } else { None };
             match known {
-                Some(committed) => self.take(session, &partitions, &committed)?,
-                None if since.elapsed() > PATIENCE => {
+                Some(committed) => self.take(session, &coming, &committed)?,
+                None if coming.since.elapsed() > PATIENCE => {
                     return Err(Trouble::Session(format!(
                         "a transaction stays open on partitions {}, or no broker answers: see `kafka-transactions.sh find-hanging` and `abort`",
-                        listed(&partitions)
+                        listed(&coming.partitions)
                     )));
                 }
                 None => {
                     ready.not_ready("partitions wait for their last owner's transaction to end");
-                    session.coming = Some(Coming { partitions, since, asked });
+                    session.coming.push(Coming { asked, ..coming });
                 }
             }
         }
@@ -92,13 +100,11 @@ impl Group<'_> {
                 at += 1;
                 continue;
             }
-            let Restoring { taken, .. } = session.restoring.swap_remove(at);
+            let Restoring { taken, since, .. } = session.restoring.swap_remove(at);
             let users = self.base.store.partition(taken.partition).map_err(ConsumerError::from)?;
             let task = self.task(session, taken, users)?;
             session.pool.own(task);
-        }
-        if session.assigned && session.coming.is_none() && session.restoring.is_empty() {
-            ready.ready();
+            self.paused(since);
         }
         Ok(())
     }
@@ -128,10 +134,9 @@ impl Group<'_> {
     fn take(
         &self,
         session: &mut Session,
-        partitions: &[PartitionId],
+        Coming { partitions, since, .. }: &Coming,
         committed: &[GroupOffset],
     ) -> Result<(), Trouble> {
-        let begun = Instant::now();
         let (mut starts, mut tasks) = (Vec::new(), Vec::new());
         for partition in partitions {
             let known = committed.iter().find(|known| known.partition == *partition);
@@ -141,16 +146,17 @@ impl Group<'_> {
                 Some(users) => tasks.push(self.task(session, taken, users)?),
                 None => {
                     let restore = self.restore(&taken, known)?;
-                    session.restoring.push(Restoring { taken, restore, told: Instant::now() });
+                    session.restoring.push(Restoring { taken, restore, since: *since, told: None });
                 }
             }
         }
         session.group.take(&starts)?;
-        tasks.into_iter().for_each(|task| session.pool.own(task));
+        for task in tasks {
+            session.pool.own(task);
+            self.paused(*since);
+        }
         session.owned.extend(partitions);
-        session.assigned = true;
-        self.paused(begun);
-        tracing::info!(partitions = %listed(partitions), took = ?begun.elapsed(), "partitions came");
+        tracing::info!(partitions = %listed(partitions), took = ?since.elapsed(), "partitions came");
         Ok(())
     }
 
@@ -159,12 +165,10 @@ impl Group<'_> {
         let partition = restoring.partition();
         match restoring.restore.ended() {
             None => {
-                if restoring.told.elapsed() >= TELL {
-                    restoring.told = Instant::now();
-                    let (percent, left) = restoring.restore.progress();
-                    let left =
-                        left.map_or(String::new(), |left| format!(", about {} s left", left.as_secs()));
-                    ready.not_ready(&format!("restoring partition {partition}: {percent} %{left}"));
+                if restoring.told.is_none_or(|told| told.elapsed() >= TELL) {
+                    restoring.told = Some(Instant::now());
+                    let how_far = how_far(restoring.restore.progress());
+                    ready.not_ready(&format!("restoring partition {partition}: {how_far}"));
                 }
                 Ok(false)
             }

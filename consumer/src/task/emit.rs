@@ -11,6 +11,7 @@ impl PartitionTask {
     /// Scores the rows and writes the scores; in the replayed region only the bands are remembered.
     pub(super) fn score(&mut self) -> Result<(), ConsumerError> {
         let (outputs, stats, measures) = (&mut self.outputs, &self.stats, &mut self.measures);
+        let written = &mut self.written;
         let (emit_from, rows, swept) = (self.emit_from, &self.rows, &mut self.swept);
         // The champion scores every row once, in order.
         let mut row = 0;
@@ -29,7 +30,8 @@ impl PartitionTask {
             };
             let emitted = output.emit(score.as_of, score.entity.as_bytes(), score.json, &[])?;
             if score.shadow == Shadow::No {
-                stats.score(&score, emitted);
+                stats.score(&score);
+                written.score(score.band, emitted);
                 if emitted == Emitted::Written {
                     measures.probability(score.probability);
                 }
@@ -58,9 +60,7 @@ impl PartitionTask {
             all.extend(kept.filter(|(name, _)| *name == headers::SOURCE || *name == headers::REDRIVEN));
             let original = record.header(partition_log::mapped::ORIGINAL).unwrap_or(record.value);
             let emitted = self.outputs.dead_letters.emit(record.timestamp, record.key, original, &all)?;
-            if emitted == Emitted::Written {
-                self.stats.reject(reject.reason);
-            }
+            self.written.reject(reject.reason, emitted);
         }
         Ok(())
     }

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 use consumer::{DEAD_LETTERS, SCORES, SHADOW_SCORES};
 use partition_log::{LogOptions, SharedLog};
 
-use crate::support::World;
 use crate::support::compare::{self, Stored};
 use crate::support::foreign;
 use crate::support::stream::{self, Appender, Outgoing, Shape};
+use crate::support::{self, World};
 
 pub(crate) const PARTITIONS: u32 = 3;
 /// No wait is longer: a test that hangs fails.
@@ -39,6 +39,7 @@ pub(crate) struct Proof {
 pub(crate) struct Member {
     pub(crate) child: Child,
     pub(crate) words: PathBuf,
+    store: PathBuf,
 }
 
 impl Proof {
@@ -104,34 +105,30 @@ impl Proof {
 
     pub(crate) fn start_on(&self, place: &str, store: &str, arguments: &[&str]) -> Member {
         let words = self.world.dir().join(format!("{store}.log"));
+        let session = format!("{}s", support::session().as_secs());
+        let usual = [
+            ("--commit-interval", "100ms"),
+            ("--snapshot-interval", "200ms"),
+            ("--memory", "1"),
+            ("--batch", "500"),
+            ("--session-timeout", &session),
+        ];
+        let usual = usual.into_iter().filter(|(name, _)| !arguments.contains(name));
+        let store = self.world.dir().join(store);
         let child = Command::new(env!("CARGO_BIN_EXE_consumer"))
-            .args([
-                "--from",
-                place,
-                "--commit-interval",
-                "100ms",
-                "--snapshot-interval",
-                "200ms",
-                "--memory",
-                "1",
-            ])
-            .args(["--batch", "500"])
-            .args(if arguments.contains(&"--session-timeout") {
-                &[][..]
-            } else {
-                &["--session-timeout", "3s"]
-            })
+            .args(["--from", place])
+            .args(usual.flat_map(|(name, value)| [name, value]))
             .arg("--features")
             .arg(self.world.spec_path())
             .arg("--model")
             .arg(self.world.registry_path("registry"))
             .arg("--store")
-            .arg(self.world.dir().join(store))
+            .arg(&store)
             .args(arguments)
             .stderr(Stdio::from(File::options().create(true).append(true).open(&words).unwrap()))
             .spawn()
             .unwrap();
-        Member { child, words }
+        Member { child, words, store }
     }
 
     /// Waits until readers of what is committed see as many scores and dead letters as there are to be.
@@ -172,13 +169,21 @@ impl Proof {
             let found = without_offsets(&self.log, topic);
             compare::same_records(topic, &without_sources(expected), &without_sources(&found));
         }
+        let states = compare::states(&self.world.dir().join(store));
+        compare::same_users("state", &compare::states(&self.reference_store), &states);
     }
 
     fn run_to_the_end(&self, store: &str) {
         // Whoever ended is a member until the group has waited in vain; then all partitions are this one's.
-        sleep(Duration::from_secs(4));
+        sleep(support::session() + Duration::from_secs(1));
         self.start(store, &["--until-end"]).ends_well();
     }
+}
+
+/// Whether a member has said that a partition came: who joins others gets none at first.
+pub(crate) fn has_any(said: &str) -> bool {
+    let came = said.split("partitions came partitions=").skip(1);
+    came.into_iter().any(|partitions| partitions.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 /// Without what names an offset of the input.
@@ -220,6 +225,24 @@ impl Member {
             assert!(Instant::now() < deadline, "waited in vain for {what}\n{}", self.said());
             sleep(Duration::from_millis(20));
         }
+    }
+
+    /// What it answers over HTTP, with the status; nothing where nobody does.
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(10)))
+            .build()
+            .into();
+        let address = consumer::address_of(&self.store)?;
+        let mut answer = agent.get(format!("{address}{path}")).call().ok()?;
+        Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
+    }
+
+    /// Its metric of that name and labels, if it shows one.
+    pub(crate) fn metric(&self, series: &str) -> Option<f64> {
+        let (_, text) = self.get("/metrics")?;
+        text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
     pub(crate) fn times(&self, word: &str) -> usize {

@@ -44,6 +44,13 @@ pub(crate) fn soak() -> bool {
     std::env::var("CHURNSTREAM_SOAK").is_ok_and(|form| form == "full")
 }
 
+/// After how long a group of a test goes on without a process. Brokers refuse less than six seconds unless they were told otherwise, as
+/// those are that the tests start.
+pub(crate) fn session() -> Duration {
+    let own = std::env::var("CHURNSTREAM_TEST_KAFKA").is_ok_and(|brokers| !brokers.is_empty());
+    Duration::from_secs(if own { 7 } else { 3 })
+}
+
 /// A spec and three models, in files.
 pub(crate) struct World {
     dir: tempfile::TempDir,

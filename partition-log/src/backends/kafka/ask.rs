@@ -12,7 +12,17 @@ use crate::LogError;
 /// How long one try may take. What cannot come right ends the tries.
 const TRY: Duration = Duration::from_secs(1);
 
+/// How long somebody may take to answer who is there.
+const THERE: Duration = Duration::from_secs(5);
+
 impl KafkaLog {
+    /// Whether a broker answers, within some seconds. One that refuses this process has answered too.
+    #[must_use]
+    pub fn answers(&self, topic: &str) -> bool {
+        let asked = self.metadata(Some(&self.name(topic)), THERE);
+        asked.is_ok() || self.connect.complaint.recent().is_some_and(|said| is_hopeless(&said))
+    }
+
     /// What the brokers are, and their topics or one of them. Asks again while nobody answers.
     pub(super) fn metadata(&self, topic: Option<&str>, within: Duration) -> Result<Metadata, KafkaError> {
         let deadline = Instant::now() + within;

@@ -22,7 +22,7 @@ use super::KafkaLog;
 use super::closing::{Target, with_ends, without_ends};
 use super::connect::{let_go, number, signed, unsigned};
 use super::group_reader::GroupReader;
-use super::membership::{GroupConsumer, Membership};
+use super::membership::{GroupConsumer, Membership, taken};
 use super::settle::{Asker, is_retriable, pause, stable};
 use super::transaction::{GroupProducer, TransactionWriter};
 use crate::{LogError, PartitionReader};
@@ -55,10 +55,10 @@ pub struct GroupOptions {
     pub give_up: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
-/// A change of what this process owns. It holds when it was obeyed: until then nobody else gets what is taken away.
+/// A change of what this process owns. Nobody else gets what is taken away before this was obeyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupEvent {
-    /// These come: see [`KafkaGroup::take`].
+    /// These come: they are this process's from now on, to be had by [`KafkaGroup::take`], and may go before that.
     Assigned(Vec<PartitionId>),
     /// These are to go: commit, then [`KafkaGroup::release`].
     Revoked(Vec<PartitionId>),
@@ -293,7 +293,7 @@ impl KafkaGroup {
         Ok(self.log.through_map(&self.topic, Box::new(reader)))
     }
 
-    /// Obeys [`GroupEvent::Assigned`]: begins to fetch each partition at an offset.
+    /// Begins to fetch partitions that came, each at an offset.
     ///
     /// # Errors
     /// If librdkafka refuses.
@@ -305,12 +305,10 @@ impl KafkaGroup {
             list.add_partition_offset(&self.topic, number(*partition), from).map_err(failed)?;
         }
         let consumer = self.consumer()?;
-        consumer.incremental_assign(&list).map_err(failed)?;
-        consumer.context().obeyed();
-        Ok(())
+        consumer.incremental_assign(&list).map_err(failed)
     }
 
-    /// Obeys [`GroupEvent::Revoked`]: others may have these from now on.
+    /// Obeys [`GroupEvent::Revoked`]: others may have these from now on, those that were never taken too.
     ///
     /// # Errors
     /// If librdkafka refuses.
@@ -320,7 +318,7 @@ impl KafkaGroup {
             list.add_partition(&self.topic, number(*partition));
         }
         let consumer = self.consumer()?;
-        let released = consumer.incremental_unassign(&list);
+        let released = consumer.incremental_unassign(&taken(consumer, &list));
         released.map_err(|error| self.log.connect.error("release partitions", &error))?;
         consumer.context().obeyed();
         Ok(())

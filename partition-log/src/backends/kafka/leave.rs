@@ -9,7 +9,7 @@ use rdkafka::consumer::Consumer as _;
 
 use super::connect::{let_go, number};
 use super::group::{GroupEvent, KafkaGroup};
-use super::membership::GroupConsumer;
+use super::membership::{GroupConsumer, taken};
 
 /// How long leaving may take; then the group waits for the session's end.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -25,14 +25,11 @@ impl KafkaGroup {
         let (begun, mut out) = (Instant::now(), None::<Instant>);
         while begun.elapsed() < LEAVE && out.is_none_or(|since| since.elapsed() < OUT) {
             match self.poll(Duration::from_millis(20)) {
-                // Nobody reads them any more.
-                Ok(Some(GroupEvent::Assigned(_))) => {
-                    let _ = self.take(&[]);
-                }
                 Ok(Some(GroupEvent::Revoked(partitions) | GroupEvent::Lost(partitions))) => {
                     let _ = self.release(&partitions);
                 }
-                Ok(None) => {}
+                // Nobody takes what comes.
+                Ok(Some(GroupEvent::Assigned(_)) | None) => {}
                 Err(error) => tracing::debug!(%error, "while leaving the group"),
             }
             let free = consumer.assignment().is_ok_and(|left| left.count() == 0);
@@ -47,19 +44,12 @@ impl KafkaGroup {
         let open = membership.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take();
         let wanted = std::mem::take(&mut *membership.wanted.lock().unwrap_or_else(PoisonError::into_inner));
         for event in open.into_iter().chain(wanted) {
+            let (GroupEvent::Revoked(partitions) | GroupEvent::Lost(partitions)) = event else { continue };
             let mut list = TopicPartitionList::new();
-            let (GroupEvent::Assigned(partitions)
-            | GroupEvent::Revoked(partitions)
-            | GroupEvent::Lost(partitions)) = &event;
             for partition in partitions {
-                // Nobody reads: fetching from the end costs the least.
-                let _ = list.add_partition_offset(&self.topic, number(*partition), rdkafka::Offset::End);
+                list.add_partition(&self.topic, number(partition));
             }
-            let obeyed = match event {
-                GroupEvent::Assigned(_) => consumer.incremental_assign(&list),
-                GroupEvent::Revoked(_) | GroupEvent::Lost(_) => consumer.incremental_unassign(&list),
-            };
-            if let Err(error) = obeyed {
+            if let Err(error) = consumer.incremental_unassign(&taken(consumer, &list)) {
                 tracing::debug!(%error, "while leaving the group");
             }
         }

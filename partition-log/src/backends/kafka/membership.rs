@@ -38,6 +38,18 @@ impl Membership {
     }
 }
 
+/// Those of some partitions that were taken: librdkafka refuses to let go of any other.
+pub(super) fn taken(consumer: &GroupConsumer, of: &TopicPartitionList) -> TopicPartitionList {
+    let taken = consumer.assignment().unwrap_or_default();
+    let mut both = TopicPartitionList::with_capacity(of.count());
+    for element in of.elements() {
+        if taken.find_partition(element.topic(), element.partition()).is_some() {
+            both.add_partition(element.topic(), element.partition());
+        }
+    }
+    both
+}
+
 impl ClientContext for Membership {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         say(level, facility, message);
@@ -52,19 +64,23 @@ impl ConsumerContext for Membership {
             .filter_map(|e| u32::try_from(e.partition()).ok())
             .map(PartitionId)
             .collect();
-        let event = match kind {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => GroupEvent::Assigned(partitions),
-            _ if consumer.assignment_lost() => GroupEvent::Lost(partitions),
-            _ => GroupEvent::Revoked(partitions),
-        };
-        if self.closing.load(Ordering::Acquire) {
-            let obeyed = match kind {
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => consumer.incremental_assign(list),
-                _ => consumer.incremental_unassign(list),
-            };
-            if let Err(error) = obeyed {
-                tracing::debug!(%error, "while leaving the group");
+        let closing = self.closing.load(Ordering::Acquire);
+        let (event, obeyed) = match kind {
+            // librdkafka fetches nothing at all until this is answered, and what comes may have to wait for long. So it is agreed to at
+            // once, and taken later: everything else is read on.
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                (GroupEvent::Assigned(partitions), consumer.incremental_assign(&TopicPartitionList::new()))
             }
+            _ if closing => {
+                (GroupEvent::Revoked(partitions), consumer.incremental_unassign(&taken(consumer, list)))
+            }
+            _ if consumer.assignment_lost() => (GroupEvent::Lost(partitions), Ok(())),
+            _ => (GroupEvent::Revoked(partitions), Ok(())),
+        };
+        if let Err(error) = obeyed {
+            tracing::debug!(%error, ?event, "what the group wants");
+        }
+        if closing {
             return;
         }
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
