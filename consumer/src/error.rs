@@ -88,6 +88,20 @@ pub enum ConsumerError {
         /// What the spec is about.
         entity: String,
     },
+    /// Somebody changed the number of the input's partitions.
+    #[error(
+        "topic `{topic}` has {now} partitions, and had {before} when what stands in the store and in the outputs was made: its writers \
+         put users into other partitions since, and what is known of a user lies where the user was. Score all again, in another group, \
+         with an empty store and other output topics (kafka:BROKERS/PREFIX), from a topic in which all events of a user lie in one partition"
+    )]
+    PartitionsChanged {
+        /// The topic.
+        topic: String,
+        /// How many it had.
+        before: u32,
+        /// How many it has.
+        now: u32,
+    },
     /// An output lost records that were committed.
     #[error(
         "{topic}-{partition} ends at offset {end}, but offset {committed} was committed: the log was cut or replaced. \

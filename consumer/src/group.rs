@@ -235,6 +235,7 @@ impl Group<'_> {
             let due = self.options.commit_interval.saturating_sub(session.last_commit.elapsed());
             match session.group.poll(due.clamp(Duration::from_millis(1), LOOK))? {
                 Some(GroupEvent::Assigned(partitions)) => {
+                    self.check_partitions(&partitions)?;
                     session.assigned = true;
                     session.coming.push(Coming::new(partitions));
                 }
@@ -259,6 +260,14 @@ impl Group<'_> {
             if self.options.until_end && self.reached(session, observer)? {
                 return self.finish(session, true);
             }
+        }
+    }
+
+    fn check_partitions(&self, coming: &[PartitionId]) -> Result<(), ConsumerError> {
+        let (topic, before) = (self.options.topic.clone(), self.base.config.partitions);
+        match coming.iter().map(|partition| partition.0 + 1).max() {
+            Some(now) if now > before => Err(ConsumerError::PartitionsChanged { topic, before, now }),
+            _ => Ok(()),
         }
     }
 

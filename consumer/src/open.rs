@@ -24,6 +24,8 @@ pub(crate) struct Base {
     pub(crate) store: Store,
     /// Whether ticks are decided here: nobody writes them to a topic that others made.
     pub(crate) decides_ticks: bool,
+    /// How large a dead letter may be.
+    pub(crate) dead_letter_bytes: usize,
     /// One of each partition, owned or not.
     pub(crate) stats: Vec<Arc<PartitionStats>>,
 }
@@ -43,6 +45,7 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
         Schedule::load(&options.model)?.check_spec(spec.hash().as_str(), spec.feature_names())?;
     }
     let config = input_topic(options, log, &spec)?;
+    check_partitions(options, log, config.partitions)?;
 
     let identity = StoreIdentity {
         spec_hash: spec.hash().to_string(),
@@ -62,8 +65,9 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
         };
         log.create_topic(topic, &same)?;
     }
+    let dead_letter_bytes = log.largest(DEAD_LETTERS)?;
     let stats = (0..config.partitions).map(|_| Arc::default()).collect();
-    Ok(Base { config, spec, store, decides_ticks, stats })
+    Ok(Base { config, spec, store, decides_ticks, dead_letter_bytes, stats })
 }
 
 /// Whether nobody writes ticks to a topic, so that whoever reads it decides them: others made it, on Kafka.
@@ -127,6 +131,23 @@ fn input_topic(options: &ConsumerOptions, log: &dyn Log, spec: &Spec) -> Result<
     Ok(config)
 }
 
+/// On Kafka anybody may give a topic more partitions: then neither the store nor what was written so far fits it any more.
+fn check_partitions(options: &ConsumerOptions, log: &dyn Log, now: u32) -> Result<(), ConsumerError> {
+    if log.as_kafka().is_none() {
+        return Ok(());
+    }
+    let stored =
+        options.store.exists().then(|| feature_store::store::identity(&options.store).ok()).flatten();
+    let stored = stored.filter(|stored| stored.topic == options.topic).map(|stored| stored.partitions);
+    let scored = log.topic(SCORES)?.map(|scored| scored.partitions);
+    match stored.or(scored) {
+        Some(before) if before != now => {
+            Err(ConsumerError::PartitionsChanged { topic: options.topic.clone(), before, now })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn own_task(
     options: &ConsumerOptions,
     log: &dyn Log,
@@ -157,6 +178,7 @@ fn own_task(
         scores: open(scores, SCORES)?,
         shadow_scores: open(shadow_scores, SHADOW_SCORES)?,
         dead_letters: open(dead_letters, DEAD_LETTERS)?,
+        dead_letter_bytes: base.dead_letter_bytes,
         control: None,
         snapshots: None,
     };

@@ -31,6 +31,8 @@ pub(crate) struct Outputs {
     pub(crate) scores: Output,
     pub(crate) shadow_scores: Output,
     pub(crate) dead_letters: Output,
+    /// How large one of these may be.
+    pub(crate) dead_letter_bytes: usize,
     /// Where decided ticks are written down; none where the topic holds its ticks.
     pub(crate) control: Option<Output>,
     /// Where the state goes from which another process can go on; none where there is no other.

@@ -120,6 +120,9 @@ pub struct Finding {
     pub detail: String,
 }
 
+/// What a record takes at most beside its key, value and headers.
+pub(crate) const RECORD_OVERHEAD: usize = 128;
+
 /// A place where topics live.
 pub trait Log: Send + Sync {
     /// The place as the user wrote it: `file:DIR` or `kafka:BROKERS`.
@@ -141,6 +144,15 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// If its metadata cannot be read.
     fn topic(&self, topic: &str) -> Result<Option<TopicConfig>, LogError>;
+
+    /// How many bytes key, value and headers of a record in a topic may have together, 16 added for each header.
+    ///
+    /// # Errors
+    /// If it cannot be found out.
+    fn largest(&self, topic: &str) -> Result<usize, LogError> {
+        let _ = topic;
+        Ok(crate::format::MAX_RECORD_BYTES - RECORD_OVERHEAD)
+    }
 
     /// The names of all topics, sorted.
     ///

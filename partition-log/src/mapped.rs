@@ -103,6 +103,10 @@ impl Log for MappedLog {
         self.log.topic(topic)
     }
 
+    fn largest(&self, topic: &str) -> Result<usize, LogError> {
+        self.log.largest(topic)
+    }
+
     fn topics(&self) -> Result<Vec<String>, LogError> {
         self.log.topics()
     }

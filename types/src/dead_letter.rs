@@ -1,6 +1,7 @@
 //! Why a record is set aside, and how it says so.
 //!
-//! A dead letter is the original record, key, value and timestamp unchanged, with headers that say why and from where.
+//! A dead letter is the original record, key, value and timestamp unchanged, with headers that say why and from where. Only what is larger
+//! than the dead letters' topic takes is cut, and says so.
 
 use std::fmt;
 
@@ -18,6 +19,9 @@ pub mod headers {
     pub const DETAIL: &str = "cs-detail";
     /// On dead letters and redriven events: `TOPIC-PARTITION@OFFSET` of the record that was set aside.
     pub const FROM: &str = "cs-from";
+    /// On dead letters that were larger than their topic takes: how many bytes the value had that begins here, in digits. The whole record
+    /// stands where [`FROM`] says.
+    pub const TRUNCATED: &str = "cs-truncated";
     /// On redriven events: exempt from lateness as far as state reaches back. Its value is empty.
     pub const REDRIVEN: &str = "cs-redriven";
 }

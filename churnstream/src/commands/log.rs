@@ -307,6 +307,10 @@ fn print_redrive(out: &mut dyn Write, report: &RedriveReport, dry_run: bool) -> 
             report.import_lines,
             "are rows that an import could not read: mend the map and say `producer import FILE --map MAP.toml --rejected`",
         ),
+        (
+            report.truncated,
+            "were cut to what their topic takes: the whole records stand where they came from",
+        ),
         (report.without_origin, "name no record of a topic here"),
     ] {
         if count > 0 {

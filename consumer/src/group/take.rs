@@ -268,6 +268,7 @@ impl Group<'_> {
             scores: output(SCORES)?,
             shadow_scores: output(SHADOW_SCORES)?,
             dead_letters: output(DEAD_LETTERS)?,
+            dead_letter_bytes: self.base.dead_letter_bytes,
             control: if self.base.decides_ticks { Some(output(CONTROL)?) } else { None },
             snapshots: Some(output(SNAPSHOTS)?),
         };

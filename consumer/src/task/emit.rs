@@ -59,9 +59,44 @@ impl PartitionTask {
                 record.headers().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
             all.extend(kept.filter(|(name, _)| *name == headers::SOURCE || *name == headers::REDRIVEN));
             let original = record.header(partition_log::mapped::ORIGINAL).unwrap_or(record.value);
-            let emitted = self.outputs.dead_letters.emit(record.timestamp, record.key, original, &all)?;
+            let most = self.outputs.dead_letter_bytes;
+            let (key, value) = fitting(record.key, original, &all, most);
+            let whole = original.len().to_string();
+            if (key.len(), value.len()) != (record.key.len(), original.len()) {
+                all.push((headers::TRUNCATED, whole.as_bytes()));
+            }
+            let emitted = self.outputs.dead_letters.emit(record.timestamp, key, value, &all)?;
             self.written.reject(reject.reason, emitted);
         }
         Ok(())
+    }
+}
+
+/// What of a key and a value there is room for beside headers, and one more that says so if it is not all. Of a key that does not fit there
+/// is nothing left: half a key is another's.
+fn fitting<'r>(key: &'r [u8], value: &'r [u8], all: &[(&str, &[u8])], most: usize) -> (&'r [u8], &'r [u8]) {
+    let headers: usize = all.iter().map(|(name, value)| name.len() + value.len() + 16).sum();
+    if headers + key.len() + value.len() <= most {
+        return (key, value);
+    }
+    let room = most.saturating_sub(headers + headers::TRUNCATED.len() + 20 + 16);
+    let key = if key.len() <= room / 2 { key } else { b"" };
+    (key, &value[..value.len().min(room - key.len())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_cut_to_what_its_topic_takes_and_no_further() {
+        let (key, value, headers) = ([1; 10], [2; 100], [("reason", &b"late"[..])]);
+        let whole = 10 + 100 + 26;
+        assert_eq!(fitting(&key, &value, &headers, whole), (&key[..], &value[..]));
+        let (kept, cut) = fitting(&key, &value, &headers, whole - 1);
+        assert_eq!((kept, cut.len()), (&key[..], whole - 1 - 26 - 48 - 10));
+        assert_eq!(fitting(&key, &value, &headers, 20), (&b""[..], &b""[..]));
+        let (kept, cut) = fitting(&[1; 100], &value, &headers, 26 + 48 + 60);
+        assert_eq!((kept, cut.len()), (&b""[..], 60), "no part of a key");
     }
 }

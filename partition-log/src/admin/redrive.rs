@@ -40,6 +40,8 @@ pub struct RedriveReport {
     /// Left because they are rows that an importer could not read, whatever the reason: they are no events, and come in by
     /// another map instead.
     pub import_lines: u64,
+    /// Left because they were cut: the whole record stands where it came from.
+    pub truncated: u64,
     /// Left because they name no record of a topic that is here.
     pub without_origin: u64,
     /// `redriven` by the reason of the rejection.
@@ -97,6 +99,8 @@ fn letters(
                     report.other_reasons += 1;
                 } else if is_import_line(&letter) || (reason == RejectReason::Mapping.name() && !asked) {
                     report.import_lines += 1;
+                } else if letter.header(headers::TRUNCATED).is_some() {
+                    report.truncated += 1;
                 } else if once.is_done(&origin.text) {
                     report.already_redriven += 1;
                 } else if log.topic(&origin.topic)?.is_none() {

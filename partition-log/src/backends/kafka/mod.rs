@@ -212,6 +212,11 @@ impl Log for KafkaLog {
         self.find_topic(&self.name(topic))
     }
 
+    fn largest(&self, topic: &str) -> Result<usize, LogError> {
+        let most = self.largest_batch(&self.name(topic))?;
+        Ok(most.saturating_sub(writer::OVERHEAD))
+    }
+
     fn topics(&self) -> Result<Vec<String>, LogError> {
         let metadata = self.metadata(None, ASK).map_err(|error| self.asked("list the topics", &error))?;
         let names = metadata.topics().iter().filter_map(|topic| topic.name().strip_prefix(&*self.prefix));

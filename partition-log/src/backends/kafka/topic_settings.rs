@@ -144,7 +144,9 @@ impl TopicSettings {
             let why = "records that are stamped ahead of the broker's clock would be rejected";
             fault("message.timestamp.after.max.ms", "9223372036854775807", why, false);
         }
-        if below("max.message.bytes", LEAST_MESSAGE_BYTES) {
+        // A block of state can hold one user with very many events, and is not cut.
+        let least = if role == Role::Compacted { MAX_MESSAGE_BYTES as i64 } else { LEAST_MESSAGE_BYTES };
+        if below("max.message.bytes", least) {
             fault("max.message.bytes", "33554432", "batches would be rejected for their size", false);
         }
         faults
@@ -187,6 +189,13 @@ impl KafkaLog {
             None | Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed)) => Ok(None),
             Some(Err(error)) => Err(self.connect.failed(action(), error.to_string())),
         }
+    }
+
+    /// The largest batch that a topic takes, and that we send; what Kafka's topics take by default where this user has no right to see it.
+    pub(super) fn largest_batch(&self, topic: &str) -> Result<usize, LogError> {
+        let set = self.settings_of(topic)?.and_then(|settings| settings.number("max.message.bytes"));
+        let set = usize::try_from(set.unwrap_or(LEAST_MESSAGE_BYTES)).unwrap_or_default();
+        Ok(set.min(MAX_MESSAGE_BYTES))
     }
 
     /// Refuses a topic that would lose something. The topic is named as the brokers do.
@@ -288,6 +297,17 @@ mod tests {
             all.push(("cleanup.policy", role.cleanup(), true));
             assert_eq!(of(&all).faults(role), []);
         }
+    }
+
+    #[test]
+    fn a_topic_of_blocks_has_to_take_large_ones() {
+        let mut chosen = DEFAULTS;
+        chosen[0] = ("cleanup.policy", "compact", true);
+        let faults = of(&chosen).faults(Role::Compacted);
+        assert_eq!(
+            faults.iter().map(|f| f.setting).collect::<Vec<_>>(),
+            ["message.timestamp.after.max.ms", "max.message.bytes"]
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{LogError, PartitionWriter, RecordBuf, Recovery, TopicConfig, TopicWr
 /// How long a sync waits for the brokers: as long as librdkafka itself tries.
 const SYNC: Duration = Duration::from_secs(310);
 /// Beside key, value and headers, what a record and its batch may take.
-const OVERHEAD: usize = 1 << 10;
+pub(super) const OVERHEAD: usize = 1 << 10;
 
 /// What the brokers have said of one partition's records.
 #[derive(Debug, Default)]
