@@ -43,31 +43,35 @@ pub struct Measured {
     pub brier: f64,
 }
 
-/// Reads the scores of a log and compares, for each pair of champion and challenger, those of the labelled rows from `since` on.
-/// Memory: the labelled rows and their scores.
+/// Reads the scores of a log and compares, for each pair of champion and challenger, those of the labelled rows from the moment on at
+/// which the last label of both was decided. `decided` says when that was for a bundle, by its hash; of a bundle that it does not
+/// know, nothing is compared. Memory: the labelled rows and their scores.
 ///
 /// # Errors
 /// If the log cannot be read, or a score is not one.
 pub fn compare(
     log: &dyn Log,
     labelled: &LabelledRows,
-    since: EventTime,
+    decided: impl Fn(&str) -> Option<EventTime>,
 ) -> Result<Vec<Comparison>, BacktestError> {
     let mut rows = Rows::new();
     for ((entity, as_of), &lost) in labelled.entities.iter().zip(&labelled.as_of).zip(&labelled.lost) {
-        if *as_of >= since {
-            let row = Row { lost, champion: None, challenger: None };
-            rows.entry(entity).or_default().insert(*as_of, row);
-        }
+        let row = Row { lost, champion: None, challenger: None };
+        rows.entry(entity).or_default().insert(*as_of, row);
     }
     read(log, consumer::SCORES, &mut rows, |row, score| row.champion = Some(score))?;
     read(log, consumer::SHADOW_SCORES, &mut rows, |row, score| row.challenger = Some(score))?;
 
     let mut pairs: BTreeMap<(String, String), Vec<Paired<'_>>> = BTreeMap::new();
-    for (entity, row) in
-        rows.into_iter().flat_map(|(entity, rows)| rows.into_values().map(move |row| (entity, row)))
+    for (entity, as_of, row) in
+        rows.into_iter().flat_map(|(entity, rows)| rows.into_iter().map(move |(at, row)| (entity, at, row)))
     {
         if let (Some((champion, first)), Some((challenger, second))) = (row.champion, row.challenger) {
+            // Neither may have learnt from the outcome, or from one that was known with it.
+            let since = decided(&champion).zip(decided(&challenger)).map(|(a, b)| a.max(b));
+            if since.is_none_or(|since| as_of < since) {
+                continue;
+            }
             let paired = Paired { entity, lost: row.lost, probabilities: [first, second] };
             pairs.entry((champion, challenger)).or_default().push(paired);
         }

@@ -8,10 +8,9 @@ use backtest::{Comparison, Labels, Triggers};
 use clap::Args;
 use feature_store::Spec;
 use scorer::Schedule;
-use types::EventTime;
 
 /// Compares the scores that a challenger wrote in the shadow with the champion's on the same users and ticks, as far as outcomes
-/// are known by now, and after both were trained.
+/// are known by now, and after both of the pair were trained.
 ///
 /// The gain has a 95 % interval from a paired bootstrap over users: where it lies above 0, the challenger is better.
 #[derive(Args)]
@@ -52,16 +51,18 @@ impl Compare {
                 eprintln!("mind: {doubt}");
             }
         }
-        let decided = |bundle: &Arc<scorer::Bundle>| bundle.manifest().training.labels_decided;
-        let since = schedule.bundles().map(decided).max().unwrap_or(EventTime::MIN);
+        let decided = |hash: &str| {
+            let bundle = schedule.bundles().find(|bundle| bundle.hash() == hash)?;
+            Some(bundle.manifest().training.labels_decided)
+        };
         let rows = backtest::collect(log.as_ref(), &self.topic, &spec, &labels, |_| {})?;
-        let compared = backtest::compare(log.as_ref(), &rows, since)?;
+        let compared = backtest::compare(log.as_ref(), &rows, decided)?;
         if self.json {
             println!("{}", serde_json::to_string(&compared)?);
         } else if compared.is_empty() {
             println!(
-                "nothing to compare yet: no user has scores of both and a known outcome at a tick from {} on",
-                super::date(since)
+                "nothing to compare yet: no user has scores of a champion and a challenger and a known outcome at a tick after both \
+                 were trained"
             );
         } else {
             compared.iter().for_each(print);
