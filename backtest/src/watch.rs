@@ -34,13 +34,26 @@ pub struct Feature {
     pub drift: Option<Drift>,
     /// What that means; `None` likewise.
     pub verdict: Option<Verdict>,
+    /// Whether it moves as the log grows, whatever the users do ([`Baseline::ageing`]): then it decides nothing.
+    pub ageing: bool,
 }
 
 impl Watched {
-    /// How many features and scores have a verdict.
+    /// The features and scores that tell whether users are others than in training.
+    pub fn deciding(&self) -> impl Iterator<Item = &Feature> {
+        self.features.iter().filter(|feature| !feature.ageing)
+    }
+
+    /// How many of them have a verdict.
     #[must_use]
     pub fn count(&self, verdict: Option<Verdict>) -> usize {
-        self.features.iter().filter(|feature| feature.verdict == verdict).count()
+        self.deciding().filter(|feature| feature.verdict == verdict).count()
+    }
+
+    /// Whether there are too few users to say anything.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.deciding().all(|feature| feature.verdict.is_none())
     }
 }
 
@@ -111,7 +124,8 @@ pub fn watch(
             .zip(counts)
             .map(|(baseline, counts)| {
                 let drift = counts.drift(baseline).ok();
-                Feature { name: baseline.feature.clone(), verdict: drift.as_ref().map(Drift::verdict), drift }
+                let verdict = drift.as_ref().map(Drift::verdict);
+                Feature { name: baseline.feature.clone(), verdict, drift, ageing: baseline.ageing }
             })
             .collect(),
         expected: expected(&probabilities),

@@ -1,5 +1,7 @@
 //! From a log to a model bundle: rows by replay, split in time, search, fit, calibrate, judge beside baselines, write.
 
+mod reference;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,7 +136,7 @@ pub fn train(
     backtest::check_split(&all, |row| plan.of_row(&all, row))?;
     let mut rows = rows_of(&all);
     let mut past = rows.filter(|row| plan.of_row(&all, row) == Split::Train);
-    (rows.reference, past.reference) = (reference(&all, &rows), reference(&all, &past));
+    (rows.reference, past.reference) = (reference::of(&all, spec, &rows), reference::of(&all, spec, &past));
     let test = rows.filter(|row| plan.of_row(&all, row) == Split::Test);
     // The last label of those that the shipped model learns from.
     let learns = |row: &usize| training.refit || plan.of_row(&all, *row) == Split::Train;
@@ -193,19 +195,6 @@ pub(crate) fn rows_of(all: &LabelledRows) -> Rows {
         groups: all.entities.iter().map(|entity| xxh3_64(entity.as_bytes())).collect(),
         as_of: all.as_of.clone(),
         reference: Reference::default(),
-    }
-}
-
-/// What the sweeps saw while the rows were made that a model learns from.
-fn reference(all: &LabelledRows, learnt: &Rows) -> Reference {
-    let swept = &all.swept;
-    let window = learnt.window().map(|(from, to)| from..=to);
-    let of_window = |at: &usize| window.as_ref().is_some_and(|window| window.contains(&swept.as_of[*at]));
-    let rows: Vec<usize> = (0..swept.as_of.len()).filter(of_window).collect();
-    let width = all.names.len();
-    Reference {
-        values: rows.iter().flat_map(|row| swept.values[row * width..][..width].iter().copied()).collect(),
-        groups: rows.iter().map(|row| swept.users[*row]).collect(),
     }
 }
 

@@ -86,6 +86,8 @@ fn write_bundle(dir: &Path, name: &str, plays: &[f32], auc: f64, calibration_err
             counts,
             missing: 0,
             median: Some(3.0),
+            users: None,
+            ageing: false,
         }],
     };
     let folder = dir.join(name);

@@ -44,6 +44,8 @@ fn strange_champion(dir: &Path) {
             counts: vec![10, 2_500, 2_500],
             missing: 0,
             median: Some(20.0),
+            users: None,
+            ageing: false,
         }],
     };
     let folder = dir.join("strange");

@@ -6,7 +6,7 @@ use std::path::Path;
 use scorer::{Bands, Baseline, Bundle, BundleParts, Label, Manifest, Training};
 use types::{EventTime, Millis};
 
-use crate::baseline::baseline;
+use crate::baseline::{baseline, worth};
 use crate::{Fitted, TrainError, card};
 
 /// What a bundle says that the rows do not.
@@ -76,9 +76,12 @@ impl Fitted {
     /// The baselines of the features, and of the probabilities: of the reference rows, or of users held out where there is none.
     fn all_baselines(&self) -> Vec<Baseline> {
         let scores = self.held_out.as_ref().map(|held_out| {
-            let margins = if self.reference.is_empty() { &held_out.margins } else { &self.reference };
+            let (margins, users) = match &self.reference {
+                (margins, _) if margins.is_empty() => (&held_out.margins, worth(&held_out.groups)),
+                (margins, users) => (margins, *users),
+            };
             let mut scores: Vec<f32> = margins.iter().map(|margin| self.calibration.apply(*margin)).collect();
-            baseline(Baseline::SCORE, &mut scores, 0)
+            baseline(Baseline::SCORE, &mut scores, 0, users)
         });
         self.baselines.iter().cloned().chain(scores).collect()
     }

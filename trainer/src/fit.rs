@@ -5,7 +5,7 @@ use std::ops::Range;
 use scorer::{Baseline, Calibration, Model, Predictor};
 use types::EventTime;
 
-use crate::baseline::baselines;
+use crate::baseline::{baselines, worth};
 use crate::boost::{Round, boost, mean_loss};
 use crate::calibrate::choose;
 use crate::params::half_of;
@@ -34,8 +34,8 @@ pub struct Fitted {
     pub baselines: Vec<Baseline>,
     /// What models that had not seen them said of the users held out; `None` if nobody was.
     pub held_out: Option<HeldOut>,
-    /// The model's own margins of the reference rows.
-    pub reference: Vec<f32>,
+    /// The model's own margins of the reference rows, and how many users those are worth.
+    pub reference: (Vec<f32>, u64),
 }
 
 /// Users held out, each part by a model that has not seen them. In the order of the parts.
@@ -110,12 +110,12 @@ pub fn fit(rows: &Rows, params: &Params, mut progress: impl FnMut(&Round)) -> Re
     })
 }
 
-/// The margins of the reference rows. By the model itself: where scores take few values, models of other users put them elsewhere.
-fn of_reference(model: &Model, rows: &Rows) -> Vec<f32> {
+/// The margins of the reference rows, and how many users they are worth. By the model itself: where scores take few values, models of other users put them elsewhere.
+fn of_reference(model: &Model, rows: &Rows) -> (Vec<f32>, u64) {
     let predictor = Predictor::new(model);
     let mut margins = vec![0.0; rows.reference.groups.len()];
     predictor.margins(&rows.reference.values, &mut margins, &mut predictor.scratch());
-    margins
+    (margins, worth(&rows.reference.groups))
 }
 
 /// Learns with each part held out in turn, and gathers what the models say of them. `None` if no part can be held out. Given up

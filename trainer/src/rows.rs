@@ -32,6 +32,8 @@ pub struct Reference {
     pub values: Vec<f32>,
     /// A hash of each row's user, as [`Rows::groups`].
     pub groups: Vec<u64>,
+    /// Features that move as time goes on, whatever users do.
+    pub ageing: Vec<String>,
 }
 
 impl Rows {
@@ -117,7 +119,7 @@ impl Rows {
         if !self.weights.is_empty() {
             shape("weights", self.weights.len(), rows)?;
         }
-        let Reference { values, groups } = &self.reference;
+        let Reference { values, groups, .. } = &self.reference;
         if values.len() != groups.len() * features {
             return Err(TrainError::Shape {
                 what: "reference values",
@@ -183,7 +185,7 @@ mod tests {
         assert_eq!(message(Rows { values: vec![1.0], ..rows() }), "1 values for 3 rows of 2 features");
         assert_eq!(message(Rows { weights: vec![1.0], ..rows() }), "1 weights for 3 rows of 2 features");
         assert_eq!(message(Rows { groups: vec![], ..rows() }), "0 users for 3 rows of 2 features");
-        let reference = Reference { values: vec![1.0], groups: vec![1] };
+        let reference = Reference { values: vec![1.0], groups: vec![1], ageing: vec![] };
         assert_eq!(message(Rows { reference, ..rows() }), "1 reference values for 1 rows of 2 features");
         let mut infinite = rows();
         infinite.values[3] = f32::NEG_INFINITY;

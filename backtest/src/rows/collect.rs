@@ -11,7 +11,7 @@ use types::{Event, EventTime, Offset, PartitionId, Trigger};
 
 use super::day::{Choice, Day};
 use super::history::History;
-use super::sample::Sample;
+use super::sample::{Sample, Swept};
 use super::{LabelledRows, RowSummary};
 use crate::labels::{Lost, Triggers, Verdict};
 use crate::replay::{Replayed, Visitor, replay};
@@ -58,6 +58,7 @@ struct Collect<'a> {
     /// The number of each row's user among those of the partition.
     number_of: Vec<u32>,
     swept: Sample,
+    oldest: EventTime,
     newest: EventTime,
     partition: PartitionId,
     /// The partition's first row.
@@ -75,6 +76,7 @@ struct Collect<'a> {
 impl Witness for Collect<'_> {
     /// Keeps the times that labels need.
     fn event(&mut self, offset: Offset, event: &Event<'_>) {
+        self.oldest = self.oldest.min(event.ts);
         self.newest = self.newest.max(event.ts);
         let number = self.numbers.get(&*event.entity).copied().unwrap_or_else(|| {
             // More users than that do not fit in memory.
@@ -152,6 +154,7 @@ impl<'a> Collect<'a> {
             fates: Vec::new(),
             number_of: Vec::new(),
             swept: Sample::new(spec.feature_names().len()),
+            oldest: EventTime(i64::MAX),
             newest: EventTime::MIN,
             partition: PartitionId(0),
             first: 0,
@@ -267,6 +270,7 @@ impl<'a> Collect<'a> {
         (rows.summary.records, rows.summary.rejected) = (replayed.records, replayed.rejected);
         let key = |row: usize| (rows.as_of[row], rows.entities[row].as_str(), rows.position[row]);
         order.sort_unstable_by(|a, b| key(*a).cmp(&key(*b)));
-        LabelledRows { swept: self.swept.finish(), ..rows.take(&order) }
+        let swept = Swept { began: self.oldest, ..self.swept.finish() };
+        LabelledRows { swept, ..rows.take(&order) }
     }
 }

@@ -4,8 +4,8 @@ use consumer::pipeline::Row;
 use types::{EventTime, PartitionId};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// So many rows place a histogram's borders well enough.
-const MOST: usize = 20_000;
+/// So many rows, since only the last weeks of them are looked at: a twentieth of a long log's days still places a histogram's borders.
+const MOST: usize = 60_000;
 
 /// Rows of sweeps on days with rows, each as likely as any other to be here: every living user, with or without a label, new or
 /// not.
@@ -17,6 +17,8 @@ pub struct Swept {
     pub as_of: Vec<EventTime>,
     /// A hash of each row's user.
     pub users: Vec<u64>,
+    /// The log's first event: windows that reach further back are not full.
+    pub began: EventTime,
 }
 
 /// A sample in the making: the rows with the smallest hashes of user and tick, so that it does not depend on the partitions.

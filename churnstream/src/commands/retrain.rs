@@ -138,7 +138,7 @@ impl Retrain {
         *seen = Some(tick.as_of);
         let drift = gates::drift(Some(&tick));
         // Too few users say nothing, so they are no reason either.
-        if drift.passed || tick.count(None) == tick.features.len() {
+        if drift.passed || tick.is_unknown() {
             eprintln!("no drift: {}", drift.detail);
             return Ok(());
         }

@@ -102,6 +102,8 @@ pub(crate) fn bundle(dir: &Path, name: &str, [silent, others]: [f32; 2], decided
             counts: vec![500, 500, 4_000],
             missing: 0,
             median: Some(3.0),
+            users: None,
+            ageing: false,
         }],
     };
     Bundle::write(&dir.join(name), &BundleParts { model: json.as_bytes(), manifest, card: "" }).unwrap()

@@ -48,7 +48,15 @@ pub(crate) fn write(folder: &Path, spec: &Spec, random: &mut Random) -> Bundle {
 
 fn baseline(feature: &str, borders: &[f32]) -> Baseline {
     let counts = vec![1_000; borders.len() + 1];
-    Baseline { feature: feature.to_owned(), borders: borders.to_vec(), counts, missing: 500, median: None }
+    Baseline {
+        feature: feature.to_owned(),
+        borders: borders.to_vec(),
+        counts,
+        missing: 500,
+        median: None,
+        users: None,
+        ageing: false,
+    }
 }
 
 fn tree(features: usize, random: &mut Random) -> serde_json::Value {

@@ -185,6 +185,23 @@ impl Definition {
         (0..reading.len()).filter(|column| reading[*column]).collect()
     }
 
+    /// How far back each column looks, in milliseconds; `None` is a user's whole life, also in part. An attribute is what was said
+    /// last, so the log's age does not show in it.
+    pub(super) fn spans(&self) -> Vec<Option<i64>> {
+        let mut spans: Vec<Option<i64>> = (self.features.iter())
+            .map(|feature| match (feature.op, feature.window) {
+                (Op::Tenure, _) | (_, Window::All) => None,
+                (Op::Change | Op::SumChange, Window::Span(span)) => Some(2 * span),
+                (_, Window::Span(span)) => Some(span),
+            })
+            .collect();
+        for ratio in &self.ratios {
+            spans.push(spans[ratio.numerator].zip(spans[ratio.denominator]).map(|(a, b)| a.max(b)));
+        }
+        spans.extend(self.attributes.iter().flat_map(Attribute::columns).map(|_| Some(0)));
+        spans
+    }
+
     pub(super) fn categories(&self, column: &str) -> Option<&[String]> {
         self.attributes.iter().find(|attribute| attribute.name == column).and_then(|attribute| {
             match &attribute.kind {

@@ -191,6 +191,12 @@ impl Spec {
         self.definition.columns_reading(kinds)
     }
 
+    /// How far back each column looks, in order; `None` for what reads a user's whole life, which grows as the log does. O(columns).
+    #[must_use]
+    pub fn spans(&self) -> Vec<Option<Millis>> {
+        self.definition.spans().into_iter().map(|span| span.map(Millis)).collect()
+    }
+
     /// The texts that an attribute's column of ordinals stands for: 0 is the first, their number is any other text. `None` if
     /// there is no such column.
     #[must_use]

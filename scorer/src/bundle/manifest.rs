@@ -32,7 +32,7 @@ pub struct Manifest {
     /// Measured quality, by name; finite.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
-    /// How features and probabilities ([`Baseline::SCORE`]) of the users of training's sweeps were distributed, to notice when that
+    /// How features and probabilities ([`Baseline::SCORE`]) of the users of training's last sweeps were distributed, to notice when that
     /// changes; of a customer table, those of its rows. Nothing of features that were left out. May be empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baselines: Vec<Baseline>,
@@ -114,6 +114,13 @@ pub struct Baseline {
     /// The middle value of the rows that have one: what is usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub median: Option<f32>,
+    /// How many independent users the counts are worth, if it is known: rows of one user tell less than as many of different ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<u64>,
+    /// Whether it moves as the log grows, whatever the users do: it reads their whole life, or a window that the log did not fill yet.
+    /// It is shown, and decides nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ageing: bool,
 }
 
 impl Bands {

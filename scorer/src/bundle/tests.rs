@@ -35,6 +35,8 @@ pub(crate) fn manifest() -> Manifest {
             counts: vec![1, 2, 3],
             missing: 4,
             median: Some(0.2),
+            users: Some(9),
+            ageing: true,
         }],
     }
 }

@@ -61,18 +61,23 @@ impl Counts {
     }
 
     /// How far these rows are from the baseline's. The rows should be of different users: several of one user tell less than
-    /// as many of different ones, and the interval would be too narrow.
+    /// as many of different ones, and the interval would be too narrow. Of the baseline's rows it is known how many users they
+    /// are worth ([`Baseline::users`]).
     ///
     /// The same result for the same counts, always: the interval is drawn with a fixed seed.
     ///
     /// # Errors
-    /// The number of rows, if it is below [`MIN_ROWS`], here or in the baseline: then nothing can be said.
+    /// The number of rows or users, if it is below [`MIN_ROWS`], here or in the baseline: then nothing can be said.
     pub fn drift(&self, baseline: &Baseline) -> Result<Drift, u64> {
         let with_missing = |counts: &[u64], missing: u64| {
             counts.iter().chain([&missing]).map(|&count| count as f64).collect::<Vec<_>>()
         };
         let now = with_missing(&self.counts, self.missing);
-        let then = with_missing(&baseline.counts, baseline.missing);
+        let mut then = with_missing(&baseline.counts, baseline.missing);
+        if let Some(users) = baseline.users {
+            let worth = users as f64 / then.iter().sum::<f64>().max(1.0);
+            then.iter_mut().for_each(|count| *count *= worth.min(1.0));
+        }
         let rows = now.iter().sum::<f64>().min(then.iter().sum());
         if rows < MIN_ROWS as f64 {
             return Err(rows as u64);

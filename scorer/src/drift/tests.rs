@@ -16,6 +16,8 @@ fn baseline(rows: u64) -> Baseline {
         counts: vec![rows * 9 / 100; 10],
         missing: rows / 10,
         median: None,
+        users: None,
+        ageing: false,
     }
 }
 
@@ -71,6 +73,33 @@ fn intervals_hold_the_truth() {
         // Values below 0 are shown as 0, which leaves a little of what chance adds.
         assert!((mean - psi).abs() < 0.02, "{rows} rows: mean {mean}, truth {psi}");
     }
+}
+
+/// A baseline of several rows of each user, who stays in one bin, knows how few users they are worth: without drift, the interval
+/// holds 0 as often as it says.
+#[test]
+fn rows_of_the_same_users_are_not_taken_for_many() {
+    for (users, ticks) in [(300, 26), (1_000, 5)] {
+        let (mut held, mut held_by_rows) = (0, 0);
+        for seed in 0..200 {
+            let bins = baseline(users);
+            let of_users = sample(&bins, users, 0.09, seed);
+            let then = Baseline {
+                counts: of_users.counts.iter().map(|count| count * ticks).collect(),
+                missing: of_users.missing * ticks,
+                users: Some(users),
+                ..bins
+            };
+            let now = sample(&then, 5_000, 0.09, 1_000 + seed);
+            let holds = |then: &Baseline| i32::from(now.drift(then).unwrap().psi_interval.low == 0.0);
+            held += holds(&then);
+            held_by_rows += holds(&Baseline { users: None, ..then });
+        }
+        assert!(held >= 190, "{users} users at {ticks} ticks: {held} of 200");
+        assert!(held_by_rows < 190, "{users} users at {ticks} ticks: {held_by_rows} of 200 by rows");
+    }
+    let few = Baseline { users: Some(199), ..baseline(20_000) };
+    assert_eq!(sample(&few, 5_000, 0.09, 1).drift(&few), Err(199), "not enough users in training");
 }
 
 #[test]

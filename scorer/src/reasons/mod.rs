@@ -158,6 +158,8 @@ mod tests {
             counts: vec![5, 6],
             missing: 2,
             median: Some(41.0),
+            users: None,
+            ageing: false,
         };
         Signals::new(&names, &[baseline])
     }

@@ -23,7 +23,8 @@ use crate::commands::through::Through;
 /// stability index (PSI) and Jensen-Shannon divergence, each with a 95 % interval.
 ///
 /// Below 200 users nothing is said. A feature has `moved` if the whole interval of its index lies at 0.2 or above, is
-/// `stable` if it lies below, and `unclear` otherwise: then more users would be needed to tell.
+/// `stable` if it lies below, and `unclear` otherwise: then more users would be needed to tell. What reads a user's whole life, or
+/// reached back beyond the log's begin in training, `ages with the log`: it is shown and not counted.
 ///
 /// The expected AUC needs no labels: it is what the calibrated probabilities say of themselves. It is right where the users
 /// changed, and blind where what leads to their loss changed; only the realised AUC (--labels), once outcomes are known,
@@ -187,7 +188,7 @@ impl DriftCommand {
             bundle.manifest().training.rows,
             bundle.hash()
         );
-        if tick.count(None) == tick.features.len() {
+        if tick.is_unknown() {
             println!(
                 "not enough data: below {MIN_ROWS} users, now or in training, chance alone moves everything"
             );
@@ -206,7 +207,7 @@ impl DriftCommand {
                 format!("{:.3} to {:.3}", drift.psi_interval.low, drift.psi_interval.high),
                 drift.js,
                 format!("{:.3} to {:.3}", drift.js_interval.low, drift.js_interval.high),
-                verdict.name()
+                if feature.ageing { "ages with the log" } else { verdict.name() }
             );
         }
         let count = |verdict| tick.count(Some(verdict));
@@ -233,11 +234,8 @@ impl DriftCommand {
 
 fn print_tick(tick: &Watched) {
     let count = |verdict| tick.count(Some(verdict));
-    let most = tick
-        .features
-        .iter()
-        .filter_map(|f| Some((f, f.drift?)))
-        .max_by(|(_, a), (_, b)| a.psi.total_cmp(&b.psi));
+    let most =
+        tick.deciding().filter_map(|f| Some((f, f.drift?))).max_by(|(_, a), (_, b)| a.psi.total_cmp(&b.psi));
     println!(
         "{:<20} {:>8} {:>6} {:>8} {:>7} {:>12}  {}",
         date(tick.as_of),

@@ -102,16 +102,16 @@ pub(crate) fn not_looked_at() -> Gate {
     Gate { name: "drift", passed: true, detail }
 }
 
-/// The gate `drift`: the scores have not moved, and at most one feature in ten has.
+/// The gate `drift`: the scores have not moved, and at most one feature in ten has, of those that do not move with the log's age.
 pub(crate) fn drift(tick: Option<&Watched>) -> Gate {
     let gate = |passed: bool, detail: String| Gate { name: "drift", passed, detail };
     let Some(tick) = tick else { return gate(false, "no tick with a living user".to_owned()) };
-    let known = tick.features.len() - tick.count(None);
+    let known = tick.deciding().filter(|feature| feature.verdict.is_some()).count();
     if known == 0 {
         return gate(false, format!("not enough data: {} users at {}", tick.users, date(tick.as_of)));
     }
     let moved: Vec<&str> =
-        tick.features.iter().filter(|f| f.verdict == Some(Verdict::Moved)).map(|f| f.name.as_str()).collect();
+        tick.deciding().filter(|f| f.verdict == Some(Verdict::Moved)).map(|f| f.name.as_str()).collect();
     let detail = format!(
         "{} of {known} features and scores moved at {}{}{}",
         moved.len(),

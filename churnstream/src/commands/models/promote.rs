@@ -20,7 +20,7 @@ use crate::mlflow;
 ///
 /// The gates: `spec` (the same spec, horizon and kind of loss as the champion), `auc` (not much less than the champion's, each on its own test),
 /// `calibration` (the error on its test, and better than the loss rate alone), and `drift` (the users of the newest tick are those that the bundle was trained on: the
-/// scores have not moved, and at most one feature in ten has). A gate that fails is named, and nothing is promoted. AUC and
+/// scores have not moved, and at most one feature in ten has; what grows with the log, as tenure does, is left out). A gate that fails is named, and nothing is promoted. AUC and
 /// calibration are judged on the rows of the test together, on those of events, and on those of sweeps.
 #[derive(Args)]
 #[command(after_help = "Examples:
