@@ -263,14 +263,6 @@ impl Group<'_> {
         }
     }
 
-    fn check_partitions(&self, coming: &[PartitionId]) -> Result<(), ConsumerError> {
-        let (topic, before) = (self.options.topic.clone(), self.base.config.partitions);
-        match coming.iter().map(|partition| partition.0 + 1).max() {
-            Some(now) if now > before => Err(ConsumerError::PartitionsChanged { topic, before, now }),
-            _ => Ok(()),
-        }
-    }
-
     /// Ready is who works on everything that the group gave, and has rebuilt its state.
     fn say_ready(&self, session: &mut Session, observer: &mut Observer, ready: &Check) {
         let has_all = session.has_all();

@@ -7,11 +7,12 @@ mod support;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use consumer::{ConsumerOptions, DEAD_LETTERS, SCORES, Surroundings};
 use partition_log::conformance::broker;
-use partition_log::mapped::mapped;
-use partition_log::{FileLog, KafkaLog, LogOptions, SharedLog};
+use partition_log::mapped::{RecordMap, mapped};
+use partition_log::{FileLog, KafkaLog, LogError, LogOptions, RecordBuf, SharedLog};
 use producer::foreign::ForeignEvents;
 use support::compare::{self, Stored};
 use support::stream::{Appender, Outgoing, Shape};
@@ -179,6 +180,51 @@ fn what_others_write_scores_as_if_it_were_ours() {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     let place = format!("{}/foreign-{nanos}.", brokers.bootstrap);
     proof.holds(Arc::new(KafkaLog::new(&place, &LogOptions::default()).unwrap()), "kafka-store");
+}
+
+/// Leaves everything out, and is slow about it.
+struct Slow;
+
+impl RecordMap for Slow {
+    fn map(&self, records: &RecordBuf, _into: &mut RecordBuf) -> Result<(), LogError> {
+        std::thread::sleep(Duration::from_millis(120) * records.len() as u32);
+        Ok(())
+    }
+}
+
+#[test]
+fn through_a_long_stretch_that_means_nothing_commits_go_on_without_a_pause() {
+    let world = World::new(support::seed());
+    drop(world.registry("registry"));
+    let log: SharedLog = Arc::new(FileLog::new(world.dir().join("log"), LogOptions::default()));
+    stream::create(log.as_ref(), 1);
+    // Three reads a stretch, and ten stretches.
+    let large = vec![b'x'; 600_000];
+    let records = vec![Outgoing::new(b"u00001", &large, stream::BEGIN.0); 60];
+    Appender::new(log.as_ref()).append(&records);
+    let through = mapped(Arc::clone(&log), EVENTS, Arc::new(Slow));
+    let mut options = world.options("store", "registry");
+    // Whoever waits for the next commit after each stretch waits for most of a minute.
+    options.commit_interval = Duration::from_secs(4);
+    options.scaling.every = Duration::from_millis(20);
+    let around = Surroundings::new();
+    let begun = std::time::Instant::now();
+    let run = {
+        let (through, around) = (Arc::clone(&through), around.clone());
+        std::thread::spawn(move || consumer::run(&options, &through, &around))
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    while !run.is_finished() {
+        seen.extend(around.status.read().partitions.iter().map(|p| (p.position.0, p.committed.0)));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let status = run.join().unwrap().unwrap();
+    let took = begun.elapsed();
+    assert_eq!(status.partitions[0].committed, Offset(60));
+    let positions = seen.iter().filter(|(position, _)| (1..60).contains(position)).count();
+    let committed = seen.iter().filter(|(_, committed)| (1..60).contains(committed)).count();
+    assert!(positions > 3 && committed > 0, "{seen:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
 #[test]

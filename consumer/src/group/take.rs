@@ -73,6 +73,15 @@ impl Restoring {
 }
 
 impl Group<'_> {
+    /// Somebody may have given the topic more partitions than there were.
+    pub(super) fn check_partitions(&self, coming: &[PartitionId]) -> Result<(), ConsumerError> {
+        let (topic, before) = (self.options.topic.clone(), self.base.config.partitions);
+        match coming.iter().map(|partition| partition.0 + 1).max() {
+            Some(now) if now > before => Err(ConsumerError::PartitionsChanged { topic, before, now }),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes what the group gave, as soon as it is known how far the group is. Others of this process's partitions are worked on and committed
     /// meanwhile, and while states are restored.
     pub(super) fn come(&self, session: &mut Session, ready: &Check) -> Result<(), Trouble> {
