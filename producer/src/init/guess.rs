@@ -15,6 +15,8 @@ pub(crate) struct Guess<'s> {
     pub(crate) counts: Vec<&'s Column>,
     pub(crate) id: Option<&'s Column>,
     pub(crate) fields: Vec<(&'s Column, FieldKind)>,
+    /// The types of events of the whole file, the most frequent first; empty until it was read.
+    pub(crate) kinds: Vec<String>,
     pub(crate) decimal_comma: bool,
 }
 
@@ -73,7 +75,7 @@ const KIND_NAMES: [&str; 8] =
 const ID_NAMES: [&str; 4] = ["event_id", "eventid", "message_id", "uuid"];
 
 /// Formats to be tried, with whether they leave the zone open.
-const FORMATS: [(&str, bool); 14] = [
+const FORMATS: [(&str, bool); 32] = [
     ("rfc3339", false),
     ("iso", true),
     ("%Y%m%d", true),
@@ -88,6 +90,24 @@ const FORMATS: [(&str, bool); 14] = [
     ("%Y/%m/%d %H:%M:%S", true),
     ("%Y/%m/%d", true),
     ("%d/%b/%Y:%H:%M:%S %z", false),
+    ("%Y-%m-%d %H:%M:%S UTC", true),
+    ("%Y-%m-%d %H:%M:%S%.f UTC", true),
+    ("%d/%m/%Y %H:%M", true),
+    ("%Y/%m/%d %H:%M", true),
+    ("%d-%m-%Y %H:%M:%S", true),
+    ("%d-%m-%Y %H:%M", true),
+    ("%d-%m-%Y", true),
+    ("%m/%d/%Y %I:%M:%S %p", true),
+    ("%m/%d/%Y %I:%M %p", true),
+    ("%d/%m/%Y %I:%M:%S %p", true),
+    ("%d/%m/%Y %I:%M %p", true),
+    ("%d %b %Y %H:%M:%S", true),
+    ("%d %b %Y %H:%M", true),
+    ("%d %b %Y", true),
+    ("%d-%b-%Y %H:%M:%S", true),
+    ("%d-%b-%Y", true),
+    ("%a, %d %b %Y %H:%M:%S %z", false),
+    ("%Y%m%d%H%M%S", true),
 ];
 
 /// Guesses what the columns mean.
@@ -103,6 +123,7 @@ pub(crate) fn guess<'s>(sample: &'s Sample, stem: &str) -> Result<Guess<'s>, NoE
     let entity = best(sample.columns.iter().filter(free), &ENTITY_NAMES, |column| {
         // An entity does several things, is nearly always there, and is no measurement.
         let fraction = column.values.iter().any(|v| v.contains('.') && v.parse::<f64>().is_ok());
+        let fraction = fraction && !column.is_whole_as_float();
         column.distinct.len() > 1 && column.values.len() * 2 > sample.rows && !fraction
     });
     let entity = entity.ok_or(NoEvents::NoEntity)?;
@@ -133,7 +154,7 @@ pub(crate) fn guess<'s>(sample: &'s Sample, stem: &str) -> Result<Guess<'s>, NoE
     let word = sanitized(stem);
     let kind = kind
         .map_or_else(|| Kind::Constant(if word.is_empty() { "event".into() } else { word }), Kind::Column);
-    Ok(Guess { time, entity, kind, counts, id, fields, decimal_comma })
+    Ok(Guess { time, entity, kind, counts, id, fields, kinds: Vec::new(), decimal_comma })
 }
 
 fn field_kind(column: &Column, comma: bool) -> FieldKind {

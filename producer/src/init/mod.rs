@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use types::{EventTime, Millis};
+use types::{Event, EventTime, Millis};
 
 use crate::import::SourceError;
 use crate::import::source::Rows;
@@ -25,6 +25,8 @@ const PREVIEW: usize = 10;
 const TRIED: usize = 1_000;
 /// How many rows are read to learn what stretch of time they cover: a second or two.
 const SPANNED: usize = 1_000_000;
+/// So many types of events are told apart.
+const MOST_KINDS: usize = 2_000;
 
 /// Drafts of the three files that an event log needs, and what they make of the sample.
 #[derive(Debug, Clone)]
@@ -67,7 +69,7 @@ pub enum InitError {
 }
 
 /// Drafts map, spec and labels from the first rows of a file: a few thousand for what the columns are, a million at most for
-/// the time that they cover.
+/// the time that they cover and the types of events.
 ///
 /// # Errors
 /// If the file cannot be read, is empty, or holds no events; see [`InitError`].
@@ -78,8 +80,8 @@ pub fn draft(path: &Path) -> Result<Draft, InitError> {
     let mut guess = guess(&sample, stem).map_err(|why| no_events(path, &sample, &why))?;
     let map = write::map(&name, &sample, &guess);
     let mapping = Mapping::from_toml(&map, Path::new("map.toml"))?;
-    // The first rows of a sorted file are a few hours of it: windows and horizon follow the whole.
-    guess.time.span = span(path, &mapping, guess.time.span)?;
+    // The first rows of a sorted file are a few hours of it: windows, horizon and types of events follow the whole.
+    (guess.time.span, guess.kinds) = whole(path, &mapping, guess.time.span)?;
     let map = write::map(&name, &sample, &guess);
     let mut draft = Draft {
         spec: write::spec(&sample, &guess),
@@ -147,21 +149,31 @@ fn preview(path: &Path, mapping: &Mapping, draft: &mut Draft) -> Result<(), Init
     Ok(())
 }
 
-/// From when to when the events of a file go, as far as it is read; at least what is known already. A few stray times at
-/// either end, a thousandth of all, do not count.
-fn span(path: &Path, mapping: &Mapping, known: (i64, i64)) -> Result<(i64, i64), InitError> {
+/// From when to when the events of a file go, as far as it is read, at least what is known already; and their types, the most frequent
+/// first. A few stray times at either end, a thousandth of all, do not count.
+fn whole(path: &Path, mapping: &Mapping, known: (i64, i64)) -> Result<((i64, i64), Vec<String>), InitError> {
     let mut rows = Rows::open(path, mapping.layout(), mapping.columns(), 1 << 20, &Arc::default())?;
     let mut mapper = RowMapper::new(mapping);
     let mut out = MappedRow::default();
     // For each day how many events, the first and the last of them.
     let mut days = BTreeMap::<i64, (usize, i64, i64)>::new();
+    let mut kinds = BTreeMap::<String, usize>::new();
     for _ in 0..SPANNED {
         let Some(row) = rows.next()? else { break };
         let mut cells = vec![Cell::Missing; mapper.joined_cells()];
         if row.cells(&mut cells).and_then(|()| mapper.map(&mut cells, &mut out)).is_err() {
             continue;
         }
-        for at in (0..out.len()).filter_map(|index| out.get(index)).map(|(event, ..)| event.ts.0) {
+        for (mapped, _, value) in (0..out.len()).filter_map(|index| out.get(index)) {
+            let (at, mut event) = (mapped.ts.0, Event::default());
+            if event.decode(value).is_err() {
+                continue;
+            }
+            if let Some(count) = kinds.get_mut(event.kind.as_ref()) {
+                *count += 1;
+            } else if kinds.len() < MOST_KINDS {
+                kinds.insert(event.kind.clone().into_owned(), 1);
+            }
             let day = days.entry(at.div_euclid(Millis::DAY.0)).or_insert((0, at, at));
             *day = (day.0 + 1, day.1.min(at), day.2.max(at));
         }
@@ -174,7 +186,10 @@ fn span(path: &Path, mapping: &Mapping, known: (i64, i64)) -> Result<(i64, i64),
     let first = days.values().scan(0, |seen, day| Some(beyond(*day, seen))).flatten().next();
     let last = days.values().rev().scan(0, |seen, day| Some(beyond(*day, seen))).flatten().next();
     let from = first.map_or(known.0, |(from, _)| from.min(known.0));
-    Ok((from, last.map_or(known.1, |(_, to)| to.max(known.1))))
+    let mut kinds: Vec<(String, usize)> = kinds.into_iter().collect();
+    kinds.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let span = (from, last.map_or(known.1, |(_, to)| to.max(known.1)));
+    Ok((span, kinds.into_iter().map(|(kind, _)| kind).collect()))
 }
 
 /// A moment as people read it.

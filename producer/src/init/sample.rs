@@ -50,6 +50,13 @@ impl Column {
         !self.values.is_empty() && self.values.iter().all(|v| v.trim().parse::<i64>().is_ok())
     }
 
+    /// Whether whole numbers are written as `12.0`: a data frame does so to ids of which some are missing.
+    pub(crate) fn is_whole_as_float(&self) -> bool {
+        let whole = |text: &String| text.parse::<f64>().is_ok_and(|n| n.fract() == 0.0);
+        let ends = |text: &String| text.ends_with(".0");
+        self.values.iter().any(ends) && self.values.iter().all(whole)
+    }
+
     /// Different values for each value: 1 for a column of ids that never repeat.
     pub(crate) fn variety(&self) -> f64 {
         self.distinct.len() as f64 / self.values.len().clamp(1, Self::MOST_DISTINCT) as f64

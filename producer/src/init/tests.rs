@@ -102,6 +102,61 @@ fn what_is_no_event_log_is_explained() {
     assert!(matches!(drafted("empty.csv", ""), Err(InitError::Empty(_))));
 }
 
+#[test]
+fn usual_ways_to_write_a_time_are_known() {
+    for (example, format) in [
+        ("2019-10-01 00:00:0{} UTC", "%Y-%m-%d %H:%M:%S UTC"),
+        ("2019-10-01 00:00:0{}.000 UTC", "%Y-%m-%d %H:%M:%S%.f UTC"),
+        ("13/12/2010 8:2{}", "%d/%m/%Y %H:%M"),
+        ("12/13/2010 8:2{}", "%m/%d/%Y %H:%M"),
+        ("2010/12/01 8:2{}", "%Y/%m/%d %H:%M"),
+        ("13-12-2010 08:2{}:05", "%d-%m-%Y %H:%M:%S"),
+        ("12/13/2010 8:2{}:05 PM", "%m/%d/%Y %I:%M:%S %p"),
+        ("13/12/2010 8:2{} AM", "%d/%m/%Y %I:%M %p"),
+        ("1{} Mar 2021 10:00", "%d %b %Y %H:%M"),
+        ("1{}-Mar-2021", "%d-%b-%Y"),
+        ("Mon, 01 Mar 2021 10:00:0{} +0100", "%a, %d %b %Y %H:%M:%S %z"),
+        ("2019010112000{}", "%Y%m%d%H%M%S"),
+    ] {
+        let rows: String = (0..30)
+            .map(|i| format!("u{},\"{}\",click\n", i % 4, example.replace("{}", &(i % 10).to_string())))
+            .collect();
+        let draft = drafted("e.csv", &format!("customer,ts,action\n{rows}"))
+            .unwrap_or_else(|why| panic!("{example}: {why}"));
+        assert!(draft.map.contains(&format!("format = \"{format}\"")), "{example}: {}", draft.map);
+        assert_eq!(draft.tried, (30, 0), "{example}: {:?}", draft.rejects);
+    }
+}
+
+#[test]
+fn what_a_data_frame_writes_is_understood() {
+    let rows: String = (0..40)
+        .map(|i| {
+            let id = if i % 10 == 9 { String::new() } else { format!("{}.0", 17_850 + i % 5) };
+            format!("{i},{id},2021-03-01 10:{:02}:00,{}\n", i, ["view", "buy"][i % 2])
+        })
+        .collect();
+    let draft = drafted("frame.csv", &format!(",CustomerID,ts,action\n{rows}")).unwrap();
+    assert!(draft.map.contains("id = \"CustomerID\"\nnormalise = [\"integer\"]"), "{}", draft.map);
+    assert!(draft.map.contains("column = \"action\""), "{}", draft.map);
+    assert!(draft.preview[0].contains("\"entity\":\"17850\""), "{:?}", draft.preview);
+}
+
+#[test]
+fn types_are_those_of_the_whole_file() {
+    let mut rows = String::from("time,customer,event\n");
+    for i in 0..7_000_u64 {
+        let kind = if i > 6_000 { ["renewal", "cancelled"][i as usize % 2] } else { "play" };
+        rows.push_str(&format!("{},u{},{kind}\n", 1_735_690_000 + i * 600, i % 50));
+        if i == 10 {
+            rows.push_str("1735690000,u1,login\n");
+        }
+    }
+    let draft = drafted("events.csv", &rows).unwrap();
+    assert!(draft.spec.contains("renewal"), "{}", draft.spec);
+    assert!(draft.labels.contains("cancelled"), "{}", draft.labels);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
     #[test]

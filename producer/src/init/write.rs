@@ -80,6 +80,9 @@ pub(super) fn map(file: &str, sample: &Sample, guess: &Guess<'_>) -> String {
     let missing = sample.rows - guess.entity.values.len().min(sample.rows);
     line!(out, "\n# Whom an event is about.\n[entity]\ntype = {}", quoted(&entity_type(guess.entity)));
     line!(out, "id = {}", quoted(&guess.entity.name));
+    if guess.entity.is_whole_as_float() {
+        line!(out, "normalise = [\"integer\"]          # 12.0 is 12");
+    }
     if missing > 0 {
         line!(
             out,
@@ -204,6 +207,7 @@ fn some(all: &[&str]) -> String {
 /// The types of events by frequency.
 fn kinds(guess: &Guess<'_>) -> Vec<String> {
     match &guess.kind {
+        Kind::Column(_) if !guess.kinds.is_empty() => guess.kinds.clone(),
         Kind::Column(column) => column.by_frequency().into_iter().map(str::to_owned).collect(),
         Kind::Constant(_) if !guess.counts.is_empty() => guess
             .counts

@@ -64,7 +64,12 @@ pub(crate) fn discover(path: &Path, rows: usize) -> Result<Discovered, SourceErr
             let first = lines.next().unwrap_or_default();
             let header = text::is_header(&first, lines.next().as_deref());
             layout.header = Some(header);
-            columns = if header { first } else { (1..=first.len()).map(|n| n.to_string()).collect() };
+            // A column without a name cannot be asked for.
+            columns = if header {
+                first.into_iter().filter(|name| !name.is_empty()).collect()
+            } else {
+                (1..=first.len()).map(|n| n.to_string()).collect()
+            };
         }
     }
     Ok(Discovered { layout, columns, moments: Vec::new() })

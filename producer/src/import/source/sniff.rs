@@ -31,7 +31,8 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Opens a file and undoes its compression, which its first bytes tell: gzip, zstd or none.
+/// Opens a file and undoes its compression, which its first bytes tell: gzip, zstd or none. Others that are known are an error that says
+/// how to unpack them: as text they would be rubbish.
 pub(crate) fn open(path: &Path, read: &Arc<AtomicU64>) -> io::Result<Opened> {
     let mut file = File::open(path)?;
     let mut magic = [0; 4];
@@ -39,6 +40,16 @@ pub(crate) fn open(path: &Path, read: &Arc<AtomicU64>) -> io::Result<Opened> {
     file.seek(SeekFrom::Start(0))?;
     if &magic[..known] == b"PAR1" {
         return Ok(Opened::Parquet(file));
+    }
+    let unpack = match magic[..known] {
+        [b'P', b'K', 3, 4] => Some(("a zip archive", "unzip")),
+        [b'B', b'Z', b'h', _] => Some(("compressed by bzip2", "bunzip2")),
+        [0xfd, b'7', b'z', b'X'] => Some(("compressed by xz", "unxz")),
+        _ => None,
+    };
+    if let Some((what, how)) = unpack {
+        let why = format!("it is {what}: unpack it first ({how}), or pack it with gzip or zstd");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
     let counted = Counted { inner: file, read: Arc::clone(read) };
     Ok(Opened::Stream(match magic[..known] {
@@ -128,6 +139,19 @@ pub(crate) fn guess_delimiter(sample: &[u8]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_unpacked_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for (bytes, how) in
+            [(&b"PK\x03\x04rest"[..], "unzip"), (b"BZh9rest", "bunzip2"), (b"\xfd7zXZ\0", "unxz")]
+        {
+            let path = folder.path().join("file");
+            std::fs::write(&path, bytes).unwrap();
+            let error = open(&path, &Arc::default()).err().unwrap().to_string();
+            assert!(error.contains(how), "{error}");
+        }
+    }
 
     #[test]
     fn formats_are_told_apart() {

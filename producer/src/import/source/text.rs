@@ -127,12 +127,14 @@ pub(crate) fn columns<'r>(separator: Separator, row: &'r str, mut visit: impl Fn
     }
 }
 
-/// Whether the first row names the columns: nothing in it reads as a number or a time, and no two are the same.
+/// Whether the first row names the columns: nothing in it reads as a number or a time, and no two are the same. The first may have no name,
+/// as that of the rows' numbers where a data frame was written.
 pub(crate) fn is_header(first: &[String], second: Option<&[String]>) -> bool {
     let is_value =
         |text: &String| text.starts_with(|c: char| c.is_ascii_digit() || c == '-') || text.is_empty();
+    let named = if first.len() > 2 && first[0].is_empty() { &first[1..] } else { first };
     let twice = (1..first.len()).any(|i| first[..i].contains(&first[i]));
-    !twice && !first.iter().any(is_value) && second.is_none_or(|row| row.iter().any(is_value) || row != first)
+    !twice && !named.iter().any(is_value) && second.is_none_or(|row| row.iter().any(is_value) || row != first)
 }
 
 fn quoted_columns<'r>(row: &'r str, delimiter: u8, quote: u8, mut visit: impl FnMut(Cow<'r, str>)) {
