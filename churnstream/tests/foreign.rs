@@ -65,6 +65,27 @@ fn copy(from: &dyn Log, ours: &dyn Log, theirs: &dyn Log) {
     ours.iter_mut().chain(&mut theirs).for_each(|writer| writer.sync().unwrap());
 }
 
+/// What a command says in JSON.
+fn done(words: &[&str]) -> serde_json::Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_churnstream")).args(words).arg("--json").output().unwrap();
+    assert!(output.status.success(), "{words:?}\n{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Trains a model and judges it; what both say, without what names a place in the log or a moment of now.
+fn learnt(dir: &Path, name: &str, from: &[&str]) -> (String, serde_json::Value) {
+    let path = |name: &str| dir.join(name).display().to_string();
+    let (spec, labels) = (path("spec.toml"), path("labels.toml"));
+    let (model, report) = (path(&format!("{name}-model")), path(&format!("{name}-report")));
+    done(&[&["train", "--features", &spec, "--labels", &labels, "--to", &model], from].concat());
+    let judged = ["backtest", "--model", &model, "--labels", &labels, "--report", &report];
+    let mut told = done(&[&judged[..], from].concat());
+    // Ticks are records in the one log alone.
+    assert!(told["replay"].as_object_mut().unwrap().remove("records").is_some());
+    let bundle = scorer::Bundle::load(Path::new(&model)).unwrap();
+    (bundle.hash().to_string(), told)
+}
+
 /// The rows of an exported file, without what names a place in the log.
 fn rows(dir: &Path, name: &str, words: &[&str]) -> Vec<BTreeMap<String, String>> {
     let path = dir.join(name);
@@ -113,4 +134,11 @@ fn rows_of_a_topic_that_others_write_are_those_of_ours() {
     assert_eq!(expected.len(), found.len());
     let differs = expected.iter().zip(&found).find(|(expected, found)| expected != found);
     assert_eq!(differs, None);
+
+    let map = map.display().to_string();
+    let (bundle, told) = learnt(dir.path(), "ours", &["--from", &file]);
+    let (same, same_told) = learnt(dir.path(), "theirs", &["--from", &place, "--map", &map]);
+    assert!(told["test"]["rows"].as_u64().unwrap() > 100, "{told}");
+    assert_eq!(told, same_told);
+    assert_eq!(bundle, same);
 }
