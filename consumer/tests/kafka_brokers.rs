@@ -89,6 +89,18 @@ fn a_commit_that_times_out_costs_nothing() {
     broker::stop(&brokers);
 }
 
+/// Longer than a process that is refused tries: the brokers refuse nothing, they are not there.
+#[test]
+fn brokers_that_are_away_for_minutes_are_waited_for() {
+    let Some((brokers, dir)) = brokers(1) else { return };
+    disturbed(&brokers.bootstrap, "away", 9, 1, |_| {
+        signal(&dir, 1, "KILL");
+        sleep(Duration::from_secs(400));
+        restart(&dir, 1);
+    });
+    broker::stop(&brokers);
+}
+
 #[test]
 fn a_cut_between_client_and_broker_costs_nothing() {
     let Some((brokers, dir)) = brokers(1) else { return };
