@@ -72,11 +72,12 @@ fn a_table_is_learnt_from_and_another_scored() {
         assert!(rejected.contains(line), "{line} in\n{rejected}");
     }
 
-    std::fs::write(at("now.csv"), "minutes;customer;plan\n10;a;solo\n590;b;gold\n;c;basic\nfew;d;basic\n")
-        .unwrap();
+    let now = "minutes;customer;plan\n10;a;solo\n590;b;gold\n;c;basic\nfew;d;basic\n";
+    let long = format!("few;{};basic\n5;{};basic\n", "e".repeat(9_000), "f".repeat(1_001));
+    std::fs::write(at("now.csv"), format!("{now}{long}")).unwrap();
     let score = ["score", "--model", "model", "--in", "now.csv", "--out", "scores.csv", "--json"];
     let report = json(&churnstream(folder.path(), &score));
-    assert_eq!((&report["rows"], &report["scored"], &report["rejected"]), (&4.into(), &3.into(), &1.into()));
+    assert_eq!((&report["rows"], &report["scored"], &report["rejected"]), (&6.into(), &3.into(), &3.into()));
     assert_eq!(report["unseen"]["plan"]["gold"], 1);
     assert_eq!(report["missing"]["minutes"], 1);
     let scores = std::fs::read_to_string(at("scores.csv")).unwrap();
@@ -89,6 +90,9 @@ fn a_table_is_learnt_from_and_another_scored() {
     assert!(lines[3].starts_with("c,") && lines[3].ends_with(",minutes is missing"), "{scores}");
     let rejected = std::fs::read_to_string(at("scores.csv.rejected.csv")).unwrap();
     assert!(rejected.contains("4,\"`minutes` is `few`, which is no number\""), "{rejected}");
+    assert!(rejected.contains("6,the id `customer` has 1001 bytes; at most 1000 are taken,"), "{rejected}");
+    let longest = rejected.lines().map(str::len).max().unwrap();
+    assert!((2_000..2_100).contains(&longest), "of a long row the beginning is kept: {longest}");
 
     // The same rows, the same scores; the same table, the same bundle.
     let again = churnstream(folder.path(), &[&table[..], &["--to", "again", "--drop", "closed_on"]].concat());

@@ -1,5 +1,8 @@
 //! A row's cells, in memory that is used again for the next row.
 
+/// How much of a row is shown when it is rejected: bytes.
+pub(crate) const SHOWN: usize = 2_000;
+
 /// A cell's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
@@ -74,6 +77,33 @@ impl Record {
     #[must_use]
     pub fn is_blank(&self) -> bool {
         self.slots.iter().all(|slot| matches!(slot, Slot::Missing))
+    }
+
+    /// The row as text, for people: its cells with commas between them, of a long row the beginning.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut text = String::new();
+        for at in 0..self.len() {
+            if at > 0 {
+                text.push(',');
+            }
+            match self.value(at) {
+                Value::Missing => {}
+                Value::Number(number) | Value::Date(number) => text.push_str(&number.to_string()),
+                Value::Text(cell) => text.push_str(&cell[..cell.floor_char_boundary(SHOWN + 1)]),
+            }
+            if text.len() > SHOWN {
+                text.truncate(text.floor_char_boundary(SHOWN));
+                text.push_str(" ...");
+                break;
+            }
+        }
+        text
+    }
+
+    /// What it takes in memory, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + self.slots.len() * size_of::<Slot>()
     }
 
     /// Adds missing cells until there are so many.
@@ -184,6 +214,19 @@ mod tests {
         assert_eq!(Value::Text("1970-01-02T12:00:00+12:00").days(), Some(1.0));
         assert_eq!(Value::Text("2024-13-01").days(), None);
         assert_eq!(Value::Text("0123456789").days(), None);
+    }
+
+    #[test]
+    fn a_row_is_shown_with_commas_and_not_all_of_a_long_one() {
+        let mut record = Record::default();
+        record.push_text("a");
+        record.push_missing();
+        record.push_number(2.0);
+        assert_eq!(record.shown(), "a,,2");
+        record.push_text(&"é".repeat(SHOWN));
+        let shown = record.shown();
+        assert!(shown.starts_with("a,,2,éé") && shown.ends_with("é ..."), "{shown}");
+        assert!((SHOWN..SHOWN + 4).contains(&shown.len()), "{}", shown.len());
     }
 
     #[test]

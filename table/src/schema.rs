@@ -268,7 +268,10 @@ impl<'a> Encoder<'a> {
             None => Err(format!("the label `{}` is missing", self.schema.label)),
             Some(text) if text == self.schema.lost => Ok(true),
             Some(text) if self.schema.stayed.contains(&text) => Ok(false),
-            Some(text) => Err(format!("the label `{}` is `{text}`", self.schema.label)),
+            Some(text) => {
+                let shown: String = text.chars().take(60).collect();
+                Err(format!("the label `{}` is `{shown}`", self.schema.label))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use table::{Encoder, Next, Plan, Profile, Record, Schema, Table, Value};
+use table::{Encoder, Next, Plan, Profile, Record, Schema, Table};
 use trainer::Rows;
 use types::EventTime;
 use xxhash_rust::xxh3::xxh3_64;
@@ -76,7 +76,7 @@ pub(super) fn load(
             Next::Row(row) => {
                 seen += 1;
                 match usable(&encoder, &schema, &record, &mut rows.values, &mut notes) {
-                    Err(reason) => rejects.add(row, &reason, &original(&record))?,
+                    Err(reason) => rejects.add(row, &reason, &record.shown())?,
                     Ok(lost) => {
                         rows.lost.push(lost);
                         // Rows of one customer stay together when some are held out.
@@ -121,13 +121,4 @@ fn show(row: u64, progress: &mut impl FnMut(u64)) {
     if row.is_multiple_of(SHOW_EVERY) {
         progress(row);
     }
-}
-
-/// A row as text, for the file of rejects.
-pub(super) fn original(record: &Record) -> String {
-    let cells = (0..record.len()).map(|at| match record.value(at) {
-        Value::Missing => String::new(),
-        _ => record.as_text(at).unwrap_or_default(),
-    });
-    cells.collect::<Vec<_>>().join(",")
 }

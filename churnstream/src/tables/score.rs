@@ -12,11 +12,12 @@ use serde::Serialize;
 use table::{Encoder, Next, Note, Record, Table};
 
 use super::Rejects;
-use super::load::original;
 use super::train::schema_of;
 
 /// Rows that are scored together.
 const BLOCK: usize = 4_096;
+/// Bytes of the longest id: a block's ids are in memory together.
+const ID_BYTES: usize = 1_000;
 /// The most different unseen categories that are counted for a column; the others are counted together.
 const UNSEEN_SHOWN: usize = 20;
 
@@ -106,10 +107,14 @@ pub fn score(
                 let id = if encoder.has_id() { encoder.id(&record) } else { Some(row.to_string()) };
                 let encoded = match &id {
                     None => Err(format!("the id `{id_name}` is missing")),
+                    Some(id) if id.len() > ID_BYTES => Err(format!(
+                        "the id `{id_name}` has {} bytes; at most {ID_BYTES} are taken",
+                        id.len()
+                    )),
                     Some(_) => encoder.encode(&record, &mut block.values, &mut notes),
                 };
                 match encoded {
-                    Err(reason) => rejects.add(row, &reason, &original(&record))?,
+                    Err(reason) => rejects.add(row, &reason, &record.shown())?,
                     Ok(()) => {
                         block.ids.extend(id);
                         block.remarks.push(remark(&schema, &notes, &mut report));

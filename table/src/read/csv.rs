@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use csv::{ByteRecord, Reader, ReaderBuilder};
 
 use super::{MOST_COLUMNS, Read, io};
+use crate::cell::SHOWN;
 use crate::{Record, TableError};
 
 /// The longest header line that is looked at.
@@ -15,8 +16,6 @@ const HEADER_BYTES: usize = 1 << 20;
 const ROW_BYTES: usize = 1 << 20;
 /// What is read in search of a row's end: a quote that never closes must not take in the rest of the file.
 const SEARCH_BYTES: u64 = 64 << 20;
-/// How much of a row is shown when it is rejected.
-const SHOWN: usize = 2_000;
 
 /// A file of which only so much is read until it is allowed more.
 #[derive(Debug)]

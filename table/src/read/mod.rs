@@ -3,8 +3,11 @@
 mod csv;
 mod guard;
 mod parquet;
+mod scan;
 mod xlsx;
 
+#[cfg(all(test, target_os = "linux"))]
+mod memory;
 #[cfg(test)]
 mod tests;
 

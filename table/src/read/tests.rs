@@ -38,15 +38,22 @@ fn written(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     path
 }
 
+pub(super) const MAIN: &str = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
+
 /// An Excel file of one sheet; `rows` is what stands in `<sheetData>`.
-fn excel(folder: &Path, rows: &[&str], strings: &str) -> PathBuf {
+pub(super) fn excel(folder: &Path, rows: &[&str], strings: &str) -> PathBuf {
+    excel_with(folder, rows, &[&format!(r#"<sst xmlns="{MAIN}">{strings}</sst>"#)], "")
+}
+
+/// The same with all of the shared strings' part, in pieces, and more styles.
+pub(super) fn excel_with(folder: &Path, rows: &[&str], strings: &[&str], styles: &str) -> PathBuf {
     let path = folder.join("sheet.xlsx");
     let mut zip = ZipWriter::new(File::create(&path).unwrap());
     let mut part = |name: &str, pieces: &[&str]| {
         zip.start_file(name, SimpleFileOptions::default()).unwrap();
         pieces.iter().for_each(|piece| zip.write_all(piece.as_bytes()).unwrap());
     };
-    let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
+    let main = MAIN;
     let rel = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
     part(
         "[Content_Types].xml",
@@ -75,10 +82,10 @@ fn excel(folder: &Path, rows: &[&str], strings: &str) -> PathBuf {
     part(
         "xl/styles.xml",
         &[&format!(
-            r#"<styleSheet xmlns="{main}"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>"#
+            r#"<styleSheet xmlns="{main}"><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="14"/>{styles}</cellXfs></styleSheet>"#
         )],
     );
-    part("xl/sharedStrings.xml", &[&format!(r#"<sst xmlns="{main}">{strings}</sst>"#)]);
+    part("xl/sharedStrings.xml", strings);
     let mut sheet =
         vec![r#"<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>"#];
     sheet.extend(rows);
@@ -144,7 +151,15 @@ fn refused(path: &Path, limits: Limits) -> String {
 #[test]
 fn a_small_hostile_file_is_refused_before_it_fills_the_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let tight = Limits { parts: 20, shared: 1 << 20, sheets: 4 << 20, cells: 1_000, piece: 1 << 16 };
+    let tight = Limits {
+        parts: 20,
+        shared: 1 << 20,
+        sheets: 4 << 20,
+        cells: 1_000,
+        strings: 1_000,
+        tags: 1_000,
+        piece: 1 << 16,
+    };
     let header = r#"<row r="1"><c r="A1"><v>1</v></c></row>"#;
 
     // 64 MiB of nothing in a few kilobytes: in the sheet, in the shared strings.
@@ -157,8 +172,26 @@ fn a_small_hostile_file_is_refused_before_it_fills_the_memory() {
     let broken_up = format!("{}<row/>", " ".repeat(1 << 15));
     let many: Vec<&str> = std::iter::repeat_n(broken_up.as_str(), 1 << 11).collect();
     assert!(refused(&excel(folder.path(), &many, ""), tight).contains("expand to more than 4 MiB"));
-    let strings = "<si><t>x</t></si>".repeat(1 << 17);
+    let blank = " ".repeat(1 << 15);
+    let strings = format!("<si><t>x</t>{blank}</si>").repeat(1 << 7);
     assert!(refused(&excel(folder.path(), &[header], &strings), tight).contains("expand to more than 1 MiB"));
+
+    // Small things that take more memory than bytes, there or only announced.
+    let many = "more than 1000 different texts";
+    let strings = "<si/>".repeat(1_001);
+    assert!(refused(&excel(folder.path(), &[header], &strings), tight).contains(many));
+    for count in ["1001", " +1001", "00000000000000000001001", "99999999999999999999999"] {
+        for quote in ['"', '\''] {
+            let strings = format!("<sst count=\"7\" uniqueCount = {quote}{count}{quote}></sst>");
+            assert!(refused(&excel_with(folder.path(), &[header], &[&strings], ""), tight).contains(many));
+        }
+    }
+    let strings = format!("<sst {}uniqueCount=\"9\"></sst>", " ".repeat(2_000));
+    assert!(refused(&excel_with(folder.path(), &[header], &[&strings], ""), tight).contains(many));
+    let styles = excel_with(folder.path(), &[header], &["<sst/>"], &"<xf/>".repeat(1_001));
+    assert!(refused(&styles, tight).contains("styles.xml and the like have more than 1000 tags"));
+    let sixteen: String = "<si><t>x</t></si>".chars().flat_map(|letter| [letter, '\0']).collect();
+    assert!(refused(&excel(folder.path(), &[header], &sixteen), tight).contains("not UTF-8"));
 
     // A cell of many small texts, cells without end, and what could hide them.
     let run = "<r><t>xxxxxxxxxxxxxxxx</t></r>".repeat(1 << 13);

@@ -12,17 +12,28 @@ use super::guard::{self, Limits};
 use super::{MOST_COLUMNS, Read};
 use crate::{Record, TableError};
 
-/// Rows that are handed over at once, and blocks that wait.
+/// Rows that are handed over at once, the memory from which fewer are enough, and blocks that wait.
 const BLOCK: usize = 256;
+const BLOCK_BYTES: usize = 1 << 20;
 const WAITING: usize = 4;
+/// The longest row that is taken: a file of a few kilobytes can point at one long text as often as it has cells.
+const ROW_BYTES: usize = 4 << 20;
 
-type Block = Result<Vec<Record>, TableError>;
+type Block = Result<Vec<Row>, TableError>;
+
+/// A row on its way.
+#[derive(Debug, Default)]
+struct Row {
+    record: Record,
+    /// Its beginning, if it was longer than is taken: all that is kept of such a row, since many may wait.
+    too_long: Option<String>,
+}
 
 /// An Excel file whose first sheet is read row by row.
 #[derive(Debug)]
 pub(super) struct Xlsx {
     blocks: Receiver<Block>,
-    block: Vec<Record>,
+    block: Vec<Row>,
     next: usize,
 }
 
@@ -48,7 +59,13 @@ impl Xlsx {
             Read::Row => (0..header.len())
                 .map(|at| header.as_text(at).unwrap_or_else(|| format!("column {}", at + 1)))
                 .collect(),
-            Read::End | Read::Rejected { .. } => Vec::new(),
+            Read::End => Vec::new(),
+            Read::Rejected { reason, .. } => {
+                return Err(TableError::Limit {
+                    path: path.to_owned(),
+                    what: format!("its header is {reason}"),
+                });
+            }
         };
         Ok((columns, xlsx))
     }
@@ -60,8 +77,13 @@ impl Xlsx {
                 Ok(block) => (self.block, self.next) = (block?, 0),
             }
         }
-        std::mem::swap(record, &mut self.block[self.next]);
+        let row = &mut self.block[self.next];
         self.next += 1;
+        std::mem::swap(record, &mut row.record);
+        if let Some(original) = row.too_long.take() {
+            let reason = format!("a row of more than {} MiB", ROW_BYTES >> 20);
+            return Ok(Read::Rejected { reason, original });
+        }
         Ok(Read::Row)
     }
 }
@@ -74,8 +96,8 @@ fn read(path: &Path, to: &SyncSender<Block>) -> Result<(), TableError> {
     let sheet =
         workbook.sheet_names().first().cloned().ok_or_else(|| content("it has no sheet".to_owned()))?;
     let mut cells = workbook.worksheet_cells_reader(&sheet).map_err(|error| content(error.to_string()))?;
-    let mut block = Vec::with_capacity(BLOCK);
-    let mut row: Option<(u32, Record)> = None;
+    let mut block = Blocks { rows: Vec::with_capacity(BLOCK), bytes: 0, to };
+    let mut row: Option<(u32, Row)> = None;
     while let Some(cell) = cells.next_cell().map_err(|error| content(format!("sheet `{sheet}`: {error}")))? {
         let (number, column) = cell.get_position();
         if column as usize >= MOST_COLUMNS {
@@ -83,27 +105,61 @@ fn read(path: &Path, to: &SyncSender<Block>) -> Result<(), TableError> {
         }
         if row.as_ref().is_some_and(|(at, _)| *at != number)
             && let Some((_, done)) = row.take()
+            && !block.add(done)
         {
-            block.push(done);
-            if block.len() == BLOCK {
-                let full = std::mem::replace(&mut block, Vec::with_capacity(BLOCK));
-                if to.send(Ok(full)).is_err() {
-                    return Ok(());
-                }
-            }
+            return Ok(());
         }
-        let record = &mut row.get_or_insert_with(|| (number, Record::default())).1;
-        // Two cells of one place, or out of order: the first counts.
-        if record.len() <= column as usize {
-            record.pad(column as usize);
-            push(record, cell.get_value());
-        }
+        row.get_or_insert_with(|| (number, Row::default())).1.take(column as usize, cell.get_value());
     }
-    block.extend(row.map(|(_, last)| last));
-    if !block.is_empty() {
-        let _ = to.send(Ok(block));
+    if let Some((_, last)) = row
+        && block.add(last)
+    {
+        block.send();
     }
     Ok(())
+}
+
+/// Rows that are gathered before they are handed over.
+struct Blocks<'a> {
+    rows: Vec<Row>,
+    bytes: usize,
+    to: &'a SyncSender<Block>,
+}
+
+impl Blocks<'_> {
+    /// Whether anybody still takes them.
+    fn add(&mut self, row: Row) -> bool {
+        self.bytes += row.record.bytes();
+        self.rows.push(row);
+        (self.rows.len() < BLOCK && self.bytes < BLOCK_BYTES) || self.send()
+    }
+
+    fn send(&mut self) -> bool {
+        self.bytes = 0;
+        let full = std::mem::replace(&mut self.rows, Vec::with_capacity(BLOCK));
+        full.is_empty() || self.to.send(Ok(full)).is_ok()
+    }
+}
+
+impl Row {
+    fn take(&mut self, column: usize, value: &DataRef<'_>) {
+        // Two cells of one place, or out of order: the first counts.
+        if self.too_long.is_some() || self.record.len() > column {
+            return;
+        }
+        let text = match value {
+            DataRef::String(text) | DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => text.len(),
+            DataRef::SharedString(text) => text.len(),
+            _ => 0,
+        };
+        if self.record.bytes() + text > ROW_BYTES {
+            self.too_long = Some(self.record.shown());
+            self.record = Record::default();
+            return;
+        }
+        self.record.pad(column);
+        push(&mut self.record, value);
+    }
 }
 
 fn push(record: &mut Record, value: &DataRef<'_>) {
