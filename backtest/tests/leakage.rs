@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -206,6 +206,21 @@ fn rows_do_not_depend_on_the_partitions_and_mix_the_triggers_as_live() {
     let share = events / one.len() as f64;
     assert!((share - expected).abs() < 0.03, "{share} of rows are of events, expected {expected}");
     assert!(one.weight.iter().all(|weight| *weight == 1.0), "one row of a user and day");
+
+    // Each row knows its tick, of which each is due: the sweep's moment, and less than a day before an event's.
+    assert_eq!(one.tick, three.tick);
+    let ticks: BTreeSet<i64> = one.tick.iter().map(|tick| tick.0).collect();
+    assert!(
+        ticks.len() > 5 && ticks.iter().zip(ticks.iter().skip(1)).all(|(a, b)| b - a == 3 * DAY),
+        "{ticks:?}"
+    );
+    for row in 0..one.len() {
+        let since = one.as_of[row].since(one.tick[row]).0;
+        match one.trigger[row] {
+            Trigger::Sweep => assert_eq!(since, 0),
+            Trigger::Event => assert!((0..DAY + DAY / 24).contains(&since), "{since}"),
+        }
+    }
 }
 
 #[test]

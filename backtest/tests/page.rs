@@ -55,6 +55,7 @@ fn scored(blind: f64) -> (LabelledRows, Vec<f32>, Vec<f32>) {
             ]);
             rows.lost.push(lost);
             rows.as_of.push(EventTime((19_500 + 7 * week) * DAY));
+            rows.tick.push(EventTime((19_500 + 7 * week) * DAY));
             rows.decided_at.push(EventTime((19_500 + 7 * week + 30) * DAY));
             rows.trigger.push(if share(&mut state) < 0.4 { Trigger::Event } else { Trigger::Sweep });
             rows.weight.push(1.0);

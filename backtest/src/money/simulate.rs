@@ -16,7 +16,7 @@ use crate::{BacktestError, LabelledRows, Labels};
 pub struct Money {
     /// The settings.
     pub settings: MoneySettings,
-    /// The first moments of the rounds' days.
+    /// The rounds' ticks.
     pub rounds: Vec<EventTime>,
     /// Users in all rounds; one who is in several counts in each.
     pub users: f64,
@@ -116,13 +116,13 @@ pub fn simulate(
 ) -> Result<Money, BacktestError> {
     let prices = Prices::new(settings, rows, spec)?;
     let (numbers, users) = number_users(&rows.entities);
-    let rounds = rounds(&rows.as_of, labels.span());
+    let rounds = rounds(&rows.tick, labels.span());
     let periods = settings.kept_for().0 as f64 / settings.period.0 as f64;
     let risk_periods = labels.horizon.0 as f64 / settings.period.0 as f64;
     let mut players = Vec::new();
     let mut at_risk: BTreeMap<&str, f64> = BTreeMap::new();
     for row in 0..rows.len() {
-        let Some(round) = rounds.iter().position(|round| day(rows.as_of[row]) == *round) else { continue };
+        let Some(round) = rounds.iter().position(|round| rows.tick[row] == *round) else { continue };
         let (price, currency) = prices.of(rows.row(row)).unwrap_or((0.0, &settings.currency));
         let (p, weight) = (f64::from(probability[row]), f64::from(rows.weight[row]));
         *at_risk.entry(currency).or_default() += weight * p * price * risk_periods;
@@ -147,7 +147,7 @@ pub fn simulate(
     let sum = |of: fn(&Player) -> f64| game.resampled(|player, drawn| drawn * of(player));
     Ok(Money {
         settings: settings.clone(),
-        rounds: rounds.iter().map(|day| EventTime(day * Millis::DAY.0)).collect(),
+        rounds,
         users: players.iter().map(|player| player.weight).sum(),
         churners: sum(|player| if player.lost { player.weight } else { 0.0 }),
         lost_revenue: sum(|player| if player.lost { player.weight * player.value } else { 0.0 }),
@@ -163,24 +163,19 @@ pub fn simulate(
     })
 }
 
-/// Days so far apart that no label of one reaches into the next. A day with less than a fifth of the rows of the fullest one is no day
-/// of a tick, but that of a few events which came late.
-fn rounds(as_of: &[EventTime], span: Millis) -> Vec<i64> {
-    let mut sizes: BTreeMap<i64, usize> = BTreeMap::new();
-    as_of.iter().for_each(|at| *sizes.entry(day(*at)).or_default() += 1);
+/// Ticks so far apart that no label of one reaches into the next. A tick with less than a fifth of the rows of the fullest one is
+/// passed over: what a campaign brings is not read off the few users of a log's beginning.
+fn rounds(ticks: &[EventTime], span: Millis) -> Vec<EventTime> {
+    let mut sizes: BTreeMap<EventTime, usize> = BTreeMap::new();
+    ticks.iter().for_each(|tick| *sizes.entry(*tick).or_default() += 1);
     let fullest = sizes.values().max().copied().unwrap_or(0);
-    let apart = span.0.div_euclid(Millis::DAY.0) + i64::from(span.0 % Millis::DAY.0 != 0);
-    let mut rounds: Vec<i64> = Vec::new();
-    for (day, _) in sizes.into_iter().filter(|(_, size)| 5 * size >= fullest) {
-        if rounds.last().is_none_or(|last| day - last >= apart) {
-            rounds.push(day);
+    let mut rounds: Vec<EventTime> = Vec::new();
+    for (tick, _) in sizes.into_iter().filter(|(_, size)| 5 * size >= fullest) {
+        if rounds.last().is_none_or(|last| tick.since(*last).0 >= span.0) {
+            rounds.push(tick);
         }
     }
     rounds
-}
-
-fn day(at: EventTime) -> i64 {
-    at.0.div_euclid(Millis::DAY.0)
 }
 
 fn best_of(points: &[ThresholdPoint]) -> ThresholdPoint {

@@ -22,6 +22,7 @@ fn rows(users: &[(f32, bool)]) -> (LabelledRows, Vec<f32>) {
         values: (0..n).flat_map(|user| [1.0, (user % 2) as f32]).collect(),
         lost: users.iter().map(|user| user.1).collect(),
         as_of: vec![EventTime(100 * Millis::DAY.0); n],
+        tick: vec![EventTime(100 * Millis::DAY.0); n],
         decided_at: vec![EventTime(130 * Millis::DAY.0); n],
         trigger: vec![Trigger::Sweep; n],
         weight: vec![1.0; n],
@@ -64,6 +65,42 @@ fn the_plain_sums() {
     assert_eq!((planned.contacted.value, planned.leavers.value, planned.prevented.value), (2.0, 2.0, 1.0));
     assert_eq!((planned.saved.value, planned.cost.value, planned.profit.value), (15.0, 0.0, 15.0));
     assert!(planned.prevented.low < 1.0 && planned.prevented.high > 1.0, "{planned:?}");
+}
+
+/// The day of a tick goes on to the next tick, whatever the calendar says.
+#[test]
+fn a_round_holds_all_rows_of_its_tick_wherever_the_day_begins() {
+    let settings = MoneySettings::from_toml(
+        "currency=\"USD\"\n[[prices]]\nprice=10\n[offer]\neffectiveness=0.5\nshare=0.25\n",
+    )
+    .unwrap();
+    let labels = Labels::by_events(Millis(30 * Millis::DAY.0), &["cancel"]);
+    let hour = Millis::DAY.0 / 24;
+    let at_offset = |offset: i64| {
+        let (mut rows, probability) = rows(&USERS);
+        let tick = 100 * Millis::DAY.0 + offset * hour;
+        // From a little before the tick, which came with the first event after the grace, to just before the next one.
+        let after = [-1, 0, 3, 8, 13, 16, 22, 24];
+        rows.as_of = after.map(|hours| EventTime(tick + hours * hour)).to_vec();
+        rows.tick = vec![EventTime(tick); USERS.len()];
+        let mut all = (rows.clone(), probability.clone());
+        // Three more ticks: two within the span of the labels, one behind it.
+        for days in [7, 28, 35] {
+            let later = |at: &EventTime| EventTime(at.0 + days * Millis::DAY.0);
+            let mut next = rows.clone();
+            next.as_of = rows.as_of.iter().map(later).collect();
+            next.tick = rows.tick.iter().map(later).collect();
+            all.0.append(next);
+            all.1.extend(&probability);
+        }
+        let money = simulate(&all.0, &all.1, &spec(), &labels, &settings).unwrap();
+        assert_eq!(money.rounds, [EventTime(tick), EventTime(tick + 35 * Millis::DAY.0)]);
+        (money.users, money.churners.value, money.lost_revenue.value, money.planned.contacted.value)
+    };
+    assert_eq!(at_offset(0), (16.0, 8.0, 80.0, 4.0));
+    for offset in [1, 7, 12, 23] {
+        assert_eq!(at_offset(offset), at_offset(0), "ticks at {offset}:00");
+    }
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl Visitor for Collect<'_> {
                 self.swept.offer(self.partition, number, &row);
             }
             if self.triggers.take(row.trigger) && self.is_asked_for(row.entity, tick) {
-                self.take(number, &row);
+                self.take(number, tick, &row);
             }
         }
     }
@@ -168,7 +168,7 @@ impl<'a> Collect<'a> {
     }
 
     /// Takes a score as a row, if the user is known long enough and the day's choice falls on it.
-    fn take(&mut self, number: u32, row: &Row<'_>) {
+    fn take(&mut self, number: u32, tick: EventTime, row: &Row<'_>) {
         match row.trigger {
             Trigger::Sweep => self.rows.summary.sweep_scores += 1,
             Trigger::Event => self.rows.summary.event_scores += 1,
@@ -180,7 +180,7 @@ impl<'a> Collect<'a> {
         }
         match self.day.choose(number, row.entity, self.fates.len()) {
             Choice::Add => {
-                self.rows.push(self.partition, row);
+                self.rows.push(self.partition, tick, row);
                 self.fates.push(Fate::Open);
                 self.number_of.push(number);
             }

@@ -59,7 +59,7 @@ impl Visitor for Current<'_> {
 
     fn rows(&mut self, rows: &Rows) {
         for row in rows.iter().filter(|row| row.trigger == Trigger::Sweep) {
-            self.all.push(self.partition, &row);
+            self.all.push(self.partition, row.as_of, &row);
         }
     }
 

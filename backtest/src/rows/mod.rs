@@ -25,6 +25,9 @@ pub struct LabelledRows {
     pub lost: Vec<bool>,
     /// The moments.
     pub as_of: Vec<EventTime>,
+    /// The tick whose day each row is of: the stretch of the log from this tick to the next. Its moments may lie on two days of the
+    /// calendar, and a little before the tick.
+    pub tick: Vec<EventTime>,
     /// When each label was decided: the end of what it looks at, or what the outcome table says.
     pub decided_at: Vec<EventTime>,
     /// What caused each score.
@@ -119,10 +122,11 @@ impl LabelledRows {
     }
 
     /// Adds what was scored as a row whose label is not known.
-    fn push(&mut self, partition: PartitionId, row: &Row<'_>) {
+    fn push(&mut self, partition: PartitionId, tick: EventTime, row: &Row<'_>) {
         self.values.extend_from_slice(row.features);
         self.lost.push(false);
         self.as_of.push(row.as_of);
+        self.tick.push(tick);
         self.decided_at.push(row.as_of);
         self.trigger.push(row.trigger);
         self.weight.push(1.0);
@@ -140,10 +144,11 @@ impl LabelledRows {
     }
 
     /// Adds other rows of the same features.
-    fn append(&mut self, mut others: Self) {
+    pub(crate) fn append(&mut self, mut others: Self) {
         self.values.append(&mut others.values);
         self.lost.append(&mut others.lost);
         self.as_of.append(&mut others.as_of);
+        self.tick.append(&mut others.tick);
         self.decided_at.append(&mut others.decided_at);
         self.trigger.append(&mut others.trigger);
         self.weight.append(&mut others.weight);
@@ -157,6 +162,7 @@ impl LabelledRows {
         self.values.truncate(rows * self.names.len());
         self.lost.truncate(rows);
         self.as_of.truncate(rows);
+        self.tick.truncate(rows);
         self.decided_at.truncate(rows);
         self.trigger.truncate(rows);
         self.weight.truncate(rows);
@@ -177,6 +183,7 @@ impl LabelledRows {
             values,
             lost: pick(&self.lost, order),
             as_of: pick(&self.as_of, order),
+            tick: pick(&self.tick, order),
             decided_at: pick(&self.decided_at, order),
             trigger: pick(&self.trigger, order),
             weight: pick(&self.weight, order),

@@ -75,6 +75,7 @@ pub(crate) fn table(seed: u64, halving: Halving) -> (LabelledRows, Vec<u32>) {
             rows.values.extend([(tenure as f32) + month as f32, price, now[0], now[1], before[0], before[1]]);
             rows.lost.push(leaves == Some(month + 1));
             rows.as_of.push(EventTime(month * MONTH));
+            rows.tick.push(EventTime(month * MONTH));
             rows.decided_at.push(EventTime((month + 1) * MONTH));
             rows.trigger.push(Trigger::Sweep);
             rows.weight.push(1.0);
