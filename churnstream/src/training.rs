@@ -9,8 +9,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use backtest::metrics::Quality;
 use backtest::{LabelledRows, Labels, RowSummary, Split, SplitPlan};
-use feature_store::Spec;
+use feature_store::{Spec, Told};
 use partition_log::Log;
+use scorer::Meaning;
 use serde::Serialize;
 use trainer::{Algorithm, Fitted, Found, Params, Purpose, Reference, Round, Rows, Trial};
 use types::{EventTime, Trigger};
@@ -167,6 +168,7 @@ pub fn train(
         bands: None,
         metrics: metrics_of(&model, &by_trigger),
         labels_decided,
+        meanings: meanings(spec),
         notes,
     };
     let bundle = fitted.write(to, &purpose)?;
@@ -183,6 +185,25 @@ pub fn train(
         trials: found.trials,
         fitted_rows: fitted.rows,
     })
+}
+
+/// What the spec says of what the values of its columns stand for.
+fn meanings(spec: &Spec) -> BTreeMap<String, Meaning> {
+    let owned = |text: Option<&str>| text.map(str::to_owned);
+    let meaning = |told| match told {
+        Told::Category { attribute, categories } => {
+            Meaning::Category { attribute: attribute.to_owned(), categories: categories.to_vec() }
+        }
+        Told::Is { attribute, category } => {
+            Meaning::Is { attribute: attribute.to_owned(), category: owned(category) }
+        }
+        Told::Value { field, unit, verb } => {
+            Meaning::Value { field: field.to_owned(), unit: owned(unit), verb: owned(verb) }
+        }
+        Told::Texts { field } => Meaning::Texts { field: field.to_owned() },
+    };
+    let names = spec.feature_names().iter();
+    names.filter_map(|name| Some((name.clone(), meaning(spec.told(name)?)))).collect()
 }
 
 /// Rows as the trainer takes them.

@@ -83,6 +83,7 @@ fn a_backtest_reports_what_lies_after_the_bundles_last_label() {
     for outside in ["http://", "https://", "src=", "@import", "url(", "<script", "NaN"] {
         assert!(!html.contains(outside), "the page has {outside}");
     }
+    reasons_are_in_words(dir.path());
     let scores = std::fs::read_to_string(dir.path().join("report/scores.csv")).unwrap();
     assert_eq!(scores.lines().count() as u64, 1 + report["test"]["rows"].as_u64().unwrap());
 
@@ -103,6 +104,28 @@ fn a_backtest_reports_what_lies_after_the_bundles_last_label() {
     users_of_the_training_have_not_moved(dir.path());
     rows_are_read_by_others(dir.path());
     what_cannot_be_judged_is_refused(dir.path());
+}
+
+/// No codes, and lengths of time in units: as the spec of the example says.
+fn reasons_are_in_words(dir: &Path) {
+    let bundle = scorer::Bundle::load(&dir.join("model")).unwrap();
+    let signals = scorer::Signals::of(&bundle);
+    let names = bundle.feature_names();
+    let told = |name: &str, value: f32| {
+        let mut row = vec![f32::NAN; names.len()];
+        let mut effects = vec![0.0; names.len()];
+        let column = names.iter().position(|one| one == name).unwrap();
+        (row[column], effects[column]) = (value, 0.25);
+        let reasons = signals.reasons(&row, &effects, 1);
+        let decoded = serde_json::to_string(&reasons[0]).unwrap();
+        scorer::sentence(&serde_json::from_str(&decoded).unwrap())
+    };
+    assert_eq!(told("country", 4.0), "country is BR: associated with a higher risk");
+    assert_eq!(told("plan", 2.0), "plan is premium: associated with a higher risk");
+    let watched = told("plays_sum_7d", 1_130.5);
+    assert!(watched.starts_with("watched 19 minutes in the last 7 days, usually "), "{watched}");
+    assert!(watched.contains(" hours: ") || watched.contains(" minutes: "), "{watched}");
+    assert!(told("plays_distinct_30d", 2.0).starts_with("2 genres of plays in the last 30 days"));
 }
 
 /// Rows to learn from mix events and sweeps; who looks for drift sees sweeps, and is told what these were like.

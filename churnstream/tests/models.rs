@@ -80,6 +80,7 @@ fn write_bundle(dir: &Path, name: &str, plays: &[f32], auc: f64, calibration_err
         metrics: [("auc", auc), ("calibration_error", calibration_error), ("brier_skill", 0.1)]
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
+        meanings: [].into(),
         baselines: vec![Baseline {
             feature: "plays_count_7d".into(),
             borders: (2_u8..11).map(f32::from).collect(),

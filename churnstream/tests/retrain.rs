@@ -38,6 +38,7 @@ fn strange_champion(dir: &Path) {
         },
         calibration: Calibration::Identity,
         metrics: [("auc".to_owned(), 0.5)].into(),
+        meanings: [].into(),
         baselines: vec![Baseline {
             feature: "plays_count_7d".into(),
             borders: vec![10.0, 20.0],

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use feature_store::{Spec, Tick};
+use feature_store::{Spec, Tick, Told};
 use types::{EventTime, Millis};
 
 const GOOD: &str = r#"version = 1
@@ -72,6 +72,8 @@ fn faults_name_file_line_and_field() {
         ("[inputs.all]", "[inputs.\"a b\"]", "inputs.a b: a name is made of"),
         ("scale = 3", "scale = 10", "dir/s.toml:7: inputs.plays.scale: must be at most 9"),
         ("value = \"watch_s\"", "", "inputs.plays.scale: means nothing without a value"),
+        ("value = \"watch_s\"\nscale = 3", "unit = \"s\"", "plays.unit: means nothing without a value"),
+        ("scale = 3", "verb = \"\"", "dir/s.toml:7: inputs.plays.verb: is a word for people"),
         ("[\"play\", \"resume\"]", "[]", "dir/s.toml:5: inputs.plays.events: names no type"),
         ("[\"play\", \"resume\"]", "[\"$tick\"]", "inputs.plays.events: `$tick` is no type"),
         ("scale = 3", "where = { field = \"x\" }", "dir/s.toml:7: inputs.plays.where: needs one of"),
@@ -164,6 +166,43 @@ fn the_hash_is_of_the_meaning() {
     }
     // What stores hold was made under this hash: it may only change with the meaning of the format.
     assert_eq!(hash.as_str(), "7ec726365ffef9b6");
+}
+
+#[test]
+fn what_values_stand_for_is_known_and_changes_no_hash() {
+    let plain = r#"
+version = 1
+entity = "user"
+[inputs.plays]
+events = "play"
+value = "watch_s"
+text = "genre"
+[[features]]
+input = "plays"
+ops = ["count", "sum", "distinct"]
+windows = "7d"
+[[attributes]]
+name = "plan"
+categories = ["basic", "family"]
+encoding = "onehot"
+other = true
+[[attributes]]
+name = "country"
+categories = ["US", "BR"]
+"#;
+    let told = plain.replace("text =", "unit = \"s\"\nverb = \"watched\"\ntext =");
+    let (plain, told) = (read(plain).unwrap(), read(&told).unwrap());
+    assert_eq!(plain.hash(), told.hash(), "words for people");
+    let value = |unit, verb| Some(Told::Value { field: "watch_s", unit, verb });
+    assert_eq!(plain.told("plays_sum_7d"), value(None, None));
+    assert_eq!(told.told("plays_sum_7d"), value(Some("s"), Some("watched")));
+    assert_eq!(told.told("plays_count_7d"), None);
+    assert_eq!(told.told("plays_distinct_7d"), Some(Told::Texts { field: "genre" }));
+    let is = |category| Some(Told::Is { attribute: "plan", category });
+    assert_eq!((told.told("plan_family"), told.told("plan_other")), (is(Some("family")), is(None)));
+    let categories = &["US".to_owned(), "BR".to_owned()][..];
+    assert_eq!(told.told("country"), Some(Told::Category { attribute: "country", categories }));
+    assert_eq!(told.told("plan"), None);
 }
 
 #[test]

@@ -17,7 +17,9 @@ mod reasons;
 mod registry;
 mod shap;
 
-pub use bundle::{Bands, Baseline, Bundle, BundleError, BundleParts, Label, LabelKind, Manifest, Training};
+pub use bundle::{
+    Bands, Baseline, Bundle, BundleError, BundleParts, Label, LabelKind, Manifest, Meaning, Training,
+};
 pub use calibration::{Calibration, FitError, Isotonic, IsotonicError, fit_beta, fit_isotonic, fit_platt};
 pub use model::{MAX_FEATURES, Model, ModelError, Node, Objective, Tree, probability};
 pub use predict::{Evaluator, Predictor, Scratch};

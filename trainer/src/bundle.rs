@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use scorer::{Bands, Baseline, Bundle, BundleParts, Label, Manifest, Training};
+use scorer::{Bands, Baseline, Bundle, BundleParts, Label, Manifest, Meaning, Training};
 use types::{EventTime, Millis};
 
 use crate::baseline::{baseline, worth};
@@ -25,6 +25,8 @@ pub struct Purpose {
     /// When the last of the labels was decided, of those that fitted, stopped or calibrated; not before the last row plus the
     /// horizon, which is the default.
     pub labels_decided: Option<EventTime>,
+    /// What the values of features stand for, by name, where that does not say it.
+    pub meanings: BTreeMap<String, Meaning>,
     /// Sentences for the model card.
     pub notes: Vec<String>,
 }
@@ -68,6 +70,7 @@ impl Fitted {
             calibration: self.calibration.clone(),
             metrics: purpose.metrics.clone(),
             baselines: self.all_baselines(),
+            meanings: purpose.meanings.clone(),
         };
         let card = card::write(self, &manifest, &purpose.notes);
         Ok(Bundle::write(folder, &BundleParts { model: &self.json, manifest, card: &card })?)

@@ -221,6 +221,7 @@ fn purpose() -> Purpose {
         bands: None,
         metrics,
         labels_decided: None,
+        meanings: [].into(),
         notes: vec!["compared with nothing".to_owned()],
     }
 }

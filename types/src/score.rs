@@ -50,6 +50,9 @@ pub struct Reason {
     /// What the value usually is: the middle of the training rows that have one; `None` where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usual: Option<f32>,
+    /// Value and what is usual in words, where the feature's name does not say what they stand for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// What caused a score.

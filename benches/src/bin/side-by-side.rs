@@ -154,6 +154,7 @@ fn write_bundle(model: &Path, out: &Path) -> anyhow::Result<()> {
         calibration: Calibration::Identity,
         metrics: std::collections::BTreeMap::new(),
         baselines: Vec::new(),
+        meanings: [].into(),
     };
     let bytes = std::fs::read(model).with_context(|| format!("read {}", model.display()))?;
     Bundle::write(

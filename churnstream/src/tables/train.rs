@@ -113,6 +113,7 @@ pub fn train(
         bands: None,
         metrics: metrics(&model),
         labels_decided: None,
+        meanings: [].into(),
         notes: notes(request, schema, &model, &baselines, &suspects),
     };
     let bundle = fitted.write(to, &purpose)?;

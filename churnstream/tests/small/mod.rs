@@ -96,6 +96,7 @@ pub(crate) fn bundle(dir: &Path, name: &str, [silent, others]: [f32; 2], decided
         training: Training { from: day(0), to: day(decided), labels_decided: day(decided), rows: 5_000 },
         calibration: Calibration::Identity,
         metrics: [("auc".to_owned(), 0.8)].into(),
+        meanings: [].into(),
         baselines: vec![Baseline {
             feature: "plays_count_7d".into(),
             borders: vec![1.0, 3.0],

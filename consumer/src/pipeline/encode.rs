@@ -100,6 +100,10 @@ impl ScoreTemplate {
                 out.extend_from_slice(b",\"usual\":");
                 push_float(out, usual);
             }
+            if let Some(text) = signals.text(feature, features[feature]) {
+                out.extend_from_slice(b",\"text\":");
+                push_json_str(out, &text);
+            }
             out.push(b'}');
         }
         out.push(b']');

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use feature_store::Spec;
-use scorer::{Bands, Baseline, Bundle, BundleParts, Calibration, Manifest, Training};
+use scorer::{Bands, Baseline, Bundle, BundleParts, Calibration, Manifest, Meaning, Training};
 use serde_json::json;
 use types::{EventTime, Millis};
 
@@ -36,6 +36,7 @@ pub(crate) fn write(folder: &Path, spec: &Spec, random: &mut Random) -> Bundle {
         training: Training { from: EventTime(0), to: EventTime(1), labels_decided: EventTime(2), rows: 3 },
         calibration: Calibration::Platt { slope: 0.9, intercept: -0.1 },
         metrics: [].into(),
+        meanings: [(names[0].clone(), Meaning::Texts { field: "\"kind\"".to_owned() })].into(),
         baselines: vec![
             baseline(&names[0], &[0.5, 2.0, 7.0]),
             baseline(&names[names.len() - 1], &[0.5, 2.0, 7.0]),

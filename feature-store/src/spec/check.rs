@@ -197,7 +197,18 @@ fn input(name: &str, raw: &Spanned<RawInput>, origin: &Origin<'_>) -> Checked<In
     }
     let value = raw.value.as_ref().map(|field| (field.get_ref().clone(), scale));
     let text = raw.text.as_ref().map(|field| field.get_ref().clone());
-    Ok(Input { name: name.to_owned(), events, condition, value, text })
+    let told = |word: &Option<Spanned<String>>, part: &str| match word {
+        None => Ok(None),
+        Some(word) if raw.value.is_none() => {
+            Err(origin.error(word.span().start, path(part), "means nothing without a value"))
+        }
+        Some(word) if word.get_ref().is_empty() || word.get_ref().len() > LONGEST_WORD => {
+            Err(origin.error(word.span().start, path(part), "is a word for people, of at most 40 bytes"))
+        }
+        Some(word) => Ok(Some(word.get_ref().clone())),
+    };
+    let (unit, verb) = (told(&raw.unit, "unit")?, told(&raw.verb, "verb")?);
+    Ok(Input { name: name.to_owned(), events, condition, value, text, unit, verb })
 }
 
 fn scale(raw: Option<&Spanned<u32>>, field: &str, origin: &Origin<'_>) -> Checked<u32> {
@@ -315,6 +326,8 @@ fn attribute(raw: &RawAttribute, field: &str, origin: &Origin<'_>) -> Checked<At
     Ok(Attribute { name, field: source, events, kind })
 }
 
+/// The longest word that says to people what a value is.
+const LONGEST_WORD: usize = 40;
 const NAME_RULE: &str = "a name is made of ASCII letters, digits and `_`";
 
 fn is_name(name: &str) -> bool {

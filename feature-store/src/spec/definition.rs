@@ -40,6 +40,9 @@ pub(crate) struct Input {
     pub(crate) condition: Option<Condition>,
     pub(crate) value: Option<(String, u32)>,
     pub(crate) text: Option<String>,
+    /// How the values are told to people; not part of what the spec means.
+    pub(crate) unit: Option<String>,
+    pub(crate) verb: Option<String>,
 }
 
 /// All that is given must hold; a field that is absent or null never matches.

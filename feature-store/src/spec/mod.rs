@@ -26,6 +26,8 @@
 //!     value = "watch_s"              # a numeric field; bool counts as 0 and 1, money as its minor units
 //!     scale = 3                      # decimals kept of it, 0 to 9, default 6; rounded half to even
 //!     text = "title"                 # what `distinct` counts
+//!     unit = "seconds"               # for people: what the value is in; by default what the field's name ends with
+//!     verb = "watched"               # and what it is to have it: "watched 42 minutes in the last 7 days"
 //!
 //!     [inputs.tv_plays]
 //!     events = "play"
@@ -110,6 +112,7 @@ mod definition;
 mod error;
 pub(crate) mod plan;
 mod raw;
+mod told;
 
 use std::fmt;
 use std::path::Path;
@@ -122,6 +125,7 @@ pub(crate) use definition::{Condition, Definition};
 use error::Origin;
 pub(crate) use plan::Plan;
 pub(crate) use raw::Scalar;
+pub use told::Told;
 
 /// The most decimals that a value can have.
 const MAX_SCALE: u32 = 9;

@@ -53,6 +53,8 @@ pub(super) struct RawInput {
     pub(super) value: Option<Spanned<String>>,
     pub(super) scale: Option<Spanned<u32>>,
     pub(super) text: Option<Spanned<String>>,
+    pub(super) unit: Option<Spanned<String>>,
+    pub(super) verb: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use types::{Band, EventTime, Millis};
 
+use super::Meaning;
 use crate::Calibration;
 
 /// The manifest's format that is written, and the only one read.
@@ -36,6 +37,9 @@ pub struct Manifest {
     /// changes; of a customer table, those of its rows. Nothing of features that were left out. May be empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub baselines: Vec<Baseline>,
+    /// What the values of features stand for, by name, where that does not say it. May be empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub meanings: BTreeMap<String, Meaning>,
 }
 
 /// What counted as a loss when a model was trained.
@@ -162,7 +166,16 @@ impl ManifestFile {
     /// Whether it makes sense; a text otherwise, for the error.
     pub(super) fn check(&self) -> Result<(), String> {
         let Manifest {
-            horizon, label, bands, training, calibration, metrics, baselines, feature_names, ..
+            horizon,
+            label,
+            bands,
+            training,
+            calibration,
+            metrics,
+            baselines,
+            feature_names,
+            meanings,
+            ..
         } = &self.manifest;
         if self.version != VERSION {
             return Err(format!("its version is {}; this program reads version {VERSION}", self.version));
@@ -194,6 +207,9 @@ impl ManifestFile {
         }
         for baseline in baselines {
             baseline.check(feature_names)?;
+        }
+        if let Some(name) = meanings.keys().find(|name| !feature_names.contains(name)) {
+            return Err(format!("a meaning of `{name}`, which is no feature"));
         }
         calibration.check()
     }

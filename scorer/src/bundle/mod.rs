@@ -3,6 +3,7 @@
 mod beside;
 mod error;
 mod manifest;
+mod meaning;
 mod write;
 
 #[cfg(test)]
@@ -15,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use error::BundleError;
 pub use manifest::{Bands, Baseline, Label, LabelKind, Manifest, Training};
+pub use meaning::Meaning;
 pub use write::BundleParts;
 
 use crate::{Calibration, Model, Predictor};

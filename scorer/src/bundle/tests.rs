@@ -29,6 +29,7 @@ pub(crate) fn manifest() -> Manifest {
         training: Training { from: EventTime(-5), to: EventTime(10), labels_decided: EventTime(40), rows: 7 },
         calibration: Calibration::Platt { slope: 0.1, intercept: -1.0 / 3.0 },
         metrics: [("auc".to_owned(), 0.1 + 0.2)].into(),
+        meanings: [].into(),
         baselines: vec![Baseline {
             feature: "b".into(),
             borders: vec![0.1, 5.0],

@@ -7,12 +7,15 @@
 //! An effect is an association that the model found, not a cause, and the words say no more.
 
 mod name;
+mod phrase;
 mod summary;
 mod words;
 
+use std::collections::BTreeMap;
+
 use types::Reason;
 
-use crate::{Baseline, Bundle};
+use crate::{Baseline, Bundle, Meaning};
 use name::Name;
 pub use summary::{Bar, EffectSummary, Swarm};
 pub use words::{sentence, words};
@@ -27,6 +30,8 @@ pub struct Signals {
     signal_names: Vec<String>,
     /// By feature: the middle value in training, where it is known.
     usual: Vec<Option<f32>>,
+    /// By feature: what its values stand for, where its name does not say it.
+    meaning: Vec<Option<Meaning>>,
 }
 
 /// A signal's part in a score.
@@ -50,14 +55,25 @@ impl Signals {
     /// Those of a bundle.
     #[must_use]
     pub fn of(bundle: &Bundle) -> Self {
-        Self::new(bundle.feature_names(), &bundle.manifest().baselines)
+        let manifest = bundle.manifest();
+        Self::new(bundle.feature_names(), &manifest.baselines).with_meanings(&manifest.meanings)
+    }
+
+    /// The same, knowing what values stand for. None of several categories is in the middle, so none of them is usual.
+    #[must_use]
+    pub fn with_meanings(mut self, meanings: &BTreeMap<String, Meaning>) -> Self {
+        self.meaning = self.names.iter().map(|name| meanings.get(name).cloned()).collect();
+        for (usual, meaning) in self.usual.iter_mut().zip(&self.meaning) {
+            *usual = usual.filter(|_| !meaning.as_ref().is_some_and(Meaning::is_category));
+        }
+        self
     }
 
     /// Groups features by their names, `{input}_{op}_{window}`; another name is a signal of its own.
     #[must_use]
     pub fn new(names: &[String], baselines: &[Baseline]) -> Self {
         let mut signal_names: Vec<String> = Vec::new();
-        let mut number = std::collections::BTreeMap::new();
+        let mut number = BTreeMap::new();
         let signal = names.iter().map(|name| {
             let signal = Name::parse(name).map_or(name.as_str(), |parts| parts.input);
             *number.entry(signal.to_owned()).or_insert_with(|| {
@@ -67,7 +83,13 @@ impl Signals {
         });
         let signal = signal.collect();
         let usual = |name: &String| baselines.iter().find(|b| b.feature == *name).and_then(Baseline::usual);
-        Self { names: names.to_vec(), signal, usual: names.iter().map(usual).collect(), signal_names }
+        Self {
+            names: names.to_vec(),
+            signal,
+            usual: names.iter().map(usual).collect(),
+            signal_names,
+            meaning: vec![None; names.len()],
+        }
     }
 
     /// The name of the signal that a feature belongs to.
@@ -86,6 +108,17 @@ impl Signals {
     #[must_use]
     pub fn usual(&self, feature: usize) -> Option<f32> {
         self.usual[feature]
+    }
+
+    /// A feature's value and what is usual in words, where its name does not say what they stand for.
+    ///
+    /// # Panics
+    /// If there is no such feature.
+    #[must_use]
+    pub fn text(&self, feature: usize, value: f32) -> Option<String> {
+        let meaning = self.meaning[feature].as_ref()?;
+        let value = Some(value).filter(|value| value.is_finite());
+        Some(words::told(&self.names[feature], Some(meaning), value, self.usual[feature]))
     }
 
     /// The `k` signals with the largest effects, strongest first; those without effect are left out, and equal ones come in
@@ -141,6 +174,7 @@ impl Signals {
             value: Some(row[one.feature]).filter(|value| value.is_finite()),
             effect: one.effect,
             usual: self.usual[one.feature],
+            text: self.text(one.feature, row[one.feature]),
         };
         self.strongest(effects, k, &mut scratch).iter().map(reason).collect()
     }
@@ -189,6 +223,21 @@ mod tests {
         let signals = signals(&["a", "b", "c", "d"]);
         assert_eq!(strongest(&signals, &[0.1, -0.5, 0.0, 0.5], 9), [(1, -0.5), (3, 0.5), (0, 0.1)]);
         assert_eq!(strongest(&signals, &[0.1, -0.5, 0.0, 0.5], 1), [(1, -0.5)]);
+    }
+
+    #[test]
+    fn what_values_stand_for_is_said_and_no_category_is_usual() {
+        let categories = ["US", "BR"].map(str::to_owned).to_vec();
+        let country = Meaning::Category { attribute: "country".to_owned(), categories };
+        let watch = Meaning::Value { field: "watch_s".to_owned(), unit: None, verb: None };
+        let meanings = [("country".to_owned(), country), ("plays_sum_7d".to_owned(), watch)].into();
+        let signals = signals(&["country", "plays_sum_7d", "plays_count_7d"]).with_meanings(&meanings);
+        let reasons = signals.reasons(&[1.0, 120.0, 3.0], &[0.5, 0.25, 0.0], 2);
+        let parts: Vec<_> = reasons.iter().map(|r| (r.value, r.usual, r.text.as_deref())).collect();
+        let watch = "watch of plays in total: 2 minutes in the last 7 days";
+        assert_eq!(parts, [(Some(1.0), None, Some("country is BR")), (Some(120.0), None, Some(watch))]);
+        assert_eq!(signals.text(0, f32::NAN).as_deref(), Some("country is not known"));
+        assert_eq!(signals.text(2, 3.0), None, "the name says it all");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use types::Reason;
 
-use super::name::{Name, Op, Window};
+use super::phrase::{Phrase, spaced};
+use crate::Meaning;
 
 /// A reason as a sentence: the user's value, what is usual, and which way it points, as an association.
 ///
-/// `3 plays in the last 7 days, usually 41: associated with a higher risk`. What the value stands for is read from the
-/// feature's name, `{input}_{op}_{window}`; the words of another name are its parts. Inputs whose name ends with `seconds`,
-/// `minutes` or `hours` are told as lengths of time.
+/// `3 plays in the last 7 days, usually 41: associated with a higher risk`. What the value stands for is
+/// what the reason's text says; without one it is read from the feature's name, `{input}_{op}_{window}`, and the words of another
+/// name are its parts. Inputs whose name ends with `seconds`, `minutes` or `hours` are told as lengths of time.
 #[must_use]
 pub fn sentence(reason: &Reason) -> String {
     let direction = if reason.effect > 0.0 { "higher" } else { "lower" };
@@ -24,174 +25,58 @@ pub fn words(reason: &Reason) -> String {
 
 /// The value, and what is usual.
 fn stated(reason: &Reason) -> String {
-    let phrase = Phrase::of(&reason.feature);
-    let Some(value) = reason.value else { return phrase.none };
+    let told = || told(&reason.feature, None, reason.value, reason.usual);
+    reason.text.clone().unwrap_or_else(told)
+}
+
+/// A feature's value and what is usual in words, by its name and what it is known to stand for.
+pub(super) fn told(
+    feature: &str,
+    meaning: Option<&Meaning>,
+    value: Option<f32>,
+    usual: Option<f32>,
+) -> String {
+    let phrase = match meaning {
+        Some(Meaning::Category { attribute, categories }) => {
+            return format!("{} is {}", spaced(attribute), category(categories, value));
+        }
+        Some(Meaning::Is { attribute, category }) => {
+            return format!("{} is {}", spaced(attribute), is(category.as_deref(), value));
+        }
+        Some(Meaning::Value { field, unit, verb }) => {
+            Phrase::of_value(feature, field, unit.as_deref(), verb.as_deref())
+        }
+        Some(Meaning::Texts { field }) => Phrase::of_texts(feature, field),
+        None => Phrase::of(feature),
+    };
+    let Some(value) = value else { return phrase.none };
     let mut text = match &phrase.one {
         Some(one) if value == 1.0 => one.clone(),
         _ => format!("{}{}{}", phrase.before, phrase.value(value), phrase.after),
     };
-    if let Some(usual) = reason.usual {
+    if let Some(usual) = usual {
         text.push_str(", usually ");
         text.push_str(&phrase.value(usual));
     }
     text
 }
 
-/// How the values of a feature are told: the value stands between two pieces.
-struct Phrase {
-    before: String,
-    after: String,
-    /// Instead of all, where the value is 1.
-    one: Option<String>,
-    /// Instead of all, where there is no value.
-    none: String,
-    kind: Kind,
-}
-
-/// How a number is written.
-#[derive(Clone, Copy)]
-enum Kind {
-    Number,
-    /// In seconds times this.
-    Time(f32),
-    /// From -1 to 1, as the percentage that now is of before.
-    Change,
-}
-
-impl Phrase {
-    fn of(feature: &str) -> Self {
-        let Some(Name { input, op, window }) = Name::parse(feature) else { return Self::of_other(feature) };
-        let time = unit_of(input);
-        let (input, singular) = match (input, time) {
-            ("all", _) => ("events".to_owned(), "event".to_owned()),
-            (input, _) => (spaced(input), singular(&spaced(input))),
-        };
-        let (span, kind) = (window.span(), time.map_or(Kind::Number, Kind::Time));
-        let none = format!("no {input} {span}");
-        let plain =
-            |before: String, after: String, kind| Self { before, after, one: None, none: none.clone(), kind };
-        let counted = |many: String, one: String| Self {
-            before: String::new(),
-            after: many,
-            one: Some(format!("1{one}")),
-            none: none.clone(),
-            kind: Kind::Number,
-        };
-        match op {
-            Op::Count => counted(format!(" {input} {span}"), format!(" {singular} {span}")),
-            Op::Distinct => {
-                counted(format!(" different {input} {span}"), format!(" different {singular} {span}"))
-            }
-            Op::ActiveDays => {
-                counted(format!(" days with {input} {span}"), format!(" day with {input} {span}"))
-            }
-            Op::Sessions => {
-                counted(format!(" sessions of {input} {span}"), format!(" session of {input} {span}"))
-            }
-            Op::Recency => {
-                counted(format!(" days since the last {singular}"), format!(" day since the last {singular}"))
-            }
-            Op::Tenure => counted(
-                format!(" days since the first {singular}"),
-                format!(" day since the first {singular}"),
-            ),
-            Op::Sum => plain(format!("{input} in total: "), format!(" {span}"), kind),
-            Op::Mean => plain(format!("{input} on average: "), format!(" {span}"), kind),
-            Op::Min => plain(format!("{input} at least: "), format!(" {span}"), kind),
-            Op::Max => plain(format!("{input} at most: "), format!(" {span}"), kind),
-            Op::Last => plain(format!("{input} last: "), String::new(), kind),
-            Op::Std => plain(format!("{input} vary by: "), format!(" {span}"), kind),
-            Op::Change | Op::SumChange => {
-                let what = if op == Op::Change { input.clone() } else { format!("{input} in total") };
-                Self {
-                    before: format!("{what} {span} at "),
-                    after: format!(" of {}", window.before()),
-                    one: Some(format!("{what} {span}, and none {}", window.before())),
-                    none: format!("no {input} {span}, nor {}", window.before()),
-                    kind: Kind::Change,
-                }
-            }
-        }
-    }
-
-    /// A ratio, an attribute, a column of a table: its name, with a window behind it if it ends with one.
-    fn of_other(feature: &str) -> Self {
-        let parts = feature.rsplit_once('_').and_then(|(head, window)| Some((head, Window::parse(window)?)));
-        let name = parts
-            // `a_7d_of_90d` is a share of windows, not something in one.
-            .filter(|(head, _)| !head.is_empty() && !head.ends_with("_of"))
-            .map_or_else(|| spaced(feature), |(head, window)| format!("{} {}", spaced(head), window.span()));
-        Self {
-            before: format!("{name}: "),
-            after: String::new(),
-            one: None,
-            none: format!("{name}: none"),
-            kind: Kind::Number,
-        }
-    }
-
-    fn value(&self, value: f32) -> String {
-        match self.kind {
-            Kind::Number => number(value),
-            Kind::Time(seconds) => length(value * seconds),
-            Kind::Change if value >= 1.0 => "new".to_owned(),
-            Kind::Change => format!("{} %", number(rounded(100.0 * (1.0 + value) / (1.0 - value)))),
-        }
+/// Codes are whole numbers from 0; their number is any other text.
+fn category(categories: &[String], code: Option<f32>) -> &str {
+    match code {
+        None => "not known",
+        Some(code) => categories.get(code as usize).map_or("none of those listed", String::as_str),
     }
 }
 
-fn spaced(name: &str) -> String {
-    name.replace('_', " ")
-}
-
-/// The unit that an input's name ends with, in seconds.
-fn unit_of(input: &str) -> Option<f32> {
-    match input.rsplit('_').next()? {
-        "ms" | "milliseconds" => Some(0.001),
-        "s" | "secs" | "seconds" => Some(1.0),
-        "mins" | "minutes" => Some(60.0),
-        "hours" => Some(3_600.0),
-        _ => None,
+fn is(category: Option<&str>, value: Option<f32>) -> String {
+    match (category, value) {
+        (_, None) => "not known".to_owned(),
+        (Some(category), Some(1.0)) => category.to_owned(),
+        (Some(category), Some(_)) => format!("not {category}"),
+        (None, Some(1.0)) => "none of those listed".to_owned(),
+        (None, Some(_)) => "one of those listed".to_owned(),
     }
-}
-
-/// Without the plural's `s`, as far as spelling shows it.
-fn singular(plural: &str) -> String {
-    match plural.strip_suffix("ies") {
-        Some(stem) if stem.len() > 1 => format!("{stem}y"),
-        _ => match plural.strip_suffix("ches").or_else(|| plural.strip_suffix("shes")) {
-            Some(_) => plural[..plural.len() - 2].to_owned(),
-            None if plural.ends_with("ss") => plural.to_owned(),
-            None => plural.strip_suffix('s').unwrap_or(plural).to_owned(),
-        },
-    }
-}
-
-/// A length of time, with the unit that suits it.
-fn length(seconds: f32) -> String {
-    let told = |value: f32, unit: &str| {
-        let text = number(rounded(value));
-        let plural = if text == "1" { "" } else { "s" };
-        format!("{text} {unit}{plural}")
-    };
-    match seconds.abs() {
-        ..60.0 => told(seconds, "second"),
-        ..7_200.0 => told(seconds / 60.0, "minute"),
-        ..172_800.0 => told(seconds / 3_600.0, "hour"),
-        _ => told(seconds / 86_400.0, "day"),
-    }
-}
-
-/// To a tenth below ten, to a whole number above.
-fn rounded(value: f32) -> f32 {
-    if value.abs() < 10.0 { (value * 10.0).round() / 10.0 } else { value.round() }
-}
-
-/// At most two decimals, none where they are zero.
-fn number(value: f32) -> String {
-    let text = format!("{value:.2}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -201,7 +86,7 @@ mod tests {
     #[track_caller]
     fn check(feature: &str, value: impl Into<Option<f32>>, usual: impl Into<Option<f32>>, expected: &str) {
         let (value, usual) = (value.into(), usual.into());
-        let reason = Reason { feature: feature.to_owned(), value, effect: 0.5, usual };
+        let reason = Reason { feature: feature.to_owned(), value, effect: 0.5, usual, text: None };
         assert_eq!(words(&reason), expected);
         assert_eq!(sentence(&reason), format!("{expected}: associated with a higher risk"));
     }
@@ -241,6 +126,110 @@ mod tests {
         check("plays_mean_30d", -0.001, None, "plays on average: 0 in the last 30 days");
     }
 
+    #[track_caller]
+    fn means(meaning: &Meaning, feature: &str, value: impl Into<Option<f32>>, usual: f32, expected: &str) {
+        assert_eq!(told(feature, Some(meaning), value.into(), Some(usual)), expected);
+    }
+
+    #[test]
+    fn categories_have_their_names() {
+        let categories = ["US", "GB", "BR"].map(str::to_owned).to_vec();
+        let country = Meaning::Category { attribute: "home_country".to_owned(), categories };
+        means(&country, "home_country", 2.0, 1.0, "home country is BR");
+        means(&country, "home_country", 3.0, 1.0, "home country is none of those listed");
+        means(&country, "home_country", None, 1.0, "home country is not known");
+        let is = |category: Option<&str>| Meaning::Is {
+            attribute: "plan".to_owned(),
+            category: category.map(str::to_owned),
+        };
+        means(&is(Some("premium")), "plan_premium", 1.0, 0.0, "plan is premium");
+        means(&is(Some("premium")), "plan_premium", 0.0, 0.0, "plan is not premium");
+        means(&is(None), "plan_other", 1.0, 0.0, "plan is none of those listed");
+        means(&is(None), "plan_other", None, 0.0, "plan is not known");
+        let texts = Meaning::Texts { field: "genre".to_owned() };
+        means(&texts, "plays_distinct_30d", 2.0, 6.0, "2 genres of plays in the last 30 days, usually 6");
+        means(&texts, "plays_distinct_1d", 1.0, 6.0, "1 genre of plays in the last day, usually 6");
+    }
+
+    #[test]
+    fn values_have_their_field_and_unit() {
+        let value = |field: &str, unit: Option<&str>, verb: Option<&str>| Meaning::Value {
+            field: field.to_owned(),
+            unit: unit.map(str::to_owned),
+            verb: verb.map(str::to_owned),
+        };
+        let watched = value("watch_s", None, Some("watched"));
+        for (feature, expected) in [
+            ("plays_sum_7d", "watched 42 minutes in the last 7 days, usually 5.2 hours"),
+            ("plays_mean_7d", "watched 42 minutes on average in the last 7 days, usually 5.2 hours"),
+            ("plays_min_7d", "watched at least 42 minutes in the last 7 days, usually 5.2 hours"),
+            ("plays_max_all", "watched at most 42 minutes ever, usually 5.2 hours"),
+            ("plays_last_7d", "watched 42 minutes the last time, usually 5.2 hours"),
+            ("plays_std_7d", "watch of plays varies by: 42 minutes in the last 7 days, usually 5.2 hours"),
+        ] {
+            means(&watched, feature, 2_520.0, 18_600.0, expected);
+        }
+        means(&watched, "plays_mean_7d", None, 1.0, "watched nothing in the last 7 days");
+        let change = "plays_sum_change_7d";
+        means(
+            &watched,
+            change,
+            -0.5,
+            0.0,
+            "watched in the last 7 days: 33 % of the 7 days before, usually 100 %",
+        );
+        means(
+            &watched,
+            change,
+            1.0,
+            0.0,
+            "watched in the last 7 days, and not the 7 days before, usually 100 %",
+        );
+        means(&watched, change, None, 0.0, "watched nothing in the last 7 days, nor the 7 days before");
+
+        let plain = value("watch_s", None, None);
+        means(
+            &plain,
+            "plays_sum_1d",
+            60.0,
+            90.0,
+            "watch of plays in total: 1 minute in the last day, usually 1.5 minutes",
+        );
+        let unit = value("watch", Some("minutes"), None);
+        means(
+            &unit,
+            "plays_sum_1d",
+            3.0,
+            180.0,
+            "watch of plays in total: 3 minutes in the last day, usually 3 hours",
+        );
+        let only = value("seconds", None, None);
+        means(
+            &only,
+            "plays_mean_1d",
+            300.0,
+            240.0,
+            "plays on average: 5 minutes in the last day, usually 4 minutes",
+        );
+        let money = value("amount", Some("EUR"), None);
+        means(
+            &money,
+            "all_sum_30d",
+            12.5,
+            20.0,
+            "amount in total: 12.5 EUR in the last 30 days, usually 20 EUR",
+        );
+    }
+
+    #[test]
+    fn a_reason_with_a_text_says_it() {
+        let text = Some("country is BR".to_owned());
+        let reason =
+            Reason { feature: "country".to_owned(), value: Some(4.0), effect: 0.5, usual: None, text };
+        assert_eq!(sentence(&reason), "country is BR: associated with a higher risk");
+        assert_eq!(words(&reason), "country is BR");
+    }
+
     #[test]
     fn no_words_claim_a_cause() {
         let reason = Reason {
@@ -248,6 +237,7 @@ mod tests {
             value: Some(90.0),
             effect: -0.5,
             usual: Some(41.0),
+            text: None,
         };
         assert_eq!(
             sentence(&reason),

@@ -1,0 +1,73 @@
+//! What a column's values stand for, where its name does not say it: for telling people.
+
+use super::Spec;
+use super::definition::{Attribute, AttributeKind, Input, Op};
+
+/// What the values of a column stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// One of these texts: 0 is the first, their number any other text.
+    Category {
+        /// The attribute.
+        attribute: &'a str,
+        /// Its texts.
+        categories: &'a [String],
+    },
+    /// 1 if the attribute has this text.
+    Is {
+        /// The attribute.
+        attribute: &'a str,
+        /// The text; `None` for any that is not listed.
+        category: Option<&'a str>,
+    },
+    /// Values of a field of the input's events.
+    Value {
+        /// The field.
+        field: &'a str,
+        /// What it is in.
+        unit: Option<&'a str>,
+        /// What it is to have it, as in `watched 42 minutes`.
+        verb: Option<&'a str>,
+    },
+    /// A number of different texts in a field of the input's events.
+    Texts {
+        /// The field.
+        field: &'a str,
+    },
+}
+
+impl Spec {
+    /// What the values of a column stand for, if its name does not say it all.
+    #[must_use]
+    pub fn told(&self, column: &str) -> Option<Told<'_>> {
+        if let Some(feature) = self.definition.features.iter().find(|feature| feature.name == column) {
+            let input = &self.definition.inputs[feature.input];
+            return if feature.op.needs_value() { value(input) } else { texts(input, feature.op) };
+        }
+        self.definition.attributes.iter().find_map(|attribute| category(attribute, column))
+    }
+}
+
+fn value(input: &Input) -> Option<Told<'_>> {
+    let (field, _) = input.value.as_ref()?;
+    Some(Told::Value { field, unit: input.unit.as_deref(), verb: input.verb.as_deref() })
+}
+
+fn texts(input: &Input, op: Op) -> Option<Told<'_>> {
+    let field = input.text.as_ref().filter(|_| op == Op::Distinct)?;
+    Some(Told::Texts { field })
+}
+
+fn category<'a>(attribute: &'a Attribute, column: &str) -> Option<Told<'a>> {
+    let (name, is_name) = (attribute.name.as_str(), attribute.name == column);
+    match &attribute.kind {
+        AttributeKind::Number { .. } => None,
+        AttributeKind::Ordinal { categories, .. } => {
+            is_name.then_some(Told::Category { attribute: name, categories })
+        }
+        AttributeKind::OneHot { categories, .. } => {
+            let at = attribute.columns().iter().position(|one| one == column)?;
+            Some(Told::Is { attribute: name, category: categories.get(at).map(String::as_str) })
+        }
+    }
+}
