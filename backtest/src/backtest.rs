@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use feature_store::Spec;
 use partition_log::Log;
-use scorer::{Bundle, Shap};
+use scorer::{Bundle, EffectSummary, Shap, Signals};
 use serde::Serialize;
 use types::{EventTime, Millis};
 
@@ -18,8 +18,11 @@ use crate::{BacktestError, LabelledRows, Labels, RowSummary};
 const SEED: u64 = 1;
 /// Rows that are made again to see whether they know the future.
 const AUDITED: usize = 100;
-/// Rows whose effects are added up for the importance of features.
+/// Rows whose effects are added up.
 const EXPLAINED: usize = 2_000;
+/// Features whose effects are shown row by row, and for at most how many rows.
+const SWARMS: usize = 10;
+const POINTS: usize = 300;
 
 /// What a backtest found.
 #[derive(Debug, Clone, Serialize)]
@@ -50,8 +53,8 @@ pub struct Backtest {
     pub slices: Vec<Slices>,
     /// Curves of the rows judged.
     pub curves: Curves,
-    /// Features by their mean effect on the margin, strongest first.
-    pub importance: Vec<Importance>,
+    /// What signals and features do to the margins of the rows judged.
+    pub effects: EffectSummary,
     /// What guards against leakage found.
     pub leakage: Leakage,
 }
@@ -86,15 +89,6 @@ pub struct Compared {
     pub metrics: Vec<Metric>,
     /// The model's less its own, the same users drawn for both.
     pub differences: Vec<Difference>,
-}
-
-/// How much a feature moves margins.
-#[derive(Debug, Clone, Serialize)]
-pub struct Importance {
-    /// The feature.
-    pub feature: String,
-    /// The mean of its effect's size, in log-odds.
-    pub effect: f64,
 }
 
 /// What guards against leakage found.
@@ -186,8 +180,8 @@ pub fn backtest(
             differences: compare(&judged, &theirs, &compared, resamples, SEED),
         }
     });
-    let importance = importance(bundle, &after);
-    let used = |name: &&str| importance.iter().any(|i| i.feature == **name && i.effect > 0.0);
+    let effects = effects(bundle, &after);
+    let used = |name: &&str| effects.features.iter().any(|bar| bar.name == **name && bar.mean_size > 0.0);
     let report = Backtest {
         bundle: bundle.hash().to_owned(),
         spec: spec.hash().to_string(),
@@ -209,7 +203,7 @@ pub fn backtest(
             excluded: rows.excluded_names().map(str::to_owned).collect(),
             used: rows.excluded_names().filter(used).map(str::to_owned).collect(),
         },
-        importance,
+        effects,
     };
     Ok((report, Scored { rows: after, probability }))
 }
@@ -232,22 +226,9 @@ fn period(rows: &LabelledRows, probability: &[f32]) -> Option<Period> {
     })
 }
 
-/// The mean size of each feature's effect over evenly spread rows.
-fn importance(bundle: &Bundle, rows: &LabelledRows) -> Vec<Importance> {
-    let mut shap = Shap::new(bundle.model());
+/// Effects over evenly spread rows.
+fn effects(bundle: &Bundle, rows: &LabelledRows) -> EffectSummary {
     let step = rows.len().div_ceil(EXPLAINED).max(1);
-    let spread: Vec<usize> = (0..rows.len()).step_by(step).collect();
-    let values: Vec<f32> = spread.iter().flat_map(|row| rows.row(*row)).copied().collect();
-    let mut effects = vec![0.0_f32; values.len()];
-    shap.explain_batch(&values, &mut effects);
-    let mut sums = vec![0.0_f64; rows.names.len()];
-    for effects in effects.chunks_exact(rows.names.len().max(1)) {
-        sums.iter_mut().zip(effects).for_each(|(sum, effect)| *sum += f64::from(effect.abs()));
-    }
-    let count = spread.len() as f64;
-    let mut all: Vec<Importance> = (rows.names.iter().zip(sums))
-        .map(|(feature, sum)| Importance { feature: feature.clone(), effect: sum / count })
-        .collect();
-    all.sort_by(|a, b| b.effect.total_cmp(&a.effect));
-    all
+    let values: Vec<f32> = (0..rows.len()).step_by(step).flat_map(|row| rows.row(row)).copied().collect();
+    EffectSummary::of(&Shap::new(bundle.model()), &Signals::of(bundle), &values, SWARMS, POINTS)
 }

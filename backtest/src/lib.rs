@@ -23,7 +23,7 @@ mod watch;
 
 pub use as_of::{AsOfRequest, features_as_of};
 pub use audit::{Audit, Peek, Suspect, audit, suspects};
-pub use backtest::{Backtest, Compared, Importance, Leakage, Period, Scored, backtest, probabilities};
+pub use backtest::{Backtest, Compared, Leakage, Period, Scored, backtest, probabilities};
 pub use baseline::{OneColumn, simple_columns};
 pub use compare::{Comparison, Measured, compare};
 pub use error::BacktestError;

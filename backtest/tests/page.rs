@@ -7,8 +7,9 @@ use std::path::Path;
 use backtest::evaluate::{Judged, compare, curves, measure, number_users, slices};
 use backtest::money::{MoneySettings, simulate};
 use backtest::report::Report;
-use backtest::{Audit, Backtest, Compared, Importance, LabelledRows, Labels, Leakage, Period};
+use backtest::{Audit, Backtest, Compared, LabelledRows, Labels, Leakage, Period};
 use feature_store::Spec;
+use scorer::{Bar, EffectSummary, Swarm};
 use types::{EventTime, Millis, Offset, PartitionId, Trigger};
 
 const DAY: i64 = Millis::DAY.0;
@@ -72,6 +73,31 @@ fn scored(blind: f64) -> (LabelledRows, Vec<f32>, Vec<f32>) {
     (rows, model, simple)
 }
 
+/// Few plays raise the risk, a short life a little, and of the plan nothing is known in every third row.
+fn effects(rows: &LabelledRows) -> EffectSummary {
+    let bar = |name: &str, mean_size| Bar { name: name.to_owned(), mean_size, mean: 0.0 };
+    let swarm = |column: usize, effect: fn(f32) -> f32| {
+        let values: Vec<f32> = (0..rows.len()).step_by(30).map(|row| rows.row(row)[column]).collect();
+        let known = |(at, value): (usize, &f32)| Some(*value).filter(|_| column != 2 || at % 3 > 0);
+        Swarm {
+            feature: rows.names[column].clone(),
+            effects: values.iter().map(|value| effect(*value)).collect(),
+            values: values.iter().enumerate().map(known).collect(),
+        }
+    };
+    EffectSummary {
+        bias: -2.0,
+        rows: rows.len(),
+        features: vec![bar("plays_count_7d", 0.8), bar("all_tenure_all", 0.31), bar("plan", 0.05)],
+        signals: vec![bar("plays", 0.8), bar("all", 0.31), bar("plan", 0.05)],
+        swarms: vec![
+            swarm(0, |plays| (8.0 - plays) * 0.4),
+            swarm(1, |days| (200.0 - days) / 300.0),
+            swarm(2, |plan| plan.mul_add(0.2, -0.1)),
+        ],
+    }
+}
+
 fn report(blind: f64, with_money: bool) -> (Report, Labels) {
     let spec = Spec::from_toml(SPEC, Path::new("spec.toml")).unwrap();
     let labels = Labels::by_events(Millis(30 * DAY), &["cancel"]);
@@ -90,7 +116,6 @@ fn report(blind: f64, with_money: bool) -> (Report, Labels) {
         rate: lost / all,
         auc: None,
     };
-    let importance = [("plays_count_7d", 0.8), ("all_tenure_all", 0.31), ("plan", 0.05)];
     let backtest = Backtest {
         bundle: "0123456789abcdef".to_owned(),
         spec: spec.hash().to_string(),
@@ -109,9 +134,7 @@ fn report(blind: f64, with_money: bool) -> (Report, Labels) {
         }],
         slices: slices(&rows, &model, &spec, 100, 1),
         curves: curves(&judged),
-        importance: importance
-            .map(|(feature, effect)| Importance { feature: feature.to_owned(), effect })
-            .to_vec(),
+        effects: effects(&rows),
         leakage: Leakage {
             audit: Audit { checked: 100, peeks: Vec::new() },
             suspects: Vec::new(),
@@ -131,6 +154,10 @@ fn report(blind: f64, with_money: bool) -> (Report, Labels) {
     let settings = MoneySettings::load(&path).unwrap();
     let money = with_money.then(|| simulate(&rows, &model, &spec, &labels, &settings).unwrap());
     (Report { backtest, money, walk_forward: None }, labels)
+}
+
+fn rows_of(blind: f64) -> usize {
+    scored(blind).0.len()
 }
 
 fn page(blind: f64, with_money: bool, file: &str) -> String {
@@ -166,12 +193,27 @@ fn a_page_leads_with_what_to_do_and_holds_every_picture() {
         "Distribution of scores",
         "AUC over time",
         "Promised and happened over time",
+        "Effects row by row",
     ];
     for name in pictures {
         assert!(html.contains(&format!("aria-label='{name}'")), "there is no picture {name}");
     }
     assert_eq!(html.matches("<svg").count(), pictures.len());
     assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
+    // Bars by signal, and a point for every row of a swarm, coloured or not.
+    for bar in ["<span title='plays'>plays</span><div><i style='width:100.0%'>", ">events of any type</span>"]
+    {
+        assert!(html.contains(bar), "no bar {bar}");
+    }
+    let swarm = html.split("aria-label='Effects row by row'").nth(1).unwrap().split("</svg>").next().unwrap();
+    let points: usize =
+        swarm.split("<path class='point").skip(1).map(|path| path.matches("h0").count()).sum();
+    assert_eq!(points, 3 * rows_of(0.0).div_ceil(30));
+    for class in ["point v0", "point v1", "point v2", "point v3", "point v4", "point none"] {
+        assert!(swarm.contains(class), "no {class}");
+    }
+    assert!(swarm.find("plays count, 7d") < swarm.find("all tenure, lifetime"), "the strongest is on top");
+
     // Hundreds of rows, but of sixty users.
     assert!(html.contains("60 leavers among") && html.contains("few: read the intervals, not the figures"));
     for said in ["recency alone", "In the sample", "premium", "sweep", "made again from the past alone"] {

@@ -1,8 +1,9 @@
 //! The pictures of the report.
 
+use scorer::Bar;
+
 use super::svg::{Axis, Plot, round_up};
 use super::text::{column, count, find, money, percent};
-use crate::Importance;
 use crate::evaluate::{Curves, Slices};
 use crate::money::Money;
 
@@ -204,18 +205,18 @@ pub(super) fn profit(of: &Money) -> String {
     plot.finish("Profit by share of users contacted")
 }
 
-/// Features by their mean effect, as bars with names.
-pub(super) fn importance(features: &[Importance]) -> String {
-    let shown: Vec<&Importance> = features.iter().filter(|feature| feature.effect > 0.0).take(12).collect();
-    let most = shown.first().map_or(1.0, |feature| feature.effect);
+/// Signals by the mean size of their effect, as bars with names.
+pub(super) fn signals(signals: &[Bar]) -> String {
+    let shown: Vec<&Bar> = signals.iter().filter(|signal| signal.mean_size > 0.0).take(12).collect();
+    let most = shown.first().map_or(1.0, |signal| signal.mean_size);
     let mut out = String::from("<div class=bars>");
-    for feature in shown {
-        let width = 100.0 * feature.effect / most;
+    for signal in shown {
+        let width = 100.0 * signal.mean_size / most;
+        let name = if signal.name == "all" { "events of any type".to_owned() } else { column(&signal.name) };
         out.push_str(&format!(
-            "<span title='{}'>{}</span><div><i style='width:{width:.1}%'></i><b>{:.3}</b></div>",
-            super::text::escape(&feature.feature),
-            column(&feature.feature),
-            feature.effect
+            "<span title='{}'>{name}</span><div><i style='width:{width:.1}%'></i><b>{:.3}</b></div>",
+            super::text::escape(&signal.name),
+            signal.mean_size
         ));
     }
     out + "</div>"

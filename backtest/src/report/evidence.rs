@@ -1,7 +1,7 @@
 //! The sections below the head.
 
 use super::text::{column, count, escape, figure, percent};
-use super::{Report, charts, tables};
+use super::{Report, charts, swarm, tables};
 use crate::evaluate::{Slices, day};
 use crate::{Labels, Lost};
 
@@ -109,11 +109,22 @@ pub(super) fn parts(report: &Report) -> String {
 }
 
 pub(super) fn drivers(report: &Report) -> String {
-    format!(
-        "<section><h2>What moves the scores?</h2><p class=note>Mean effect on the log-odds over the rows judged (SHAP). Associated with \
-         leaving, not its cause.</p>{}</section>",
-        charts::importance(&report.backtest.importance)
-    )
+    let effects = &report.backtest.effects;
+    let mut out = String::from(
+        "<section><h2>What moves the scores?</h2><p class=note>Effects on the log-odds of the rows judged (SHAP). Associated with \
+         leaving, not its cause. A signal is all that is known of one kind of event: its windows are added up in each row first.</p>\
+         <h3>Signals by the mean size of their effect</h3>",
+    );
+    out.push_str(&charts::signals(&effects.signals));
+    if let Some(svg) = swarm::swarms(&effects.swarms) {
+        let note = "Each dot is a row: the further right, the more the feature raises its risk. The colour says where its value stands \
+                    among the rows shown; of a category, where it stands in the spec's list.";
+        out.push_str(&format!(
+            "<div class=tall>{}</div>",
+            card("The strongest features, row by row", note, &svg)
+        ));
+    }
+    out + "</section>"
 }
 
 pub(super) fn comparison(report: &Report) -> String {

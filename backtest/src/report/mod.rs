@@ -7,6 +7,7 @@ mod evidence;
 mod lead;
 mod page;
 mod svg;
+mod swarm;
 mod tables;
 mod text;
 

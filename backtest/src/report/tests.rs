@@ -30,3 +30,29 @@ fn numbers_read_as_people_write_them() {
         ("plays count, 7d".to_owned(), "all tenure, lifetime".to_owned(), "plan".to_owned())
     );
 }
+
+/// Every colour that is used has a value by day and by night, and paper is always day.
+#[test]
+fn the_page_has_its_colours_in_light_in_dark_and_on_paper() {
+    use std::collections::BTreeSet;
+    let style = include_str!("style.css");
+    let root = |begin: &str| -> BTreeSet<&str> {
+        let rule = style.split(begin).nth(1).and_then(|rest| rest.split('}').next()).unwrap();
+        rule.split(';').filter_map(|entry| entry.split(':').next()).collect()
+    };
+    let light = root(":root{");
+    let dark = root("@media screen and (prefers-color-scheme:dark){:root{");
+    let used: BTreeSet<&str> =
+        style.split("var(").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert_eq!(light, dark, "defined by day and by night");
+    assert_eq!(used, light, "used and defined");
+    let print = style.split("@media print{").nth(1).unwrap();
+    for rule in ["body{background:#fff", "print-color-adjust:exact", "break-after:avoid"] {
+        assert!(print.contains(rule), "on paper: {rule}");
+    }
+    assert_eq!(
+        style.matches("prefers-color-scheme").count(),
+        1,
+        "no other rule of the night may reach the paper"
+    );
+}
