@@ -148,14 +148,15 @@ fn users_of_the_training_have_not_moved(dir: &Path) {
     };
     let always = (types::EventTime::MIN, types::EventTime(i64::MAX));
     backtest::sweeps(log.as_ref(), "events", &spec, always, count, |_| ()).unwrap();
-    // Rows are made of every seventh tick, and a young log changes from tick to tick.
+    // Rows are made of every seventh tick, and a young log changes from tick to tick: what counts are the last four weeks.
     let first = first_tick(log.as_ref());
     let mut counts = none();
-    for (tick, of_tick) in by_tick {
-        let is_due = tick.since(first).0 % (7 * 86_400_000) == 0;
-        if is_due && manifest.training.from <= tick && tick <= manifest.training.to {
-            counts.iter_mut().zip(&of_tick).for_each(|(sum, of_tick)| sum.merge(of_tick));
-        }
+    let is_due = |tick: &types::EventTime| tick.since(first).0 % (7 * 86_400_000) == 0;
+    let of_training =
+        |tick: &types::EventTime| (manifest.training.from..=manifest.training.to).contains(tick);
+    by_tick.retain(|tick, _| is_due(tick) && of_training(tick));
+    for of_tick in by_tick.values().rev().take(4) {
+        counts.iter_mut().zip(of_tick).for_each(|(sum, of_tick)| sum.merge(of_tick));
     }
     let moved = |(counts, baseline): (&scorer::drift::Counts, &scorer::Baseline)| {
         let drift = counts.drift(baseline).unwrap();
