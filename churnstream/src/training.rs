@@ -1,5 +1,6 @@
 //! From a log to a model bundle: rows by replay, split in time, search, fit, calibrate, judge beside baselines, write.
 
+mod paired;
 mod reference;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use backtest::evaluate::Estimate;
 use backtest::metrics::Quality;
 use backtest::{LabelledRows, Labels, RowSummary, Split, SplitPlan};
 use feature_store::{Spec, Told};
@@ -16,6 +18,8 @@ use serde::Serialize;
 use trainer::{Algorithm, Fitted, Found, Params, Purpose, Reference, Round, Rows, Trial};
 use types::{EventTime, Trigger};
 use xxhash_rust::xxh3::xxh3_64;
+
+pub use paired::Paired;
 
 /// How to train.
 #[derive(Debug, Clone)]
@@ -78,6 +82,10 @@ pub struct TrainReport {
     pub by_trigger: BTreeMap<&'static str, Judged>,
     /// The other kinds of model, on the same rows.
     pub baselines: Vec<Judged>,
+    /// Where the model's AUC lies with 95 % confidence, over users; `None` if one of the outcomes does not occur in the test.
+    pub auc_interval: Option<Estimate>,
+    /// Whether the model is better than the other kinds; in their order.
+    pub paired: Vec<Paired>,
     /// Sets of parameters tried.
     pub trials: u32,
     /// Rows that the model in the bundle learnt from: with a refit, those of the test too.
@@ -149,8 +157,9 @@ pub fn train(
     let model = judge(&fitted, &test);
     let tested = (0..all.len()).filter(|row| plan.of_row(&all, *row) == Split::Test);
     let by_trigger = by_trigger(&fitted, &test, &tested.map(|row| all.trigger[row]).collect::<Vec<_>>());
-    let baselines = baselines(&past, &test, training, &mut progress)?;
-    let mut notes = notes(&model, &baselines, &found);
+    let (baselines, others) = baselines(&past, &test, training, &mut progress)?;
+    let (auc_interval, paired) = paired::pair(&test, &fitted.probabilities(&test), &others);
+    let mut notes = notes(&model, &baselines, &paired, &found);
     if training.refit {
         notes.push(format!(
             "the figures are of the same settings fitted on {} rows and judged on the {} rows from {} on; this model was then \
@@ -182,6 +191,8 @@ pub fn train(
         model,
         by_trigger,
         baselines,
+        auc_interval,
+        paired,
         trials: found.trials,
         fitted_rows: fitted.rows,
     })
@@ -237,22 +248,23 @@ pub(crate) fn find(
     )?)
 }
 
-/// Fits the other kinds of model with what is usual for them, and judges them.
-pub(crate) fn baselines(
+/// Fits the other kinds of model with what is usual for them, and judges them; also their probabilities of the test rows.
+fn baselines(
     past: &Rows,
     test: &Rows,
     training: &Training,
     progress: &mut impl FnMut(Stage<'_>),
-) -> anyhow::Result<Vec<Judged>> {
-    let mut judged = Vec::new();
+) -> anyhow::Result<(Vec<Judged>, Vec<paired::Other>)> {
+    let (mut judged, mut probabilities) = (Vec::new(), Vec::new());
     for algorithm in &training.baselines {
         let usual = Params::of(*algorithm);
         let params =
             Params { seed: training.params.seed, monotone: training.params.monotone.clone(), ..usual };
         let fitted = trainer::fit(past, &params, |round| progress(Stage::Round(*algorithm, round)))?;
         judged.push(judge(&fitted, test));
+        probabilities.push((*algorithm, fitted.probabilities(test)));
     }
-    Ok(judged)
+    Ok((judged, probabilities))
 }
 
 /// How good a model is on rows that it has not seen.
@@ -276,7 +288,7 @@ pub(crate) fn judge(fitted: &Fitted, test: &Rows) -> Judged {
 }
 
 /// What the model card says besides the numbers.
-pub(crate) fn notes(model: &Judged, baselines: &[Judged], found: &Found) -> Vec<String> {
+fn notes(model: &Judged, baselines: &[Judged], paired: &[Paired], found: &Found) -> Vec<String> {
     let mut notes = Vec::new();
     if found.trials > 1 {
         notes.push(format!(
@@ -287,11 +299,15 @@ pub(crate) fn notes(model: &Judged, baselines: &[Judged], found: &Found) -> Vec<
     let auc = |judged: &Judged| judged.test.as_ref().map(|quality| quality.auc);
     for other in baselines {
         if let (Some(ours), Some(theirs)) = (auc(model), auc(other)) {
+            let pair = paired.iter().find(|pair| pair.algorithm == other.algorithm);
+            let verdict = pair.map_or_else(String::new, |pair| {
+                let Estimate { low, high, .. } = pair.auc.estimate;
+                format!(" (95 % over users: {low:+.4} to {high:+.4}): {}", pair.verdict())
+            });
             notes.push(format!(
-                "beside it, {} on the same rows: AUC {theirs:.4}, {} than this model by {:.4}",
+                "beside it, {} on the same rows: AUC {theirs:.4}; this model has {:+.4} more{verdict}",
                 other.algorithm.words(),
-                if theirs > ours { "better" } else { "worse" },
-                (theirs - ours).abs()
+                ours - theirs
             ));
         }
     }

@@ -155,7 +155,7 @@ impl Train {
         if report.trials > 0 {
             println!("search     {} sets of parameters tried", report.trials);
         }
-        print_quality(&report.model, &report.baselines);
+        print_quality(report);
         let of =
             |judged: &Judged| judged.test.as_ref().map(|quality| (quality.auc, quality.calibration_error));
         let parts: Vec<String> = (report.by_trigger.iter())
@@ -182,13 +182,15 @@ impl Train {
 }
 
 /// Prints how good a model is, and what others beside it are.
-fn print_quality(model: &Judged, baselines: &[Judged]) {
+fn print_quality(report: &TrainReport) {
+    let TrainReport { model, baselines, .. } = report;
     let Some(q) = &model.test else {
         println!("test       only one outcome occurs there: quality is unknown");
         return;
     };
     println!("test       {} rows, {} lost ({:.1} %)", q.rows, q.lost, 100.0 * q.lost as f64 / q.rows as f64);
-    println!("AUC        {:.4}", q.auc);
+    let interval = report.auc_interval.map(|e| format!("   {:.4} to {:.4}", e.low, e.high));
+    println!("AUC        {:.4}{}", q.auc, interval.unwrap_or_default());
     println!("lift       {:.2} at 1 %, {:.2} at 5 %, {:.2} at 10 %", q.lift_1, q.lift_5, q.lift_10);
     let skill = model.brier_skill.map_or_else(|| "unknown".to_owned(), |skill| format!("{skill:.3}"));
     println!(
@@ -199,7 +201,15 @@ fn print_quality(model: &Judged, baselines: &[Judged]) {
         .iter()
         .filter_map(|other| {
             let quality = other.test.as_ref()?;
-            Some(format!("{} AUC {:.4}, Brier score {:.4}", other.algorithm, quality.auc, quality.brier))
+            let pair = report.paired.iter().find(|pair| pair.algorithm == other.algorithm);
+            let verdict = pair.map(|pair| format!(" ({})", pair.verdict()));
+            Some(format!(
+                "{} AUC {:.4}, Brier score {:.4}{}",
+                other.algorithm,
+                quality.auc,
+                quality.brier,
+                verdict.unwrap_or_default()
+            ))
         })
         .collect();
     if !others.is_empty() {
