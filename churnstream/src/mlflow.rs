@@ -2,13 +2,15 @@
 //!
 //! Over its REST API (MLflow 2 and 3, "REST API" in its documentation). The registry stays the truth: nothing is ever read from
 //! MLflow but the numbers of what was told to it, and where it cannot be reached, that is said and work goes on. Calls have a time
-//! limit. Plain HTTP only: a server behind TLS needs a proxy on this machine.
+//! limit. Servers behind TLS are asked with the authorities that browsers trust. Who asks is said by a token, or by user and password.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use scorer::{Bundle, Manifest};
 use serde_json::{Value, json};
 
@@ -16,6 +18,9 @@ use serde_json::{Value, json};
 const URI: &str = "MLFLOW_TRACKING_URI";
 /// Bears a token for servers that want one.
 const TOKEN: &str = "MLFLOW_TRACKING_TOKEN";
+/// Name who asks, where there is no token.
+const USER: &str = "MLFLOW_TRACKING_USERNAME";
+const PASSWORD: &str = "MLFLOW_TRACKING_PASSWORD";
 /// Names the experiment; `churnstream` without it.
 const EXPERIMENT: &str = "MLFLOW_EXPERIMENT_NAME";
 /// No call takes longer.
@@ -29,7 +34,8 @@ const LONGEST: usize = 500;
 struct Server {
     agent: ureq::Agent,
     uri: String,
-    token: Option<String>,
+    /// The header that says who asks.
+    authorization: Option<String>,
     /// The experiment, and the registered model.
     name: String,
 }
@@ -77,7 +83,15 @@ impl Server {
             .build()
             .into();
         let name = variable(EXPERIMENT).unwrap_or_else(|| "churnstream".to_owned());
-        Some(Self { agent, uri, token: variable(TOKEN), name })
+        let password = || variable(PASSWORD).unwrap_or_default();
+        let authorization = match (variable(TOKEN), variable(USER)) {
+            (Some(token), _) => Some(format!("Bearer {token}")),
+            (None, Some(user)) => {
+                Some(format!("Basic {}", STANDARD.encode(format!("{user}:{}", password()))))
+            }
+            (None, None) => None,
+        };
+        Some(Self { agent, uri, authorization, name })
     }
 
     fn log_bundle(&self, bundle: &Bundle, settings: &BTreeMap<String, String>) -> anyhow::Result<String> {
@@ -168,8 +182,8 @@ impl Server {
         let uri = format!("{}/api/2.0/mlflow-artifacts/artifacts/{under}/bundle/{name}", self.uri);
         let bytes = std::fs::read(path)?;
         let mut request = self.agent.put(&uri);
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
         }
         let answer = request.content_type("application/octet-stream").send(&bytes)?;
         anyhow::ensure!(answer.status().is_success(), "{name}: the server says {}", answer.status());
@@ -214,16 +228,16 @@ impl Server {
         for (name, value) in query {
             request = request.query(name, value);
         }
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
         }
         answer(what, request.call()?)
     }
 
     fn post(&self, what: &str, body: &Value) -> anyhow::Result<Answer> {
         let mut request = self.agent.post(format!("{}/api/2.0/mlflow/{what}", self.uri));
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
         }
         answer(what, request.send_json(body)?)
     }
