@@ -23,6 +23,7 @@ use super::closing::{Target, with_ends, without_ends};
 use super::connect::{let_go, number, signed, unsigned};
 use super::group_reader::GroupReader;
 use super::membership::{GroupConsumer, Membership, taken};
+use super::reader::Passing;
 use super::settle::{Asker, is_retriable, pause, stable};
 use super::transaction::{GroupProducer, TransactionWriter};
 use crate::{LogError, PartitionReader};
@@ -289,6 +290,7 @@ impl KafkaGroup {
             consumer: Arc::clone(consumer),
             queue,
             next: from,
+            passing: Passing::default(),
         };
         Ok(self.log.through_map(&self.topic, Box::new(reader)))
     }

@@ -1,16 +1,15 @@
 //! Reading one partition of a group's topic. Unlike a plain reader it never waits: what is not here yet comes with a later read.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::KafkaError;
 use types::{Offset, PartitionId};
 
 use super::KafkaLog;
-use super::connect::unsigned;
 use super::membership::{GroupConsumer, Membership};
-use super::reader::{Trouble, judge, position, push};
+use super::reader::{Passing, Trouble, judge, position, push};
 use crate::{LogError, PartitionReader, RecordBuf};
 
 pub(super) struct GroupReader {
@@ -20,6 +19,28 @@ pub(super) struct GroupReader {
     pub(super) consumer: Arc<GroupConsumer>,
     pub(super) queue: PartitionQueue<Membership>,
     pub(super) next: Offset,
+    pub(super) passing: Passing,
+}
+
+impl GroupReader {
+    fn judge(&mut self, error: &KafkaError) -> Result<(), LogError> {
+        let action = || format!("read {}-{} at {}", self.topic, self.partition, self.next);
+        match judge(error) {
+            Trouble::Passing => match self.passing.another(Instant::now()) {
+                Some(since) => tracing::warn!(%error, topic = %self.topic, partition = %self.partition,
+                    next = %self.next, ?since, "nothing can be read of this partition"),
+                None => tracing::debug!(%error, "group reader"),
+            },
+            Trouble::Gone => {
+                // A leader that has just removed old records, or just become one, can refuse for a moment what it still has. Then it is not
+                // gone, and the next session reads it: here nobody can seek, librdkafka does not ask again by itself.
+                self.log.check_range(&self.topic, self.partition, self.next)?;
+                return Err(self.log.connect.error(action(), error));
+            }
+            Trouble::Real => return Err(self.log.connect.error(action(), error)),
+        }
+        Ok(())
+    }
 }
 
 impl PartitionReader for GroupReader {
@@ -28,22 +49,12 @@ impl PartitionReader for GroupReader {
         while into.bytes() - before.1 < max_bytes || into.len() == before.0 {
             match self.queue.poll(Duration::ZERO) {
                 Some(Ok(message)) => {
-                    let offset = unsigned(message.offset());
-                    if offset >= self.next {
-                        push(into, &message);
-                        self.next = offset.next();
+                    if let Some(next) = push(into, &message, self.next) {
+                        self.next = next;
+                        self.passing.over();
                     }
                 }
-                Some(Err(error)) => match judge(&error) {
-                    Trouble::Passing => tracing::debug!(%error, "group reader"),
-                    Trouble::Gone => {
-                        return Err(self.log.out_of_range(&self.topic, self.partition, self.next)?);
-                    }
-                    Trouble::Real => {
-                        let action = format!("read {}-{} at {}", self.topic, self.partition, self.next);
-                        return Err(self.log.connect.error(action, &error));
-                    }
-                },
+                Some(Err(error)) => self.judge(&error)?,
                 None => break,
             }
         }

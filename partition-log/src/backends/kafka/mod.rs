@@ -15,6 +15,7 @@ mod closing;
 mod connect;
 mod group;
 mod group_reader;
+mod headers;
 mod leave;
 mod membership;
 mod reader;

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, TopicPartitionList};
 use types::{EventTime, Offset, PartitionId};
 
 use super::KafkaLog;
 use super::closing::only_settles;
 use super::connect::{ASK, Consumer, let_go, number, one, unsigned};
+use super::headers::headers;
 use crate::{LogError, PartitionReader, RecordBuf};
 
 /// What librdkafka fetches ahead.
@@ -59,17 +60,7 @@ impl Reader {
         let next = self.next;
         let (topic, partition) = (Arc::clone(&self.topic), self.partition);
         let found = match self.consumer()?.poll(wait) {
-            Some(Ok(message)) => {
-                let offset = unsigned(message.offset());
-                if offset >= next {
-                    if !only_settles(message.key(), message.payload()) {
-                        push(into, &message);
-                    }
-                    Some(Ok(offset.next()))
-                } else {
-                    None
-                }
-            }
+            Some(Ok(message)) => push(into, &message, next).map(Ok),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         };
@@ -112,6 +103,11 @@ pub(super) fn judge(error: &KafkaError) -> Trouble {
         Some(
             RDKafkaErrorCode::BadMessage
             | RDKafkaErrorCode::InvalidMessage
+            // librdkafka fetches the same again, for ever; or, where it does not know the form of a batch, goes on behind it.
+            | RDKafkaErrorCode::BadCompression
+            | RDKafkaErrorCode::UnsupportedCompressionType
+            | RDKafkaErrorCode::NotImplemented
+            | RDKafkaErrorCode::UnsupportedVersion
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::UnknownTopicOrPartition
             | RDKafkaErrorCode::UnknownTopic
@@ -119,24 +115,56 @@ pub(super) fn judge(error: &KafkaError) -> Trouble {
             | RDKafkaErrorCode::Authentication
             | RDKafkaErrorCode::Fatal,
         ) => Trouble::Real,
+        // MessageSizeTooLarge too: batches that compaction has emptied look like that, and librdkafka goes on behind them.
         _ => Trouble::Passing,
     }
 }
 
-/// Adds a message to a block of records.
-pub(super) fn push(into: &mut RecordBuf, message: &BorrowedMessage<'_>) {
-    let headers = message.headers();
-    let parts = headers
-        .iter()
-        .flat_map(|headers| headers.iter())
-        .map(|header| (header.key.as_bytes(), header.value.unwrap_or_default()));
+/// Errors that are to pass, and for how long they have not.
+#[derive(Debug, Default)]
+pub(super) struct Passing {
+    /// When they began, when the last one came, and when that was said.
+    seen: Option<(Instant, Instant, Instant)>,
+}
+
+impl Passing {
+    /// Errors that lie further apart have nothing to do with each other.
+    const APART: Duration = Duration::from_secs(10);
+    /// How long they may take to pass before that is said, again and again.
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// Another one came. Returns for how long they have been coming, where it is time to say so.
+    pub(super) fn another(&mut self, now: Instant) -> Option<Duration> {
+        let known = self.seen.filter(|(_, last, _)| now - *last < Self::APART);
+        let (began, _, told) = known.unwrap_or((now, now, now));
+        let is_due = now - told >= Self::LONG;
+        self.seen = Some((began, now, if is_due { now } else { told }));
+        is_due.then(|| now - began)
+    }
+
+    /// A record came.
+    pub(super) fn over(&mut self) {
+        self.seen = None;
+    }
+}
+
+/// Adds a message at or behind `next` to a block of records, unless it only ends a transaction. Returns the offset behind it.
+pub(super) fn push(into: &mut RecordBuf, message: &BorrowedMessage<'_>, next: Offset) -> Option<Offset> {
+    let offset = unsigned(message.offset());
+    if offset < next {
+        return None;
+    }
+    if only_settles(message.key(), message.payload()) {
+        return Some(offset.next());
+    }
     into.push_parts(
-        unsigned(message.offset()),
+        offset,
         EventTime(message.timestamp().to_millis().unwrap_or(-1)),
         message.key().unwrap_or_default(),
         message.payload().unwrap_or_default(),
-        parts,
+        headers(message),
     );
+    Some(offset.next())
 }
 
 impl PartitionReader for Reader {
@@ -207,5 +235,22 @@ pub(super) fn position<C: rdkafka::consumer::ConsumerContext>(
     match positions.find_partition(topic, number(partition))?.offset() {
         rdkafka::Offset::Offset(offset) => Some(unsigned(offset)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_that_do_not_pass_are_said_aloud_twice_a_minute() {
+        let (mut passing, begin) = (Passing::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let told: Vec<u64> = (0..=70).filter(|second| passing.another(at(*second)).is_some()).collect();
+        assert_eq!(told, [30, 60]);
+        assert_eq!(passing.another(at(95)), None, "another matter");
+        passing.over();
+        assert_eq!((96..=125).find_map(|second| passing.another(at(second))), None, "29 s");
+        assert_eq!(passing.another(at(126)), Some(Duration::from_secs(30)));
     }
 }
