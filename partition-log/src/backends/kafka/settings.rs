@@ -37,7 +37,7 @@ const OTHER_NAMES: [(&str, &str); 14] = [
 ];
 
 /// Settings that are not the user's to change, and why.
-const REFUSED: [(&[&str], &str); 16] = [
+const REFUSED: [(&[&str], &str); 18] = [
     (&["bootstrap.servers"], "the brokers stand in the place: kafka:HOST:PORT"),
     (&["group.id"], "a consumer's group is named by its option --group"),
     (
@@ -83,6 +83,14 @@ const REFUSED: [(&[&str], &str); 16] = [
     (
         &["delivery.report.only.error", "produce.offset.report", "queuing.strategy"],
         "whether each record arrived, and where, is counted",
+    ),
+    (
+        &["api.version.request", "api.version.fallback.ms", "broker.version.fallback"],
+        "spoken to as an old broker, one gives records without headers, and those of aborted transactions as if they counted",
+    ),
+    (
+        &["test.mock.num.brokers", "test.mock.broker.rtt", "enable_sasl_queue"],
+        "it is for librdkafka's own tests: brokers that it makes up take the place of yours, and forget all that is written",
     ),
 ];
 
@@ -207,6 +215,10 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::{CStr, CString, c_char, c_int, c_void};
+
+    use rdkafka::bindings::{rd_kafka_conf_dump, rd_kafka_conf_dump_free, rd_kafka_conf_properties_show};
+
     use super::*;
 
     fn of(variables: &[(&str, &str)]) -> Result<Settings, LogError> {
@@ -245,20 +257,74 @@ mod tests {
         );
     }
 
+    /// librdkafka's own list of its settings: each name, and whose other name it is.
+    #[allow(unsafe_code)]
+    fn listed() -> BTreeMap<String, Option<String>> {
+        unsafe extern "C" {
+            fn fopen(path: *const c_char, mode: *const c_char) -> *mut c_void;
+            fn fclose(file: *mut c_void) -> c_int;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("settings");
+        let name = CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: the names end with a zero byte, and the file is open until it is closed.
+        unsafe {
+            let file = fopen(name.as_ptr(), c"w".as_ptr());
+            assert!(!file.is_null());
+            rd_kafka_conf_properties_show(file.cast());
+            assert_eq!(fclose(file), 0);
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        let rows = text.lines().filter_map(|line| line.split_once(" | "));
+        let rows = rows.filter(|(name, _)| !name.contains('-') && name.trim() != "Property");
+        let other = |row: &str| Some(row.split_once("Alias for `")?.1.split_once('`')?.0.to_owned());
+        rows.map(|(name, row)| (name.trim().to_owned(), other(row))).collect()
+    }
+
+    /// All of its settings of clients, those too that the list keeps quiet about.
+    #[allow(unsafe_code)]
+    fn dumped() -> Vec<String> {
+        let config = ClientConfig::new().create_native_config().unwrap();
+        let mut count = 0;
+        // SAFETY: the configuration is there until the end, and the dump until it is freed: `count` strings, names and values in turn.
+        unsafe {
+            let all = rd_kafka_conf_dump(config.ptr(), &raw mut count);
+            let name = |i| CStr::from_ptr(*all.add(i)).to_str().unwrap().to_owned();
+            let names = (0..count).step_by(2).map(name).collect();
+            rd_kafka_conf_dump_free(all, count);
+            names
+        }
+    }
+
     #[test]
     fn what_would_break_a_promise_is_refused_by_every_name_that_librdkafka_knows() {
-        let known = ClientConfig::new().create_native_config().unwrap();
-        let others = OTHER_NAMES.iter().map(|(other, _)| *other);
+        let (listed, dumped) = (listed(), dumped());
+        assert!(listed.len() > 150 && listed.values().flatten().count() > 8, "{listed:?}");
+        // A setting that has another name has one here: by a new one nothing comes past what is refused.
+        for (name, other) in listed.iter().filter_map(|(name, other)| Some((name, other.as_ref()?))) {
+            assert_eq!(name_of(name), name_of(other), "librdkafka takes {name} for {other}");
+        }
+        let known = |name: &str| listed.contains_key(name) || dumped.iter().any(|known| known == name);
+        let others = OTHER_NAMES.iter().flat_map(|(other, name)| [*other, *name]);
         for name in REFUSED.iter().flat_map(|(names, _)| names.iter().copied()).chain(others) {
-            // Settings of topics are not found among those of clients; setting them works all the same.
-            let set = ClientConfig::new().set(name, "1").create_native_config();
-            let unknown = matches!(&set, Err(rdkafka::error::KafkaError::ClientConfig(_, text, ..)) if text.contains("No such"));
-            assert!(known.get(name).is_ok() || !unknown, "{name}");
+            assert!(known(name), "librdkafka knows no {name}");
+        }
+        // What it does not list is for its tests, or does nothing here.
+        let harmless = [
+            "client.software.name",
+            "client.software.version",
+            "metadata.request.timeout.ms",
+            "enable.sparse.connections",
+        ];
+        for name in dumped.iter().filter(|name| !listed.contains_key(*name)) {
+            assert!(refusal(name).is_some() || harmless.contains(&name.as_str()), "{name} is new");
         }
         for (setting, word) in [
             ("isolation.level", "aborted"),
             ("request.required.acks", "lose"),
             ("metadata.broker.list", "place"),
+            ("api.version.request", "headers"),
+            ("test.mock.num.brokers", "forget"),
         ] {
             let variable = format!("CHURNSTREAM_KAFKA_{}", setting.to_ascii_uppercase().replace('.', "_"));
             let error = of(&[(&variable, "hush")]).unwrap_err().to_string();
