@@ -59,7 +59,8 @@ pub struct Purpose {
     pub compacted: Vec<String>,
     /// On Kafka: the group of consumers.
     pub group: String,
-    /// On Kafka: try to write too, into a topic that is made for it and removed. That tells the brokers' clock exactly.
+    /// On Kafka: try to write too, into a topic that is made for it and removed, and in transactions that are aborted. That tells the
+    /// brokers' clock exactly, and every right that is missing.
     pub try_writing: bool,
 }
 

@@ -42,8 +42,8 @@ fn write_and_read(log: &KafkaLog, topic: &str) -> Result<(), LogError> {
 fn brokers_of(log: &KafkaLog, try_writing: bool) -> Vec<(String, Verdict, String)> {
     let purpose = Purpose {
         events: "tls".into(),
-        outputs: vec![],
-        compacted: vec![],
+        outputs: vec!["scores".into(), "dead-letters".into()],
+        compacted: vec!["snapshots".into()],
         group: "churnstream-tls".into(),
         try_writing,
     };
@@ -52,6 +52,52 @@ fn brokers_of(log: &KafkaLog, try_writing: bool) -> Vec<(String, Verdict, String
         .into_iter()
         .map(|check| (check.about, check.verdict, format!("{} {}", check.found, check.advice)))
         .collect()
+}
+
+/// One who has some of the rights is told by name which are missing, with the command that gives them: it is run as it stands there.
+fn rights_to_write(bootstrap: &str, dir: &Path, ca: &str, password: &str) {
+    let config = TopicConfig { partitions: 1, key: "user".into(), partitioner: "murmur2".into() };
+    let ann = open(dir, "tls", &[("security.protocol", "ssl"), ("ssl.ca.location", ca)]);
+    ["scores", "dead-letters"].iter().for_each(|topic| ann.create_topic(topic, &config).unwrap());
+    let grant = |command: &str| {
+        let arguments = command.strip_prefix("kafka-acls.sh ").unwrap().replace("User:YOURS", "User:bob");
+        let done = broker::script()
+            .args(["tool", "org.apache.kafka.tools.AclCommand", "--bootstrap-server", bootstrap])
+            .args(arguments.split(' '))
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{command}: {done:?}");
+    };
+    let of_all = ["Create", "Describe", "DescribeConfigs", "Read", "Delete"]
+        .map(|right| format!(" --operation {right}"));
+    grant(&format!("kafka-acls.sh --add --allow-principal User:YOURS --topic *{}", of_all.concat()));
+    grant("kafka-acls.sh --add --allow-principal User:YOURS --group churnstream-tls --operation Read");
+    grant(
+        "kafka-acls.sh --add --allow-principal User:YOURS --topic churnstream-doctor- --resource-pattern-type prefixed --operation Write",
+    );
+    let settings = [
+        ("security.protocol", "sasl_ssl"),
+        ("ssl.ca.location", ca),
+        ("sasl.mechanisms", "PLAIN"),
+        ("sasl.username", "bob"),
+        ("sasl.password", password),
+    ];
+    // What is missing is found one after the other.
+    let mut missing = Vec::new();
+    loop {
+        let checks = brokers_of(&open(dir, "sasl", &settings), true);
+        let Some((about, _, said)) = checks.iter().find(|(_, verdict, _)| *verdict == Verdict::Problem)
+        else {
+            break;
+        };
+        assert!(missing.len() < 5 && said.contains("uthorization"), "{missing:?}: {checks:?}");
+        missing.push(about.clone());
+        let (_, command) = said.split_once("kafka-acls.sh").unwrap();
+        grant(&format!("kafka-acls.sh{command}"));
+        // A broker takes a moment to hear of it.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    assert_eq!(missing, ["transactions", "write scores", "write dead-letters"]);
 }
 
 #[test]
@@ -111,6 +157,7 @@ fn the_broker_is_spoken_to_in_secret_and_by_name() {
             );
         }
     }
+    rights_to_write(brokers.bootstrap.as_str(), dir, &ca, &password);
     let well = brokers_of(&open(dir, "tls", &tls), true);
     assert!(well.iter().all(|(_, verdict, _)| *verdict == Verdict::Ok), "{well:?}");
     let clock = &well.iter().find(|(about, ..)| about == "clock").unwrap().2;

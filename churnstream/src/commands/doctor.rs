@@ -33,7 +33,8 @@ pub struct Doctor {
     group: Option<String>,
     #[command(flatten)]
     through: Through,
-    /// On Kafka, make a topic, write to it and remove it: tells the right to write, and the difference of the clocks
+    /// On Kafka, make a topic, write to it and remove it, and write to the consumer's topics in transactions that are aborted: tells the
+    /// rights to write, and the difference of the clocks
     #[arg(long)]
     try_writing: bool,
     /// Print one JSON object

@@ -4,6 +4,7 @@
 
 mod group;
 mod topics;
+mod transactions;
 mod writing;
 
 use std::net::{TcpStream, ToSocketAddrs};
@@ -39,6 +40,7 @@ impl KafkaLog {
         checks.extend(self.check_group(purpose));
         if purpose.try_writing {
             checks.extend(self.try_writing(purpose));
+            checks.extend(self.try_transactions(purpose));
         } else {
             checks.push(self.compare_clocks(purpose));
         }
