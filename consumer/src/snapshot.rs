@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use feature_store::{Published, Restored, Store, Survey};
-use partition_log::{Log, RecordBuf};
+use partition_log::{Log, LogError, RecordBuf};
 use types::{Offset, PartitionId};
 
 use crate::ConsumerError;
@@ -21,6 +21,12 @@ use crate::output::SNAPSHOTS;
 const READ_BYTES: usize = 1 << 20;
 /// How often progress is told.
 const TELL: Duration = Duration::from_secs(2);
+/// How long a read may wait for the brokers: whoever stops a restore waits for it as long.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long nothing at all may come.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long to wait before it is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Replaces `key` with that of a block.
 pub(crate) fn write_key(key: &mut String, spec: &str, start: u64) {
@@ -151,15 +157,29 @@ fn read(
 ) -> Result<Read, ConsumerError> {
     let bounds = log.bounds(SNAPSHOTS, wanted.partition)?;
     let mut reader = log.reader(SNAPSHOTS, wanted.partition, bounds.start)?;
+    reader.set_patience(PATIENCE);
+    let mut heard = Instant::now();
     let (mut records, mut told) = (RecordBuf::default(), begun);
     let mut blocks = 0;
     let of_spec = format!("{}:", wanted.spec);
-    while reader.position() < bounds.end {
+    while reader.position() < bounds.end && !shared.stop.load(Relaxed) {
         records.clear();
-        // A leader that is new may know less for a moment: then it is tried again.
-        if shared.stop.load(Relaxed) || reader.read(&mut records, READ_BYTES)? == 0 {
-            break;
+        let before = reader.position();
+        let why = match reader.read(&mut records, READ_BYTES) {
+            Ok(_) => String::from("there is nothing more"),
+            Err(LogError::NotNow(why)) => why,
+            Err(error) => return Err(error.into()),
+        };
+        if reader.position() == before {
+            // Brokers may be away, and a leader that is new may know less, for a moment.
+            if heard.elapsed() > SILENCE {
+                tracing::warn!(partition = %wanted.partition, why, "the snapshot topic cannot be read to its end");
+                break;
+            }
+            std::thread::sleep(AGAIN);
+            continue;
         }
+        heard = Instant::now();
         for record in records.iter().filter(|record| record.key.starts_with(of_spec.as_bytes())) {
             blocks += 1;
             if !take(record.value)? {
@@ -180,7 +200,80 @@ fn read(
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    use partition_log::conformance::broker;
+    use partition_log::{LogOptions, TopicConfig, open};
+    use types::EventTime;
+
     use super::*;
+
+    /// Bytes that no codec makes smaller.
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 1_u64;
+        let step = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        std::iter::repeat_with(step).take(len).collect()
+    }
+
+    #[test]
+    fn a_broker_that_hangs_is_waited_for_and_does_not_hold_up_a_stop() {
+        // Of its own: it is made to hang.
+        let Some(brokers) = broker::start(1) else { return };
+        let dir = brokers.dir.as_deref().unwrap();
+        let signal = |name: &str| {
+            let pid = std::fs::read_to_string(dir.join("broker-1.pid")).unwrap();
+            assert!(Command::new("kill").args([&format!("-{name}"), pid.trim()]).status().unwrap().success());
+        };
+        let log = open(&format!("kafka:{}", brokers.bootstrap), &LogOptions::default()).unwrap();
+        let config = TopicConfig { partitions: 1, key: "block".into(), partitioner: "explicit".into() };
+        log.create_topic(SNAPSHOTS, &config).unwrap();
+        // More than a reader fetches ahead.
+        let (blocks, block) = (160, noise(200_000));
+        let mut writer = log.writer(SNAPSHOTS).unwrap().partition(PartitionId(0)).unwrap();
+        for _ in 0..blocks {
+            writer.append(EventTime(1), b"spec:0", &block, &[]).unwrap();
+        }
+        writer.sync().unwrap();
+        let wanted = Wanted {
+            partition: PartitionId(0),
+            spec: "spec".into(),
+            published: Published::default(),
+            next_input: Offset::ZERO,
+        };
+        // The broker hangs from the first block on.
+        let read_and = |meanwhile: &(dyn Fn(&Shared) + Sync)| {
+            let (shared, mut first) = (Shared::default(), true);
+            std::thread::scope(|scope| {
+                let outcome = read(log.as_ref(), &wanted, &shared, (0, Instant::now()), |_| {
+                    if std::mem::take(&mut first) {
+                        signal("STOP");
+                        scope.spawn(|| meanwhile(&shared));
+                    }
+                    Ok(true)
+                });
+                (outcome.unwrap(), shared.done.load(Relaxed))
+            })
+        };
+        let (outcome, _) = read_and(&|_| {
+            std::thread::sleep(PATIENCE * 3);
+            signal("CONT");
+        });
+        assert!(matches!(outcome, Read::Whole { blocks: found } if found == blocks));
+        let stopped = std::sync::Mutex::new(None);
+        let (outcome, done) = read_and(&|shared| {
+            std::thread::sleep(PATIENCE);
+            shared.stop.store(true, Relaxed);
+            *stopped.lock().unwrap() = Some(Instant::now());
+        });
+        let waited = stopped.lock().unwrap().unwrap().elapsed();
+        signal("CONT");
+        assert!(matches!(outcome, Read::Stopped) && done < 500, "it was whole before: {done}");
+        assert!(waited < Duration::from_secs(10), "{waited:?}");
+        broker::stop(&brokers);
+    }
 
     #[test]
     fn what_is_left_follows_from_what_was_done() {

@@ -305,6 +305,12 @@ pub trait PartitionReader: Send {
     /// # Errors
     /// [`LogError::OutOfRange`] if it is before the start or after the end.
     fn seek(&mut self, to: Offset) -> Result<(), LogError>;
+
+    /// How long a read may wait for brokers, and for records that are there and on their way from them. When that is over it ends with
+    /// [`LogError::NotNow`]. Without it, and where nothing is waited for, reads take as long as they take.
+    fn set_patience(&mut self, patience: Duration) {
+        let _ = patience;
+    }
 }
 
 /// Waits for a topic to grow, without spinning.

@@ -78,6 +78,10 @@ impl PartitionReader for MappedReader {
         self.block.clear();
         Ok(())
     }
+
+    fn set_patience(&mut self, patience: Duration) {
+        self.reader.set_patience(patience);
+    }
 }
 
 struct MappedLog {

@@ -85,7 +85,7 @@ pub(super) fn touch(producer: &GroupProducer, open: &[Open]) -> Result<(), Kafka
 }
 
 /// Calls until the outcome is known.
-fn until_known(
+pub(super) fn until_known(
     producer: &GroupProducer,
     give_up: &dyn Fn() -> bool,
     mut call: impl FnMut() -> Result<(), KafkaError>,
@@ -134,14 +134,13 @@ impl ToBytes for Nothing {
 }
 
 impl KafkaGroup {
-    /// Where the partitions end that were written to in the open transaction, once everything has arrived.
+    /// Where the partitions end that were written to in the open transaction, of which everything has arrived.
     pub(super) fn written_ends(
         &self,
         producer: &GroupProducer,
         give_up: &dyn Fn() -> bool,
     ) -> Result<Vec<Open>, NotCommitted> {
         let aborted = |error: KafkaError| NotCommitted::Aborted(error.to_string());
-        until_known(producer, give_up, || producer.flush(TRY)).map_err(aborted)?;
         let targets = self.targets();
         let written = targets.iter().filter(|target| target.written.swap(false, Ordering::AcqRel));
         let written: Vec<_> = written.map(|target| (&*target.topic, number(target.partition))).collect();

@@ -163,14 +163,34 @@ pub(super) type Consumer = BaseConsumer<Context>;
 
 /// Drops a client on a thread of its own and waits for that, but not for ever.
 pub(super) fn let_go<T: Send + 'static>(what: &'static str, client: T) {
+    let_go_together(vec![(what, Box::new(client))]);
+}
+
+/// Drops several clients at a time, and waits no longer than for one.
+pub(super) fn let_go_together(clients: Vec<(&'static str, Box<dyn Send>)>) {
+    let deadline = Instant::now() + CLOSE;
     let (done, ended) = mpsc::channel();
-    let thread = std::thread::Builder::new().name(format!("close-{what}")).spawn(move || {
-        drop(client);
-        let _ = done.send(());
-    });
-    // Without a thread the client was dropped here already.
-    if thread.is_ok() && ended.recv_timeout(CLOSE).is_err() {
-        tracing::warn!("the {what} does not close; going on without waiting for it");
+    let mut closing: Vec<&'static str> = Vec::with_capacity(clients.len());
+    for (what, client) in clients {
+        let done = done.clone();
+        let thread = std::thread::Builder::new().name(format!("close-{what}")).spawn(move || {
+            drop(client);
+            let _ = done.send(what);
+        });
+        // Without a thread the client was dropped here already.
+        if thread.is_ok() {
+            closing.push(what);
+        }
+    }
+    while !closing.is_empty() {
+        match ended.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(what) => closing.retain(|closing| *closing != what),
+            Err(_) => {
+                let closing = closing.join(", ");
+                tracing::warn!("does not close: {closing}; going on without waiting for it");
+                return;
+            }
+        }
     }
 }
 
@@ -226,4 +246,29 @@ pub(super) fn signed(offset: Offset) -> i64 {
 
 pub(super) fn unsigned(offset: i64) -> Offset {
     Offset(u64::try_from(offset).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that takes so long to close.
+    struct Slow(Duration);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            std::thread::sleep(self.0);
+        }
+    }
+
+    #[test]
+    fn several_clients_close_at_a_time_and_none_holds_up_for_ever() {
+        let slow = |seconds| -> Box<dyn Send> { Box::new(Slow(Duration::from_secs(seconds))) };
+        let begun = Instant::now();
+        let_go_together(vec![("a", slow(1)), ("b", slow(1)), ("c", slow(1))]);
+        assert!((Duration::from_secs(1)..Duration::from_secs(2)).contains(&begun.elapsed()), "{begun:?}");
+        let begun = Instant::now();
+        let_go_together(vec![("a", slow(60)), ("b", slow(60)), ("c", slow(0))]);
+        assert!((CLOSE..CLOSE + Duration::from_secs(2)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    }
 }

@@ -13,18 +13,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
 use types::{Offset, PartitionId};
 
 use super::KafkaLog;
-use super::closing::{Target, with_ends, without_ends};
-use super::connect::{let_go, number, signed, unsigned};
+use super::closing::{Target, without_ends};
+use super::connect::{let_go_together, number, signed, unsigned};
 use super::group_reader::GroupReader;
 use super::membership::{GroupConsumer, Membership, taken};
 use super::reader::Passing;
-use super::settle::{Asker, is_retriable, pause, stable};
+use super::settle::{Asker, stable};
 use super::transaction::{GroupProducer, TransactionWriter};
 use crate::{LogError, PartitionReader};
 
@@ -52,7 +52,7 @@ pub struct GroupOptions {
     pub session_timeout: Duration,
     /// After this long the brokers abort a transaction that nobody ends.
     pub transaction_timeout: Duration,
-    /// Whether joining is not wanted any more.
+    /// Whether the process is to stop: joining is not wanted any more, and what cannot be written is not waited for as long.
     pub give_up: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
@@ -92,7 +92,7 @@ pub enum NotCommitted {
 /// A process in a group.
 pub struct KafkaGroup {
     pub(super) log: KafkaLog,
-    member: String,
+    pub(super) member: String,
     outputs: Vec<String>,
     pub(super) topic: Arc<str>,
     pub(super) consumer: Option<Arc<GroupConsumer>>,
@@ -100,6 +100,7 @@ pub struct KafkaGroup {
     /// Sees what is not committed.
     pub(super) asker: Option<Asker>,
     targets: Mutex<Vec<Target>>,
+    give_up: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl KafkaLog {
@@ -128,7 +129,7 @@ impl KafkaLog {
             }
         };
         if let Err(error) = initialized {
-            let_go("transactional producer", producer);
+            let_go_together(vec![("transactional producer", Box::new(producer))]);
             return Err(failed(error));
         }
         let consumer: GroupConsumer = self
@@ -154,9 +155,11 @@ impl KafkaLog {
         let settled = self.settle(&producer, &consumer, &asker, options);
         let begun = settled.and_then(|()| producer.begin_transaction().map_err(failed));
         if let Err(error) = begun {
-            let_go("group consumer", consumer);
-            let_go("transactional producer", producer);
-            let_go("reader of ends", asker);
+            let_go_together(vec![
+                ("group consumer", Box::new(consumer)),
+                ("transactional producer", Box::new(producer)),
+                ("reader of ends", Box::new(asker)),
+            ]);
             return Err(error);
         }
         let topic = self.name(&options.topic);
@@ -170,6 +173,7 @@ impl KafkaLog {
             producer: Some(Arc::new(producer)),
             asker: Some(asker),
             targets: Mutex::default(),
+            give_up: Arc::clone(&options.give_up),
         })
     }
 }
@@ -338,56 +342,7 @@ impl KafkaGroup {
         // One that left and comes again is another writer's now; everything of it was committed when it left.
         targets.retain(|target| (&target.topic, target.partition) != (&topic, partition));
         targets.push(Target { topic: Arc::clone(&topic), partition, written: Arc::clone(&written) });
-        Ok(TransactionWriter { log: self.log.clone(), topic, partition, producer, written })
-    }
-
-    /// Commits everything that was written since the last commit, together with how far each partition is done, and begins the next
-    /// transaction. Tries again while the brokers are away, until they say what became of it or `give_up` says so.
-    ///
-    /// # Errors
-    /// [`NotCommitted`]; the group must be joined again then.
-    pub fn commit(&self, places: &[GroupOffset], give_up: &dyn Fn() -> bool) -> Result<(), NotCommitted> {
-        let aborted = |error: &dyn std::fmt::Display| NotCommitted::Aborted(error.to_string());
-        let (Some(consumer), Some(producer)) = (&self.consumer, &self.producer) else {
-            return Err(aborted(&"the group was left"));
-        };
-        let ends = self.written_ends(producer, give_up)?;
-        let mut list = TopicPartitionList::with_capacity(places.len());
-        for place in places {
-            let mut element = list.add_partition(&self.topic, number(place.partition));
-            element
-                .set_offset(rdkafka::Offset::Offset(signed(place.next)))
-                .map_err(|error| aborted(&error))?;
-            element.set_metadata(with_ends(place, &self.member, &ends));
-        }
-        loop {
-            // An empty group takes offsets from anybody.
-            if consumer.assignment_lost() {
-                return Err(aborted(&"the group went on without this process"));
-            }
-            // Asked anew each time: it names the generation, and only that of now is accepted.
-            let member: ConsumerGroupMetadata =
-                consumer.group_metadata().ok_or_else(|| aborted(&"this process is no member"))?;
-            match producer.send_offsets_to_transaction(&list, &member, TRY) {
-                Ok(()) => break,
-                Err(error) if is_retriable(&error) && !give_up() => pause(producer),
-                Err(error) => return Err(aborted(&error)),
-            }
-        }
-        loop {
-            match producer.commit_transaction(TRY) {
-                Ok(()) => break,
-                Err(error) if is_retriable(&error) => {
-                    if give_up() {
-                        return Err(NotCommitted::Unknown(error.to_string()));
-                    }
-                    tracing::warn!(%error, "the commit is not confirmed yet; asking again");
-                    pause(producer);
-                }
-                Err(error) => return Err(aborted(&error)),
-            }
-        }
-        self.settled(producer, &list, &ends, give_up)?;
-        producer.begin_transaction().map_err(|error| aborted(&error))
+        let (log, give_up) = (self.log.clone(), Arc::clone(&self.give_up));
+        Ok(TransactionWriter { log, topic, partition, producer, written, give_up })
     }
 }

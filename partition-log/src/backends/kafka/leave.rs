@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 
-use super::connect::{let_go, number};
+use super::connect::{let_go_together, number};
 use super::group::{GroupEvent, KafkaGroup};
 use super::membership::{GroupConsumer, taken};
 
@@ -58,16 +58,18 @@ impl KafkaGroup {
 
 impl Drop for KafkaGroup {
     fn drop(&mut self) {
-        // The consumer first: what it owned is free once the group has heard.
+        let mut clients: Vec<(&'static str, Box<dyn Send>)> = Vec::new();
         if let Some(consumer) = self.consumer.take() {
             self.obey_all(&consumer);
-            let_go("group consumer", consumer);
+            clients.push(("group consumer", Box::new(consumer)));
         }
         if let Some(producer) = self.producer.take() {
-            let_go("transactional producer", producer);
+            clients.push(("transactional producer", Box::new(producer)));
         }
         if let Some(asker) = self.asker.take() {
-            let_go("reader of ends", asker);
+            clients.push(("reader of ends", Box::new(asker)));
         }
+        // At a time: with the brokers away each takes as long as it may, and a process that is to stop has only so much.
+        let_go_together(clients);
     }
 }

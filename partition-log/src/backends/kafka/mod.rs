@@ -12,6 +12,7 @@
 mod ask;
 mod checkup;
 mod closing;
+mod commit;
 mod connect;
 mod group;
 mod group_reader;
@@ -29,6 +30,7 @@ mod writer;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::Consumer as _;
@@ -163,9 +165,13 @@ impl KafkaLog {
 
     /// The bounds of a partition that is there. Transactions that are open end it.
     fn ends(&self, topic: &str, partition: PartitionId) -> Result<Bounds, LogError> {
+        self.ends_within(topic, partition, ASK)
+    }
+
+    fn ends_within(&self, topic: &str, partition: PartitionId, within: Duration) -> Result<Bounds, LogError> {
         let (low, high) = self
             .asker
-            .fetch_watermarks(topic, number(partition), ASK)
+            .fetch_watermarks(topic, number(partition), within)
             .map_err(|error| self.asked(format!("ask for the ends of {topic}-{partition}"), &error))?;
         Ok(Bounds { start: unsigned(low), end: unsigned(high) })
     }
@@ -190,7 +196,8 @@ impl KafkaLog {
     }
 
     fn open_reader(&self, topic: &str, partition: PartitionId, from: Offset) -> Reader {
-        Reader { log: self.clone(), topic: topic.into(), partition, next: from, consumer: None }
+        let log = self.clone();
+        Reader { log, topic: topic.into(), partition, next: from, consumer: None, patience: None }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Reader {
     pub(super) partition: PartitionId,
     pub(super) next: Offset,
     pub(super) consumer: Option<Consumer>,
+    /// How long a read may wait, if less than it does by itself.
+    pub(super) patience: Option<Duration>,
 }
 
 impl Reader {
@@ -172,6 +174,7 @@ impl PartitionReader for Reader {
         let before = (into.len(), into.bytes());
         let mut wait = Duration::ZERO;
         let mut deadline = None;
+        let within = self.patience.unwrap_or(ASK);
         loop {
             while into.bytes() - before.1 < max_bytes || into.len() == before.0 {
                 if !self.take(into, wait)? {
@@ -188,18 +191,26 @@ impl PartitionReader for Reader {
             if let Some(position) = position(self.consumer()?, &topic, partition) {
                 self.next = self.next.max(position);
             }
-            let bounds = self.log.ends(&self.topic, self.partition)?;
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + within);
+            let bounds = match self.log.ends_within(&topic, partition, within) {
+                Err(error) if self.patience.is_some() => return Err(LogError::NotNow(error.to_string())),
+                bounds => bounds?,
+            };
             if self.next >= bounds.end {
                 return Ok(0);
             }
             if self.next < bounds.start {
                 return Err(self.log.out_of_range(&self.topic, self.partition, self.next)?);
             }
-            let deadline = *deadline.get_or_insert_with(|| Instant::now() + ASK);
             if Instant::now() >= deadline {
-                let detail = format!("nothing came in {ASK:?}, and the partition ends at {}", bounds.end);
-                let action = format!("read {}-{} at {}", self.topic, self.partition, self.next);
-                return Err(self.log.connect.failed(action, detail));
+                let detail = format!("nothing came in {within:?}, and the partition ends at {}", bounds.end);
+                let action = format!("read {topic}-{partition} at {}", self.next);
+                let error = self.log.connect.failed(action, detail);
+                return Err(if self.patience.is_some() {
+                    LogError::NotNow(error.to_string())
+                } else {
+                    error
+                });
             }
             wait = Duration::from_millis(100);
         }
@@ -214,6 +225,10 @@ impl PartitionReader for Reader {
         self.go_to(to)?;
         self.next = to;
         Ok(())
+    }
+
+    fn set_patience(&mut self, patience: Duration) {
+        self.patience = Some(patience);
     }
 }
 

@@ -13,6 +13,10 @@ use super::KafkaLog;
 use super::connect::{ASK, number};
 use crate::LogError;
 
+/// How long a full buffer is waited for when the process is to stop. Brokers that are there make room in less, and the last commit
+/// counts what is written.
+const STOPPING: Duration = Duration::from_secs(3);
+
 pub(super) type GroupProducer = BaseProducer<DefaultProducerContext>;
 
 /// Writes to one partition within the transaction of its [`KafkaGroup`](super::KafkaGroup).
@@ -23,6 +27,8 @@ pub struct TransactionWriter {
     pub(super) producer: Arc<GroupProducer>,
     /// Whether something was written since the last commit.
     pub(super) written: Arc<AtomicBool>,
+    /// Whether the process is to stop.
+    pub(super) give_up: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl TransactionWriter {
@@ -51,7 +57,8 @@ impl TransactionWriter {
             }
             record = record.headers(all);
         }
-        let deadline = Instant::now() + ASK;
+        let mut deadline = Instant::now() + ASK;
+        let mut stopping = false;
         loop {
             match self.producer.send(record) {
                 Ok(()) => {
@@ -63,6 +70,9 @@ impl TransactionWriter {
                     if Instant::now() < deadline =>
                 {
                     record = back;
+                    if !stopping && (self.give_up)() {
+                        (stopping, deadline) = (true, deadline.min(Instant::now() + STOPPING));
+                    }
                     std::thread::sleep(Duration::from_millis(2));
                 }
                 Err((error, _)) => {
