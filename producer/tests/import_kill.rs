@@ -1,4 +1,4 @@
-//! An import that is killed again and again leaves the log of an import that was not: the built program, kill -9, files.
+//! An import that is killed again and again leaves the log of an import that was not: the built program, kill -9, files and a real Kafka.
 //!
 //! `CHURNSTREAM_SOAK=full` kills 200 times. The seed is printed; `CHURNSTREAM_SEED` sets it.
 
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use partition_log::conformance::broker;
 use partition_log::{LogOptions, RecordBuf, open};
 use types::{Offset, PartitionId};
 
@@ -81,19 +82,25 @@ fn write_files(folder: &Path, shape: Shape, random: &mut Random) -> Vec<PathBuf>
         .collect()
 }
 
-fn command(folder: &Path, files: &[PathBuf], log: &Path) -> Command {
+fn command(folder: &Path, files: &[PathBuf], log: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_producer"));
     command.arg("import").args(files).arg("--map").arg(folder.join("map.toml"));
     command.args(["--partitions", &PARTITIONS.to_string(), "--not-after", "2025-01-01", "--json"]);
-    command.arg("--to").arg(format!("file:{}", log.display()));
+    command.args(["--to", log]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
 type Stored = (Offset, i64, Vec<u8>, Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
 
-fn records(log: &Path) -> Vec<Vec<Stored>> {
-    let log = open(&format!("file:{}", log.display()), &LogOptions::default()).unwrap();
+fn shown((offset, at, key, value, headers): &Stored) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (text(name), text(value))).collect();
+    format!("{offset} {at} {} {} {headers:?}", text(key), text(value))
+}
+
+fn records(log: &str) -> Vec<Vec<Stored>> {
+    let log = open(log, &LogOptions::default()).unwrap();
     (0..PARTITIONS)
         .map(|partition| {
             let mut reader = log.reader("events", PartitionId(partition), Offset::ZERO).unwrap();
@@ -108,20 +115,31 @@ fn records(log: &Path) -> Vec<Vec<Stored>> {
         .collect()
 }
 
-fn check(shape: Shape, kills: u32, random: &mut Random) {
+/// Kills imports into fresh logs on files, or with topics of fresh names on brokers.
+fn check(brokers: Option<&str>, shape: Shape, kills: u32, random: &mut Random) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("map.toml"), MAP).unwrap();
     let files = write_files(folder.path(), shape, random);
-    let whole = folder.path().join("whole");
-    let begun = Instant::now();
+    let on_files = |name: &str| format!("file:{}", folder.path().join(name).display());
+    let fresh = |name: &str| match brokers {
+        Some(brokers) => format!("kafka:{brokers}/{}-{name}.", folder.path().file_name().unwrap().display()),
+        None => on_files(name),
+    };
+    let whole = on_files("whole");
     assert!(command(folder.path(), &files, &whole).status().unwrap().success());
+    let mut expected = records(&whole);
+    if brokers.is_some() {
+        // librdkafka takes 0 for "now".
+        expected.iter_mut().flatten().for_each(|record| record.1 = record.1.max(1));
+    }
+    let begun = Instant::now();
+    assert!(command(folder.path(), &files, &fresh("timed")).status().unwrap().success());
     let span = begun.elapsed().as_micros() as u64;
-    let expected = records(&whole);
     assert!(expected.iter().map(Vec::len).sum::<usize>() > 30_000);
 
     let (mut killed, mut round) = (0, 0);
     while killed < kills {
-        let log = folder.path().join(format!("log-{round}"));
+        let log = fresh(&format!("log-{round}"));
         round += 1;
         // A log is killed at until an import of it comes to its end; then the next is begun.
         loop {
@@ -140,21 +158,40 @@ fn check(shape: Shape, kills: u32, random: &mut Random) {
         let found = records(&log);
         for (partition, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert_eq!(found.len(), expected.len(), "partition {partition}");
-            let differs = found.iter().zip(expected).position(|(a, b)| a != b);
-            assert_eq!(differs, None, "partition {partition}: the first record that differs");
+            if let Some((found, expected)) = found.iter().zip(expected).find(|(a, b)| a != b) {
+                panic!("partition {partition}: {} where {} belongs", shown(found), shown(expected));
+            }
         }
-        std::fs::remove_dir_all(&log).unwrap();
+        if let Some(log) = log.strip_prefix("file:") {
+            std::fs::remove_dir_all(log).unwrap();
+        }
     }
+}
+
+fn random() -> Random {
+    let seed = std::env::var("CHURNSTREAM_SEED").ok().and_then(|s| s.parse().ok());
+    let seed = seed.unwrap_or(u64::from(std::process::id()));
+    eprintln!("CHURNSTREAM_SEED={seed}");
+    Random(seed)
+}
+
+fn kills(few: u32, many: u32) -> u32 {
+    if std::env::var("CHURNSTREAM_SOAK").is_ok_and(|s| s == "full") { many } else { few }
 }
 
 #[test]
 fn kill_9_at_random_moments_changes_no_record() {
-    let seed = std::env::var("CHURNSTREAM_SEED").ok().and_then(|s| s.parse().ok());
-    let seed = seed.unwrap_or(u64::from(std::process::id()));
-    let kills = if std::env::var("CHURNSTREAM_SOAK").is_ok_and(|s| s == "full") { 100 } else { 6 };
-    eprintln!("CHURNSTREAM_SEED={seed}");
-    let mut random = Random(seed);
-    check(Shape::Csv, kills, &mut random);
-    check(Shape::ShuffledCsv, kills, &mut random);
-    check(Shape::OneLine, kills, &mut random);
+    let mut random = random();
+    for shape in [Shape::Csv, Shape::ShuffledCsv, Shape::OneLine] {
+        check(None, shape, kills(6, 100), &mut random);
+    }
+}
+
+#[test]
+fn kill_9_at_random_moments_changes_no_record_on_kafka() {
+    let Some(brokers) = broker::shared() else { return };
+    let mut random = random();
+    for shape in [Shape::Csv, Shape::ShuffledCsv] {
+        check(Some(&brokers.bootstrap), shape, kills(6, 60), &mut random);
+    }
 }
