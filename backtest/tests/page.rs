@@ -101,7 +101,8 @@ fn effects(rows: &LabelledRows) -> EffectSummary {
 fn report(blind: f64, with_money: bool) -> (Report, Labels) {
     let spec = Spec::from_toml(SPEC, Path::new("spec.toml")).unwrap();
     let labels = Labels::by_events(Millis(30 * DAY), &["cancel"]);
-    let (rows, model, simple) = scored(blind);
+    let (mut rows, model, simple) = scored(blind);
+    (rows.summary.gone_unseen, rows.summary.erased) = (1_234, 56);
     let (user, users) = number_users(&rows.entities);
     let judge = |p: &[f32]| Judged::new(p, &rows.lost, &rows.weight, &user, users);
     let (judged, other) = (judge(&model), judge(&simple));
@@ -216,7 +217,15 @@ fn a_page_leads_with_what_to_do_and_holds_every_picture() {
 
     // Hundreds of rows, but of sixty users.
     assert!(html.contains("60 leavers among") && html.contains("few: read the intervals, not the figures"));
-    for said in ["recency alone", "In the sample", "premium", "sweep", "made again from the past alone"] {
+    for said in [
+        "1\u{2009}234 of users who had left",
+        "56 of users who were erased",
+        "recency alone",
+        "In the sample",
+        "premium",
+        "sweep",
+        "made again from the past alone",
+    ] {
         assert!(html.contains(said), "nothing of {said}");
     }
 }

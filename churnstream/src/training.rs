@@ -90,6 +90,11 @@ pub struct TrainReport {
     pub trials: u32,
     /// Rows that the model in the bundle learnt from: with a refit, those of the test too.
     pub fitted_rows: usize,
+    /// Its trees: with a refit not as many as those of the model that was judged.
+    pub fitted_trees: u32,
+    /// Of the rows that it learnt from, those whose users were held out in turn before: by them it was chosen when learning stops and
+    /// how probabilities are calibrated. They are of the same time as the others. `None` if nobody was held out.
+    pub held_out_rows: Option<usize>,
 }
 
 /// A model and how good it is.
@@ -195,6 +200,8 @@ pub fn train(
         paired,
         trials: found.trials,
         fitted_rows: fitted.rows,
+        fitted_trees: fitted.trees,
+        held_out_rows: fitted.held_out.as_ref().map(|held_out| held_out.lost.len()),
     })
 }
 

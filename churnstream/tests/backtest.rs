@@ -52,6 +52,10 @@ fn trained() -> tempfile::TempDir {
     }
     let card = std::fs::read_to_string(dir.path().join("model/MODEL_CARD.md")).unwrap();
     assert_eq!(card.matches(" (95 % over users: ").count(), 2, "{card}");
+    let number = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("{name} in {report}"));
+    // Without a refit what ships is what was judged.
+    assert_eq!(number("fitted_trees"), number("trees"));
+    assert!(number("held_out_rows") > 0 && number("held_out_rows") <= number("fitted_rows"), "{report}");
     dir
 }
 

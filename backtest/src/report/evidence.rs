@@ -189,11 +189,13 @@ pub(super) fn method(report: &Report, labels: &Labels) -> String {
         ));
     }
     items.push(format!(
-        "Not used: {} rows not decided by the end of the log, {} users and days too new, {} rows of which an outcome table says nothing. Of {} \
-         records {} could not be used.",
+        "Not used: {} rows not decided by the end of the log, {} users and days too new, {} rows of which an outcome table says nothing, {} of users \
+         who had left, as the log said later, {} of users who were erased since. Of {} records {} could not be used.",
         count(replay.undecided as f64),
         count(replay.too_new as f64),
         count(replay.unknown as f64),
+        count(replay.gone_unseen as f64),
+        count(replay.erased as f64),
         count(replay.records as f64),
         count(replay.rejected as f64)
     ));

@@ -152,6 +152,24 @@ impl Train {
             "rows       {} to train on, {} in the embargo, {} not decided yet, {} of users too new",
             report.training_rows, report.embargo_rows, replay.undecided, replay.too_new
         );
+        let left_out: Vec<String> = [
+            (replay.left_within_lead, "of users who left within the lead"),
+            (replay.unknown, "of which the outcome table says nothing"),
+            (replay.gone_unseen, "of users who had left, as the log said later"),
+            (replay.erased, "of users who were erased since"),
+        ]
+        .into_iter()
+        .filter(|(rows, _)| *rows > 0)
+        .map(|(rows, what)| format!("{rows} {what}"))
+        .collect();
+        if !left_out.is_empty() {
+            println!("left out   {}", left_out.join(", "));
+        }
+        if let Some(rows) = report.held_out_rows {
+            println!(
+                "held out   {rows} rows, of some users in turn, chose when to stop and how to calibrate; they are of the same time"
+            );
+        }
         if report.trials > 0 {
             println!("search     {} sets of parameters tried", report.trials);
         }
@@ -175,7 +193,7 @@ impl Train {
             "bundle     {} ({}, {} trees) in {}",
             report.bundle,
             report.model.algorithm,
-            report.model.trees,
+            report.fitted_trees,
             self.to.display()
         );
     }
