@@ -91,7 +91,7 @@ fn piled(places: &[f64]) -> Vec<f64> {
         let count = there.entry(place(*x)).or_default();
         *count += 1;
         let away = f64::from(*count / 2) * step;
-        if *count % 2 == 0 { away } else { -away }
+        if count.is_multiple_of(2) { away } else { -away }
     };
     places.iter().map(&mut height).collect()
 }

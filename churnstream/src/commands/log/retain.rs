@@ -23,9 +23,9 @@ pub struct RetainArgs {
     /// The oldest records of each partition that is larger than this may go: 10GB, 500MB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     larger_than: Option<u64>,
-    /// The consumer's store: what its state is still made from stays. No consumer may be running
+    /// The consumer's store: what its state is still made from stays. No consumer may be running. Needed on files
     #[arg(long, value_name = "DIR")]
-    store: PathBuf,
+    store: Option<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,7 +56,10 @@ pub(super) fn run(args: &RetainArgs, now: EventTime, out: &mut dyn Write) -> Res
     if let Some(kafka) = log.as_kafka() {
         bail!("{}", leave_to_brokers(args, &|setting| kafka.command_to_set(&kafka.name(topic), setting)));
     }
-    let floors = floors(&args.store, topic, config.partitions)?;
+    let Some(store) = &args.store else {
+        bail!("--store DIR is needed: the consumer's store says what its state is still made from");
+    };
+    let floors = floors(store, topic, config.partitions)?;
     let keep = Retention {
         oldest: args.older_than.map(|Millis(span)| EventTime(now.0.saturating_sub(span))),
         max_bytes: args.larger_than,
@@ -204,7 +207,7 @@ mod tests {
             topic: TopicArgs { topic: "kafka:b:1/shop./events".parse().unwrap(), json: false },
             older_than: Some("90d".parse().unwrap()),
             larger_than: Some(1000),
-            store: PathBuf::new(),
+            store: None,
         };
         let said = leave_to_brokers(&args, &|settings| format!("<{settings}>"));
         assert!(said.contains("<retention.ms=7776000000,retention.bytes=1000>"), "{said}");
@@ -240,7 +243,7 @@ mod tests {
             },
             older_than: older.map(|span| span.parse().unwrap()),
             larger_than: larger,
-            store: place.clone(),
+            store: Some(place.clone()),
         };
         let retain = |args: RetainArgs| -> Result<u64> {
             let mut out = Vec::new();
@@ -258,6 +261,8 @@ mod tests {
         assert!((20..=50).contains(&by_age), "{by_age}");
         let by_need = retain(args("events", Some("1d"), None)).unwrap();
         assert!((by_age + 1..=100).contains(&by_need), "{by_need}");
+        let blind = RetainArgs { store: None, ..args("events", Some("1d"), None) };
+        assert!(retain(blind).unwrap_err().to_string().contains("--store DIR is needed"));
         let scores = retain(args("scores", None, Some(100))).unwrap();
         assert!((10..=50).contains(&scores), "{scores}");
         let error = format!("{:#}", retain(args("other", Some("1d"), None)).unwrap_err());
