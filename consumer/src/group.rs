@@ -7,6 +7,7 @@
 //! The group's offset is the truth, with the sweep under way noted beside it. The local store is behind it, never ahead: it hears of a
 //! commit when the brokers have confirmed it.
 
+mod orphans;
 mod take;
 mod tries;
 
@@ -32,7 +33,8 @@ use crate::run::{LOOK, Surroundings, pool_size, serve, targets};
 use crate::worker::WorkerConfig;
 use crate::{ConsumerError, ConsumerOptions, Status};
 
-use self::take::{Coming, Restoring};
+use self::orphans::Orphans;
+use self::take::{Coming, Restoring, listed};
 use self::tries::{Next, Tries};
 
 /// How often it is told how far a rebuild is.
@@ -218,6 +220,10 @@ impl Group<'_> {
         // The states go first, so that what the next owner reads is not ours any more.
         let stopped = pool.abandon();
         owned.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
+        // One that comes back under its name is given what it had, and what it owed to others would be nobody's: it comes as a new one.
+        if matches!(ended, Ok(Ended::Again(_))) {
+            group.leave();
+        }
         drop(group);
         let ended = ended?;
         if let Err(error) = stopped {
@@ -230,6 +236,7 @@ impl Group<'_> {
     }
 
     fn live(&self, session: &mut Session, observer: &mut Observer, ready: &Check) -> Result<(), Trouble> {
+        let mut orphans = Orphans::new();
         loop {
             // No longer than until the next commit is due: what waits for it should not wait for this too.
             let due = self.options.commit_interval.saturating_sub(session.last_commit.elapsed());
@@ -248,6 +255,10 @@ impl Group<'_> {
             session.pool.poll()?;
             self.come(session, ready)?;
             self.say_ready(session, observer, ready);
+            let left = orphans.look(&session.group, &self.joining.group, self.base.config.partitions);
+            if !left.is_empty() {
+                return Err(Trouble::Session(format!("nobody has partitions {}", listed(&left))));
+            }
             if self.around.shutdown.is_requested() {
                 return self.finish(session, false);
             }
@@ -385,9 +396,4 @@ impl Group<'_> {
             Err(other) => Err(other),
         }
     }
-}
-
-fn listed(partitions: &[PartitionId]) -> String {
-    let all: Vec<String> = partitions.iter().map(PartitionId::to_string).collect();
-    all.join(" ")
 }

@@ -59,7 +59,10 @@ fn append(group: &KafkaGroup, records: &[Outgoing]) {
 fn copy_segments(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|end| ["log", "index", "timeindex", "txnindex"].iter().any(|kept| end == *kept)) {
+        if path
+            .extension()
+            .is_some_and(|end| ["log", "index", "timeindex", "txnindex"].iter().any(|kept| end == *kept))
+        {
             std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
         }
     }

@@ -10,7 +10,7 @@ use partition_log::{Bounds, LogError, PartitionReader, RecordBuf};
 use telemetry::Check;
 use types::{Offset, PartitionId};
 
-use super::{Group, Session, Trouble, listed};
+use super::{Group, Session, Trouble};
 use crate::ConsumerError;
 use crate::member::{Snapshot, place};
 use crate::observe::how_far;
@@ -308,4 +308,9 @@ impl Group<'_> {
         }
         Ok(())
     }
+}
+
+pub(super) fn listed(partitions: &[PartitionId]) -> String {
+    let all: Vec<String> = partitions.iter().map(PartitionId::to_string).collect();
+    all.join(" ")
 }

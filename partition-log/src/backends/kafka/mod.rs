@@ -19,6 +19,7 @@ mod group_reader;
 mod headers;
 mod leave;
 mod membership;
+mod owners;
 mod reader;
 mod settings;
 mod settle;
