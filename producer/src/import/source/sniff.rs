@@ -43,7 +43,7 @@ pub(crate) fn open(path: &Path, read: &Arc<AtomicU64>) -> io::Result<Opened> {
     }
     let unpack = match magic[..known] {
         [b'P', b'K', 3, 4] => Some(("a zip archive", "unzip")),
-        [b'B', b'Z', b'h', _] => Some(("compressed by bzip2", "bunzip2")),
+        [b'B', b'Z', b'h', b'1'..=b'9'] => Some(("compressed by bzip2", "bunzip2")),
         [0xfd, b'7', b'z', b'X'] => Some(("compressed by xz", "unxz")),
         _ => None,
     };
