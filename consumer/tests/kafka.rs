@@ -78,11 +78,10 @@ fn one_then_three_then_two_processes_leave_what_one_leaves() {
         b.signal("STOP");
         // A member that comes meanwhile gives everybody's session a new start.
         sleep(support::session() * 2 + Duration::from_secs(2));
+        // It may find out as a member, by an aborted transaction, or by a commit that it slept in and that was undone: each ends its session.
+        let before = b.times(group::JOINS_AGAIN);
         b.signal("CONT");
-        b.wait_for("the group to have gone on", |said| {
-            said.contains("the group went on without this process")
-                || said.contains("the transaction is aborted")
-        });
+        b.wait_for("the group to have gone on", |said| said.matches(group::JOINS_AGAIN).count() > before);
         b.signal("TERM");
         b.ends_well();
         a.wait_for("everything to be appended", |_| appended.load(std::sync::atomic::Ordering::Acquire));

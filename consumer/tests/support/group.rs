@@ -25,6 +25,9 @@ pub(crate) const PARTITIONS: u32 = 3;
 /// No wait is longer: a test that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What a member says whose session is over.
+pub(crate) const JOINS_AGAIN: &str = "what was not committed is dropped; joining the group again";
+
 /// A topic on the brokers and what one uninterrupted run on files made of the same records.
 pub(crate) struct Proof {
     pub(crate) world: World,
