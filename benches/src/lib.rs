@@ -42,6 +42,7 @@ pub fn write_bundle(spec_text: &str, dir: &Path) -> Result<()> {
         metrics: std::collections::BTreeMap::new(),
         baselines: Vec::new(),
         meanings: [].into(),
+        fitting: None,
     };
     let model = random_model(100, spec.feature_names().len());
     let parts = BundleParts { model: model.as_bytes(), manifest, card: "Random trees.\n" };

@@ -1,8 +1,9 @@
 //! Walk-forward: models refitted as time goes on, each judged on what came next.
 
 use backtest::evaluate::{Judged, Slices, day, measure, number_users, part, resamples_for};
-use backtest::report::WalkForward;
+use backtest::report::{Refitted, WalkForward};
 use backtest::{LabelledRows, Split, check_split};
+use scorer::Manifest;
 use trainer::{Params, Reference, Rows};
 use types::{EventTime, Millis};
 use xxhash_rust::xxh3::xxh3_64;
@@ -10,17 +11,25 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Fewer lost users in a training period teach nothing.
 const LEAST_LOST: usize = 20;
 
-/// Refits a model every so often and judges each on the rows up to the next refit. A fold learns from rows whose label was decided
-/// at or before its moment. Columns that give the label away are left out. `progress` is told how many folds are done, of how many.
+/// Refits a model like a bundle's every so often, and judges each on the rows up to the next refit. A fold learns from rows whose label
+/// was decided at or before its moment. Columns that give the label away are left out. `progress` is told how many folds are done, of
+/// how many.
 ///
 /// # Errors
-/// If there is no fold with both outcomes to learn from, or fitting fails.
+/// If there is no fold with both outcomes to learn from, fitting fails, or the bundle was fitted in a way that is not known here.
 pub fn walk_forward(
     rows: &LabelledRows,
     every: Millis,
-    params: &Params,
+    bundle: &Manifest,
     mut progress: impl FnMut(u64, u64),
 ) -> anyhow::Result<WalkForward> {
+    let params = Params::of_bundle(bundle)?;
+    let refitted = Refitted {
+        chosen_until: params.as_ref().map(|_| bundle.training.labels_decided),
+        fitting: params.as_ref().map_or_else(|| Params::default().fitting(), Params::fitting),
+        calibration: params.as_ref().map(|_| bundle.calibration.kind().to_owned()),
+    };
+    let params = params.unwrap_or_default();
     let moments = folds(rows, every);
     anyhow::ensure!(
         !moments.is_empty(),
@@ -38,7 +47,7 @@ pub fn walk_forward(
         };
         check_split(rows, split)?;
         let of = |wanted: Split| (0..rows.len()).filter(move |row| split(*row) == wanted);
-        let fitted = trainer::fit(&rows_of(&learn, of(Split::Train)), params, |_| ())?;
+        let fitted = trainer::fit(&rows_of(&learn, of(Split::Train)), &params, |_| ())?;
         let test: Vec<usize> = of(Split::Test).collect();
         let scored = fitted.probabilities(&rows_of(&learn, test.iter().copied()));
         test.iter().zip(scored).for_each(|(row, p)| probability[*row] = p);
@@ -55,7 +64,7 @@ pub fn walk_forward(
         users,
     );
     let metrics = measure(&judged, resamples_for(judged.len()), 1);
-    Ok(WalkForward { every, folds: Slices { by: "refit".to_owned(), parts }, metrics })
+    Ok(WalkForward { every, refitted, folds: Slices { by: "refit".to_owned(), parts }, metrics })
 }
 
 /// The moments of refits: from the first with enough to learn from on, as long as rows follow.

@@ -81,6 +81,7 @@ fn write_bundle(dir: &Path, name: &str, plays: &[f32], auc: f64, calibration_err
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
         meanings: [].into(),
+        fitting: None,
         baselines: vec![Baseline {
             feature: "plays_count_7d".into(),
             borders: (2_u8..11).map(f32::from).collect(),

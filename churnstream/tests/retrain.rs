@@ -39,6 +39,7 @@ fn strange_champion(dir: &Path) {
         calibration: Calibration::Identity,
         metrics: [("auc".to_owned(), 0.5)].into(),
         meanings: [].into(),
+        fitting: None,
         baselines: vec![Baseline {
             feature: "plays_count_7d".into(),
             borders: vec![10.0, 20.0],

@@ -18,7 +18,7 @@ mod registry;
 mod shap;
 
 pub use bundle::{
-    Bands, Baseline, Bundle, BundleError, BundleParts, Label, LabelKind, Manifest, Meaning, Training,
+    Bands, Baseline, Bundle, BundleError, BundleParts, Fitting, Label, LabelKind, Manifest, Meaning, Training,
 };
 pub use calibration::{Calibration, FitError, Isotonic, IsotonicError, fit_beta, fit_isotonic, fit_platt};
 pub use model::{MAX_FEATURES, Model, ModelError, Node, Objective, Tree, probability};

@@ -71,6 +71,7 @@ impl Fitted {
             metrics: purpose.metrics.clone(),
             baselines: self.all_baselines(),
             meanings: purpose.meanings.clone(),
+            fitting: Some(self.params.fitting()),
         };
         let card = card::write(self, &manifest, &purpose.notes);
         Ok(Bundle::write(folder, &BundleParts { model: &self.json, manifest, card: &card })?)

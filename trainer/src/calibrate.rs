@@ -2,24 +2,24 @@
 
 use scorer::{Calibration, FitError, fit_beta, fit_isotonic, fit_platt};
 
-use crate::HeldOut;
+use crate::{CalibrationKind, HeldOut};
 
 /// Fits every kind of calibration to the held-out users and chooses the one that promises the lowest log loss on others.
 ///
 /// A line through many points always fits best what it was drawn through, so each kind is judged on the half of the users that
 /// its trial fit has not seen, once for each half; `half` says which half a row's user is in. The winner is fitted to all. Of
-/// equals the plainer wins. Weights count in fitting and in judging.
-pub(crate) fn choose(held_out: &HeldOut, half: &[bool]) -> Calibration {
-    type Fit = fn(&[f32], &[bool], &[f32]) -> Result<Calibration, FitError>;
-    let identity: Fit = |_, _, _| Ok(Calibration::Identity);
-    let isotonic: Fit =
-        |margins, lost, weights| fit_isotonic(margins, lost, weights).map(Calibration::Isotonic);
-    let kinds: [Fit; 4] = [identity, fit_platt, fit_beta, isotonic];
+/// equals the plainer wins. Weights count in fitting and in judging. With `only`, there is no choice: that kind is fitted, and where
+/// it cannot be, nothing is calibrated.
+pub(crate) fn choose(held_out: &HeldOut, half: &[bool], only: Option<CalibrationKind>) -> Calibration {
+    let whole = |fit: Fit| fit(&held_out.margins, &held_out.lost, &held_out.weights).unwrap_or_default();
+    if let Some(kind) = only {
+        return whole(fit_of(kind));
+    }
 
     let first = held_out.filter(|row| !half[row]);
     let second = held_out.filter(|row| half[row]);
-    let mut best = (f64::INFINITY, identity);
-    for fit in kinds {
+    let mut best = (f64::INFINITY, fit_of(CalibrationKind::Identity));
+    for fit in CalibrationKind::ALL.map(fit_of) {
         // What cannot be fitted to a half, for want of one of the outcomes say, is not trusted with the whole.
         let trials = [(&first, &second), (&second, &first)].map(|(seen, unseen)| {
             let calibration = fit(&seen.margins, &seen.lost, &seen.weights).ok()?;
@@ -30,7 +30,20 @@ pub(crate) fn choose(held_out: &HeldOut, half: &[bool]) -> Calibration {
             best = (one + other, fit);
         }
     }
-    best.1(&held_out.margins, &held_out.lost, &held_out.weights).unwrap_or_default()
+    whole(best.1)
+}
+
+type Fit = fn(&[f32], &[bool], &[f32]) -> Result<Calibration, FitError>;
+
+fn fit_of(kind: CalibrationKind) -> Fit {
+    match kind {
+        CalibrationKind::Identity => |_, _, _| Ok(Calibration::Identity),
+        CalibrationKind::Platt => fit_platt,
+        CalibrationKind::Beta => fit_beta,
+        CalibrationKind::Isotonic => {
+            |margins, lost, weights| fit_isotonic(margins, lost, weights).map(Calibration::Isotonic)
+        }
+    }
 }
 
 impl HeldOut {
@@ -83,7 +96,7 @@ mod tests {
     #[test]
     fn honest_margins_are_left_nearly_alone() {
         let (rows, half) = held_out(20_000, sigmoid);
-        let chosen = choose(&rows, &half);
+        let chosen = choose(&rows, &half, None);
         for margin in [-3.0, -1.0, 0.0, 1.0, 3.0] {
             assert!(
                 (chosen.apply(margin) - scorer::probability(margin)).abs() < 0.02,
@@ -95,7 +108,7 @@ mod tests {
     #[test]
     fn boasting_margins_are_toned_down() {
         let (rows, half) = held_out(20_000, |margin| sigmoid(0.4 * margin - 1.0));
-        let chosen = choose(&rows, &half);
+        let chosen = choose(&rows, &half, None);
         assert_ne!(chosen, Calibration::Identity);
         for margin in [-3.0_f32, -1.0, 0.0, 1.0, 3.0] {
             let truth = sigmoid(0.4 * f64::from(margin) - 1.0) as f32;
@@ -104,10 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_that_is_asked_for_is_not_chosen_again() {
+        let (rows, half) = held_out(20_000, |margin| sigmoid(0.4 * margin - 1.0));
+        for kind in CalibrationKind::ALL {
+            let fitted = choose(&rows, &half, Some(kind));
+            assert_eq!(CalibrationKind::named(fitted.kind()), Some(kind));
+        }
+    }
+
+    #[test]
     fn steps_want_a_line_through_many_points() {
         let truth = |margin: f64| if margin < 1.0 { 0.1 } else { 0.7 };
         let (rows, half) = held_out(20_000, truth);
-        let chosen = choose(&rows, &half);
+        let chosen = choose(&rows, &half, None);
         assert!(matches!(chosen, Calibration::Isotonic(_)), "{chosen:?}");
         assert!((chosen.apply(0.0) - 0.1).abs() < 0.05 && (chosen.apply(2.0) - 0.7).abs() < 0.05);
     }
@@ -120,7 +142,7 @@ mod tests {
             (rows.lost[row], rows.weights[row]) = (false, 0.1);
         }
         let half: Vec<bool> = (0..20_000).map(|row| row % 2 == 0).collect();
-        let chosen = choose(&rows, &half);
+        let chosen = choose(&rows, &half, None);
         for margin in [-1.0_f32, 0.0, 1.0] {
             // A row weighs ten times as much among those who are lost as among those who are not.
             let truth = (sigmoid(f64::from(margin)) / 1.1) as f32;
@@ -136,6 +158,6 @@ mod tests {
             weights: vec![1.0; 3],
             groups: vec![0; 3],
         };
-        assert_eq!(choose(&rows, &[false, true, true]), Calibration::Identity);
+        assert_eq!(choose(&rows, &[false, true, true], None), Calibration::Identity);
     }
 }

@@ -75,6 +75,9 @@ pub(crate) fn write(fitted: &Fitted, manifest: &Manifest, notes: &[String]) -> S
             held_out.lost.len()
         ),
     };
+    if let Some(fitting) = &manifest.fitting {
+        let _ = writeln!(card, "- settings: {fitting}");
+    }
     for note in notes {
         let _ = writeln!(card, "- {note}");
     }

@@ -56,6 +56,12 @@ pub enum TrainError {
         /// Its name.
         name: String,
     },
+    /// A bundle says of itself what this program does not know.
+    #[error("the bundle was fitted with {what}, which this program does not know")]
+    Fitting {
+        /// What it says.
+        what: String,
+    },
     /// XGBoost failed.
     #[error("XGBoost failed")]
     XgBoost(#[from] xgb::XGBError),

@@ -16,6 +16,8 @@ use crate::{Algorithm, Params, Rows, TrainError, linear};
 pub struct Fitted {
     /// The kind of model.
     pub algorithm: Algorithm,
+    /// What it was fitted with.
+    pub params: Params,
     /// The model in XGBoost's JSON, as it goes into a bundle.
     pub json: Vec<u8>,
     /// The same model, loaded for scoring.
@@ -93,10 +95,11 @@ pub fn fit(rows: &Rows, params: &Params, mut progress: impl FnMut(&Round)) -> Re
     let reference = of_reference(&model, rows);
     let calibration = trial.as_ref().map_or(Calibration::Identity, |trial| {
         let half: Vec<bool> = trial.held_out.groups.iter().map(|group| half_of(*group)).collect();
-        choose(&trial.held_out, &half)
+        choose(&trial.held_out, &half, params.calibration)
     });
     Ok(Fitted {
         algorithm: params.algorithm,
+        params: params.clone(),
         json: learned.json,
         model,
         calibration,

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Algorithm, Rows, TrainError};
+use crate::{Algorithm, CalibrationKind, Rows, TrainError};
 
 /// The number of values beyond which one part of the users is held out once, instead of each part in turn, and the threads work on
 /// one fit together, instead of each on its own.
@@ -57,6 +57,8 @@ pub struct Params {
     /// Threads at most, and never more than there are processors; as many by default. They change no byte of a model, but where
     /// the data is so large that all work on one fit.
     pub threads: Option<NonZeroUsize>,
+    /// How probabilities are calibrated on users held out; by default in the way that holds up best on other users.
+    pub calibration: Option<CalibrationKind>,
 }
 
 impl Default for Params {
@@ -77,6 +79,7 @@ impl Default for Params {
             folds: 5,
             seed: 1,
             threads: None,
+            calibration: None,
         }
     }
 }

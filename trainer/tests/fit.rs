@@ -4,7 +4,7 @@
 
 use std::num::NonZeroUsize;
 
-use scorer::Bundle;
+use scorer::{Bundle, Manifest};
 use trainer::{Algorithm, Direction, Params, Purpose, Rows, TrainError, fit, search};
 use types::{Band, EventTime, Millis};
 
@@ -248,6 +248,13 @@ fn a_bundle_scores_as_the_fitted_model_does() {
     let low = scored.iter().filter(|p| bundle.band(**p) == Band::Low).count() as f64 / scored.len() as f64;
     assert!((0.02..0.12).contains(&high) && (0.7..0.85).contains(&low), "{high} high, {low} low");
 
+    // It says how to fit another like it.
+    let again = Params::of_bundle(bundle.manifest()).unwrap().unwrap();
+    assert_eq!(Params { calibration: None, ..again.clone() }, Params::default());
+    assert_eq!(fit(&rows, &again, |_| {}).unwrap().json, fitted.json);
+    let silent = Manifest { fitting: None, ..bundle.manifest().clone() };
+    assert_eq!(Params::of_bundle(&silent).unwrap(), None);
+
     let card = std::fs::read_to_string(path.join("MODEL_CARD.md")).unwrap();
     for part in [
         "within 30d",
@@ -256,10 +263,42 @@ fn a_bundle_scores_as_the_fitted_model_does() {
         "from 1970-01-01T00:00:00Z",
         "| auc | 0.7500 |",
         "- compared with nothing",
+        "- settings: xgboost: feature_share 0.5, folds 5, lambda 1, learning_rate 0.05, ",
     ] {
         assert!(card.contains(part), "{part} in\n{card}");
     }
     assert!(fitted.write(&path, &purpose()).is_err(), "a bundle is never overwritten");
+}
+
+#[test]
+fn every_kind_with_any_settings_says_how_it_was_fitted() {
+    let rows = rows(400, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let monotone = [("noise".to_owned(), Direction::Falling)];
+    for algorithm in Algorithm::ALL {
+        let params = Params {
+            learning_rate: 0.08,
+            max_depth: 3,
+            lambda: 30.0,
+            row_share: 0.9,
+            max_rounds: 20,
+            forest_trees: 7,
+            monotone: monotone.clone().into(),
+            seed: 5,
+            ..Params::of(algorithm)
+        };
+        let fitted = fit(&rows, &params, |_| {}).unwrap();
+        let bundle = fitted.write(&folder.path().join(algorithm.name()), &purpose()).unwrap();
+        let again = Params::of_bundle(bundle.manifest()).unwrap().unwrap();
+        assert_eq!((again.algorithm, again.seed, &again.monotone), (algorithm, 5, &params.monotone));
+        let refitted = fit(&rows, &again, |_| {}).unwrap();
+        assert_eq!((refitted.json, refitted.calibration), (fitted.json, fitted.calibration), "{algorithm}");
+
+        let mut strange = bundle.manifest().clone();
+        strange.fitting.as_mut().unwrap().params.insert("gamma".to_owned(), 1.0);
+        let error = Params::of_bundle(&strange).unwrap_err().to_string();
+        assert_eq!(error, "the bundle was fitted with `gamma`, which this program does not know");
+    }
 }
 
 #[test]

@@ -102,7 +102,11 @@ pub(super) fn parts(report: &Report) -> String {
     if let Some(walk) = &report.walk_forward {
         let folds =
             Slices { by: format!("refitted every {}, on", walk.every), parts: walk.folds.parts.clone() };
-        out.push_str("<h3>Refitted as time went on</h3><p class=note>Each model learnt only from labels decided before its day, and is judged on the rows up to the next refit.</p>");
+        out.push_str(&format!(
+            "<h3>Refitted as time went on</h3><p class=note>Each model learnt only from labels decided before its day, and is judged on \
+             the rows up to the next refit. {}</p>",
+            escape(&walk.refitted.to_string())
+        ));
         out.push_str(&tables::slices(&folds));
     }
     out + "</section>"

@@ -37,10 +37,44 @@ pub struct Report {
 pub struct WalkForward {
     /// The time from one refit to the next.
     pub every: types::Millis,
+    /// How each of them was fitted.
+    pub refitted: Refitted,
     /// A part for each refit; its name is the day of it.
     pub folds: Slices,
     /// Metrics over all folds' rows together.
     pub metrics: Vec<crate::evaluate::Metric>,
+}
+
+/// How the models of a [`WalkForward`] were fitted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Refitted {
+    /// The kind of model and its parameters.
+    pub fitting: scorer::Fitting,
+    /// The kind of calibration; `None` if each chose its own.
+    pub calibration: Option<String>,
+    /// When the last label was decided by which the bundle's settings may have been chosen; `None` if the bundle does not say how it
+    /// was fitted, so that the usual settings stand in.
+    pub chosen_until: Option<types::EventTime>,
+}
+
+impl std::fmt::Display for Refitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { fitting, calibration, chosen_until } = self;
+        let calibration = calibration.as_deref().unwrap_or("chosen anew");
+        match chosen_until {
+            None => write!(
+                f,
+                "The bundle does not say how it was fitted, so these are models with the usual settings ({fitting}; calibration: \
+                 {calibration}), and no other versions of the bundle's."
+            ),
+            Some(until) => write!(
+                f,
+                "Fitted as the bundle was ({fitting}; calibration: {calibration}). These settings are of the bundle's training, up to \
+                 {}: earlier models have them from their own future.",
+                crate::evaluate::day(*until)
+            ),
+        }
+    }
 }
 
 impl Report {

@@ -155,6 +155,7 @@ fn write_bundle(model: &Path, out: &Path) -> anyhow::Result<()> {
         metrics: std::collections::BTreeMap::new(),
         baselines: Vec::new(),
         meanings: [].into(),
+        fitting: None,
     };
     let bytes = std::fs::read(model).with_context(|| format!("read {}", model.display()))?;
     Bundle::write(

@@ -141,6 +141,7 @@ fn bundle(folder: &Path, spec: &Spec) -> Result<Bundle> {
         metrics: std::collections::BTreeMap::new(),
         baselines: Vec::new(),
         meanings: [].into(),
+        fitting: None,
     };
     let model = benches::random_model(100, spec.feature_names().len());
     let parts = BundleParts { model: model.as_bytes(), manifest, card: "Random trees.\n" };

@@ -12,7 +12,6 @@ use backtest::{LabelledRows, Labels, Scored};
 use clap::Args;
 use feature_store::Spec;
 use scorer::Bundle;
-use trainer::Params;
 use types::Millis;
 
 use super::progress;
@@ -56,7 +55,8 @@ pub(crate) struct Backtest {
     /// Another bundle to compare with on the same rows; may be given again.
     #[arg(long, value_name = "BUNDLE")]
     baseline: Vec<PathBuf>,
-    /// Refit a model this often, each judged on what came next, and show that beside the bundle.
+    /// Refit a model this often, of the bundle's kind and with its settings, each judged on what came next, and show that beside the
+    /// bundle.
     #[arg(long, value_name = "SPAN")]
     walk_forward: Option<Millis>,
     /// Print one JSON object.
@@ -86,7 +86,7 @@ impl Backtest {
         let money = settings
             .map(|settings| money::simulate(&scored.rows, &scored.probability, &spec, &labels, &settings))
             .transpose()?;
-        let walk_forward = self.walk_forward.map(|every| refit(&rows, every)).transpose()?;
+        let walk_forward = self.walk_forward.map(|every| refit(&rows, every, &bundle)).transpose()?;
         let report = Report { backtest: found, money, walk_forward };
 
         let title = format!("Churn backtest: {}", self.model.display());
@@ -153,6 +153,12 @@ impl Backtest {
                 best.profit.value
             );
         }
+        if let Some(walk) = &report.walk_forward {
+            let auc = walk.metrics.iter().find(|metric| metric.name == "auc");
+            let auc =
+                auc.map_or_else(|| "unknown".to_owned(), |metric| format!("{:.4}", metric.estimate.value));
+            println!("refitted   every {}: AUC {auc}. {}", walk.every, walk.refitted);
+        }
         let leakage = &found.leakage;
         println!(
             "leakage    {} rows made again, {} values differ",
@@ -169,9 +175,9 @@ impl Backtest {
     }
 }
 
-fn refit(rows: &LabelledRows, every: Millis) -> anyhow::Result<WalkForward> {
+fn refit(rows: &LabelledRows, every: Millis, bundle: &Bundle) -> anyhow::Result<WalkForward> {
     let bar = progress::bar(0, "refit");
-    let walked = walk_forward(rows, every, &Params::default(), |done, of| {
+    let walked = walk_forward(rows, every, bundle.manifest(), |done, of| {
         bar.set_length(of);
         bar.set_position(done);
     });

@@ -97,6 +97,7 @@ pub(crate) fn bundle(dir: &Path, name: &str, [silent, others]: [f32; 2], decided
         calibration: Calibration::Identity,
         metrics: [("auc".to_owned(), 0.8)].into(),
         meanings: [].into(),
+        fitting: None,
         baselines: vec![Baseline {
             feature: "plays_count_7d".into(),
             borders: vec![1.0, 3.0],

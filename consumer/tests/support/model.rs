@@ -37,6 +37,7 @@ pub(crate) fn write(folder: &Path, spec: &Spec, random: &mut Random) -> Bundle {
         calibration: Calibration::Platt { slope: 0.9, intercept: -0.1 },
         metrics: [].into(),
         meanings: [(names[0].clone(), Meaning::Texts { field: "\"kind\"".to_owned() })].into(),
+        fitting: None,
         baselines: vec![
             baseline(&names[0], &[0.5, 2.0, 7.0]),
             baseline(&names[names.len() - 1], &[0.5, 2.0, 7.0]),

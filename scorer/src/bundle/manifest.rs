@@ -40,6 +40,35 @@ pub struct Manifest {
     /// What the values of features stand for, by name, where that does not say it. May be empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub meanings: BTreeMap<String, Meaning>,
+    /// How the model was fitted; `None` in a bundle that does not say: an older one, or one made elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitting: Option<Fitting>,
+}
+
+/// How a model was fitted, enough to fit another like it to other rows. How it was calibrated stands in its calibration.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fitting {
+    /// The kind of model: `xgboost`, `logistic` or `forest`.
+    pub algorithm: String,
+    /// The parameters that this kind looks at, by name; after a search those that it found.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, f64>,
+    /// Features that the probability may only follow one way, by name: `rising` or `falling`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub monotone: BTreeMap<String, String>,
+}
+
+impl std::fmt::Display for Fitting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.algorithm)?;
+        let bounds = self.monotone.iter().map(|(name, direction)| format!("`{name}` only {direction}"));
+        let numbers = self.params.iter().map(|(name, value)| format!("{name} {value}"));
+        for (at, said) in numbers.chain(bounds).enumerate() {
+            write!(f, "{} {said}", if at == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
 }
 
 /// What counted as a loss when a model was trained.
@@ -175,6 +204,7 @@ impl ManifestFile {
             baselines,
             feature_names,
             meanings,
+            fitting,
             ..
         } = &self.manifest;
         if self.version != VERSION {
@@ -210,6 +240,11 @@ impl ManifestFile {
         }
         if let Some(name) = meanings.keys().find(|name| !feature_names.contains(name)) {
             return Err(format!("a meaning of `{name}`, which is no feature"));
+        }
+        if let Some((name, value)) =
+            fitting.iter().flat_map(|fitting| &fitting.params).find(|(_, value)| !value.is_finite())
+        {
+            return Err(format!("the parameter {name} is {value}"));
         }
         calibration.check()
     }

@@ -15,7 +15,7 @@ use types::{Band, Millis};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use error::BundleError;
-pub use manifest::{Bands, Baseline, Label, LabelKind, Manifest, Training};
+pub use manifest::{Bands, Baseline, Fitting, Label, LabelKind, Manifest, Training};
 pub use meaning::Meaning;
 pub use write::BundleParts;
 

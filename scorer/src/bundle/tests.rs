@@ -30,6 +30,7 @@ pub(crate) fn manifest() -> Manifest {
         calibration: Calibration::Platt { slope: 0.1, intercept: -1.0 / 3.0 },
         metrics: [("auc".to_owned(), 0.1 + 0.2)].into(),
         meanings: [].into(),
+        fitting: None,
         baselines: vec![Baseline {
             feature: "b".into(),
             borders: vec![0.1, 5.0],

@@ -46,6 +46,17 @@ pub enum Calibration {
 }
 
 impl Calibration {
+    /// The name of its kind: `identity`, `platt`, `beta` or `isotonic`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Platt { .. } => "platt",
+            Self::Isotonic(_) => "isotonic",
+            Self::Beta { .. } => "beta",
+        }
+    }
+
     /// The calibrated probability of a margin, 0 to 1.
     ///
     /// Computed in `f64` with correctly defined functions only, so every processor gives the same bits.
