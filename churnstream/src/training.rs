@@ -1,5 +1,6 @@
 //! From a log to a model bundle: rows by replay, split in time, search, fit, calibrate, judge beside baselines, write.
 
+pub mod contest;
 mod paired;
 mod reference;
 
@@ -13,7 +14,7 @@ use backtest::metrics::Quality;
 use backtest::{LabelledRows, Labels, RowSummary, Split, SplitPlan};
 use feature_store::{Spec, Told};
 use partition_log::Log;
-use scorer::Meaning;
+use scorer::{Bundle, Meaning, SameRows};
 use serde::Serialize;
 use trainer::{Algorithm, Fitted, Found, Params, Purpose, Reference, Round, Rows, Trial};
 use types::{EventTime, Trigger};
@@ -32,6 +33,8 @@ pub struct Training {
     pub baselines: Vec<Algorithm>,
     /// Whether the model that ships learns from the test rows too, once it is known how good it is without.
     pub refit: bool,
+    /// The champion that the model is to replace: judged on the same test rows.
+    pub champion: Option<Arc<Bundle>>,
 }
 
 impl Training {
@@ -39,7 +42,7 @@ impl Training {
     #[must_use]
     pub fn new(params: Params) -> Self {
         let baselines = Algorithm::ALL.into_iter().filter(|other| *other != params.algorithm).collect();
-        Self { params, search: 0, baselines, refit: false }
+        Self { params, search: 0, baselines, refit: false, champion: None }
     }
 
     /// What it was told, by name: for a record of the run.
@@ -95,6 +98,10 @@ pub struct TrainReport {
     /// Of the rows that it learnt from, those whose users were held out in turn before: by them it was chosen when learning stops and
     /// how probabilities are calibrated. They are of the same time as the others. `None` if nobody was held out.
     pub held_out_rows: Option<usize>,
+    /// The model that was judged beside the champion that it is to replace, on the test rows after the champion had learnt its last
+    /// label; or why they were not compared.
+    #[serde(skip)]
+    pub contest: Result<SameRows, String>,
 }
 
 /// A model and how good it is.
@@ -145,6 +152,11 @@ pub fn train(
     mut progress: impl FnMut(Stage<'_>),
 ) -> anyhow::Result<TrainReport> {
     let mut all = backtest::collect(log, topic, spec, labels, |records| progress(Stage::Replayed(records)))?;
+    let champion = training.champion.as_deref().ok_or_else(|| "there is no champion".to_owned());
+    let champion = champion.and_then(|champion| {
+        contest::fits(champion, spec.hash().as_str(), spec.feature_names())?;
+        Ok((contest::probabilities(champion, &all), champion.manifest().training.labels_decided))
+    });
     all.exclude();
     let plan = SplitPlan::new(labels, &all)?;
     backtest::check_split(&all, |row| plan.of_row(&all, row))?;
@@ -160,10 +172,15 @@ pub fn train(
     let params = &found.params;
     let mut fitted = trainer::fit(&past, params, |round| progress(Stage::Round(params.algorithm, round)))?;
     let model = judge(&fitted, &test);
-    let tested = (0..all.len()).filter(|row| plan.of_row(&all, *row) == Split::Test);
-    let by_trigger = by_trigger(&fitted, &test, &tested.map(|row| all.trigger[row]).collect::<Vec<_>>());
+    let tested: Vec<usize> = (0..all.len()).filter(|row| plan.of_row(&all, *row) == Split::Test).collect();
+    let by_trigger =
+        by_trigger(&fitted, &test, &tested.iter().map(|row| all.trigger[*row]).collect::<Vec<_>>());
+    let ours = fitted.probabilities(&test);
+    let contest = champion
+        .and_then(|(theirs, decided)| contest::of_test(&all, &tested, &ours, &theirs, decided))
+        .map(|same| if training.refit { same.noting(", this one before it was fitted again") } else { same });
     let (baselines, others) = baselines(&past, &test, training, &mut progress)?;
-    let (auc_interval, paired) = paired::pair(&test, &fitted.probabilities(&test), &others);
+    let (auc_interval, paired) = paired::pair(&test, &ours, &others);
     let mut notes = notes(&model, &baselines, &paired, &found);
     if training.refit {
         notes.push(format!(
@@ -202,6 +219,7 @@ pub fn train(
         fitted_rows: fitted.rows,
         fitted_trees: fitted.trees,
         held_out_rows: fitted.held_out.as_ref().map(|held_out| held_out.lost.len()),
+        contest,
     })
 }
 

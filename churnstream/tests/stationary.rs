@@ -98,6 +98,9 @@ fn a_service_that_stays_as_it_is_is_retrained_and_another_is_not() {
     assert!(output.status.success(), "{said}");
     let all = entries();
     assert_eq!((all.len(), all[1].role), (2, Role::Champion), "{said}");
+    // The champion learnt from the same rows before the test, so both rank it alike.
+    assert!(said.contains("all: AUC ") && said.contains(": +0.0000 (+0.0000 to +0.0000), "), "{said}");
+    assert!(said.contains("both on the same ") && said.contains("before it was fitted again"), "{said}");
 
     // Tenure grows, and is shown; it is no reason.
     let (output, said) = run(dir, &log, "drift", &["--model", "registry", "--all"]);

@@ -24,5 +24,5 @@ pub use calibration::{Calibration, FitError, Isotonic, IsotonicError, fit_beta, 
 pub use model::{MAX_FEATURES, Model, ModelError, Node, Objective, Tree, probability};
 pub use predict::{Evaluator, Predictor, Scratch};
 pub use reasons::{Bar, EffectSummary, SignalScratch, Signals, Strongest, Swarm, sentence, words};
-pub use registry::{Entry, Gate, Registry, RegistryError, Role, Rules, Schedule, gates};
+pub use registry::{Entry, Gain, Gate, Registry, RegistryError, Role, Rules, SameRows, Schedule, gates};
 pub use shap::Shap;

@@ -9,7 +9,7 @@ use backtest::Labels;
 use clap::Args;
 use feature_store::Spec;
 use partition_log::Log;
-use scorer::{Bundle, Registry};
+use scorer::{Bundle, Registry, SameRows};
 use types::{EventTime, Millis};
 
 use super::features::parse_moment;
@@ -155,6 +155,8 @@ impl Retrain {
             .with_context(|| format!("make a folder in {}", self.registry.display()))?;
         let folder = candidates.path().join("bundle");
         let bar = Bar::new(training::records(log.as_ref(), &self.topic)?);
+        let champion = champion(&task.registry, &self.registry)?;
+        let training = &Training { champion: champion.clone(), ..training.clone() };
         let report =
             training::train(log.as_ref(), &self.topic, spec, labels, training, &folder, |s| bar.show(&s));
         bar.clear();
@@ -167,7 +169,7 @@ impl Retrain {
             date(bundle.manifest().training.labels_decided)
         );
         mlflow::log_bundle(&bundle, &training.settings());
-        let promoted = self.promote(task, &bundle);
+        let promoted = self.promote(task, &bundle, champion, &report.contest);
         if let (Err(_), Some(keep)) = (&promoted, &self.keep) {
             let kept = keep.join(bundle.hash());
             if !kept.exists() {
@@ -181,9 +183,14 @@ impl Retrain {
         Ok(())
     }
 
-    fn promote(&self, task: &Task, bundle: &Bundle) -> anyhow::Result<EventTime> {
+    fn promote(
+        &self,
+        task: &Task,
+        bundle: &Bundle,
+        champion: Option<Arc<Bundle>>,
+        contest: &Result<SameRows, String>,
+    ) -> anyhow::Result<EventTime> {
         let Task { log, spec, registry, .. } = task;
-        let champion = champion(registry, &self.registry)?;
         ensure!(
             champion.as_ref().is_none_or(|champion| champion.hash() != bundle.hash()),
             "the bundle {} is the champion already: no label was decided since",
@@ -194,7 +201,13 @@ impl Retrain {
             Some(_) => gates::drift(newest.as_ref()),
             None => gates::not_looked_at(),
         };
-        self.gates.pass(bundle, champion.as_deref(), drift, false)?;
+        self.gates.pass(
+            bundle,
+            champion.as_deref(),
+            contest.as_ref().map_err(String::as_str),
+            drift,
+            false,
+        )?;
         let at = match (self.at, &champion) {
             (Some(at), _) => at,
             // Nothing was scored before the first champion.

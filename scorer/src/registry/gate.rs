@@ -1,5 +1,7 @@
 //! What a bundle must show before it becomes the champion.
 
+use std::collections::BTreeMap;
+
 use crate::{Bundle, Label, Manifest};
 
 /// Where the gates stand.
@@ -28,16 +30,56 @@ pub struct Gate {
     pub detail: String,
 }
 
-/// The gates that a bundle's manifest decides: `spec`, `auc` and `calibration`. What a bundle does not say does not pass.
+/// A bundle and the champion on the same rows, of which neither learnt the outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SameRows {
+    /// Which rows, in words.
+    pub rows: String,
+    /// What came out on all rows, under the empty name, and on those of one cause, under `_event` and `_sweep`, where there are enough.
+    pub gains: BTreeMap<&'static str, Gain>,
+}
+
+impl SameRows {
+    /// With more said of the rows.
+    #[must_use]
+    pub fn noting(mut self, note: &str) -> Self {
+        self.rows += note;
+        self
+    }
+}
+
+/// How much better a bundle ranks rows than the champion.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gain {
+    /// The bundle's AUC.
+    pub auc: f64,
+    /// The champion's.
+    pub champion: f64,
+    /// How much more the bundle has.
+    pub gain: f64,
+    /// The lower end of the gain's interval, of 95 % over users, both models with the same users drawn.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// The gates that a bundle decides alone or beside the champion: `spec`, `auc` and `calibration`. What a bundle does not say does not
+/// pass.
 ///
-/// AUCs are those that each bundle measured on its own test, on rows after its training. AUC and calibration are judged on all rows,
-/// on those of events, and on those of sweeps, as far as the bundle measured these apart or the champion did.
+/// AUCs are those on the same rows. Where there are none, `same_rows` says why, and each bundle's own test stands in: of other rows,
+/// which may have been easier. AUC and calibration are judged on all rows, on those of events, and on those of sweeps, as far as the
+/// bundle measured these apart or the champion did.
 #[must_use]
-pub fn gates(bundle: &Bundle, champion: Option<&Bundle>, rules: &Rules) -> Vec<Gate> {
+pub fn gates(
+    bundle: &Bundle,
+    champion: Option<&Bundle>,
+    same_rows: Result<&SameRows, &str>,
+    rules: &Rules,
+) -> Vec<Gate> {
     let champion = champion.map(Bundle::manifest);
     vec![
         spec(bundle.manifest(), champion),
-        auc(bundle.manifest(), champion, rules),
+        auc(bundle.manifest(), champion.map(|champion| (champion, same_rows)), rules),
         calibration(bundle.manifest(), rules),
     ]
 }
@@ -82,19 +124,37 @@ fn of_parts(name: &'static str, mut part: impl FnMut(&str) -> Option<(bool, Stri
     Gate { name, passed, detail: detail.join("; ") }
 }
 
-fn auc(bundle: &Manifest, champion: Option<&Manifest>, rules: &Rules) -> Gate {
-    of_parts("auc", |part| {
+fn auc(bundle: &Manifest, champion: Option<(&Manifest, Result<&SameRows, &str>)>, rules: &Rules) -> Gate {
+    let allowed = rules.auc_loss;
+    let mut gate = of_parts("auc", |part| {
+        let gain = champion.and_then(|(_, same)| same.ok()?.gains.get(part));
+        if let Some(Gain { auc, champion, gain, low, high }) = gain {
+            let detail = format!(
+                "AUC {auc:.4}, the champion's {champion:.4}: {gain:+.4} ({low:+.4} to {high:+.4}), at most {allowed} less allowed"
+            );
+            return Some((*gain >= -allowed, detail));
+        }
         let of = |manifest: &Manifest| manifest.metrics.get(&format!("auc{part}")).copied();
-        Some(match (of(bundle), champion.and_then(of)) {
+        let own = if champion.is_some_and(|(_, same)| same.is_ok()) { " (each on its own test)" } else { "" };
+        Some(match (of(bundle), champion.and_then(|(champion, _)| of(champion))) {
             (None, None) if !part.is_empty() => return None,
             (None, _) => (false, "it measured no AUC".to_owned()),
             (Some(auc), Some(before)) => (
-                auc >= before - rules.auc_loss,
-                format!("AUC {auc:.4}, the champion's {before:.4}, at most {} less allowed", rules.auc_loss),
+                auc >= before - allowed,
+                format!("AUC {auc:.4}, the champion's {before:.4}{own}, at most {allowed} less allowed"),
             ),
             (Some(auc), None) => (auc > 0.5, format!("AUC {auc:.4}; more than 0.5 is needed")),
         })
-    })
+    });
+    match champion.map(|(_, same)| same) {
+        None => {}
+        Some(Ok(same)) => gate.detail += &format!("; both on the same {}", same.rows),
+        Some(Err(why)) => {
+            gate.detail +=
+                &format!("; each on its own test, since they cannot be compared on the same rows: {why}");
+        }
+    }
+    gate
 }
 
 /// The error must be small, and the probabilities better than the loss rate alone: where few are lost, a model that promises
@@ -173,11 +233,53 @@ mod tests {
         ];
         for (expected, change) in cases {
             let candidate = bundle(dir.path(), change);
-            let all = gates(&candidate, Some(&champion), &Rules::default());
+            let all = gates(&candidate, Some(&champion), Err("no labels"), &Rules::default());
             let failed: Vec<_> = all.iter().filter(|gate| !gate.passed).map(|gate| gate.name).collect();
             assert_eq!(failed, expected, "{all:?}");
         }
         let first = bundle(dir.path(), |m| *m.metrics.get_mut("auc").unwrap() = 0.51);
-        assert!(gates(&first, None, &Rules::default()).iter().all(|gate| gate.passed));
+        assert!(gates(&first, None, Err(""), &Rules::default()).iter().all(|gate| gate.passed));
+    }
+
+    #[test]
+    fn the_same_rows_decide_and_not_how_easy_each_test_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let champion = bundle(dir.path(), |_| {});
+        let of = |auc: f64, sweep: f64| {
+            bundle(dir.path(), |m| {
+                m.metrics.extend([("auc".to_owned(), auc), ("auc_sweep".to_owned(), sweep)]);
+            })
+        };
+        let (easy, hard) = (of(0.95, 0.93), of(0.70, 0.68));
+        let gain =
+            |gain: f64| Gain { auc: 0.8 + gain, champion: 0.8, gain, low: gain - 0.01, high: gain + 0.01 };
+        let same = |all: f64, sweep: f64| SameRows {
+            rows: "900 rows of 300 users".to_owned(),
+            gains: [("", gain(all)), ("_sweep", gain(sweep))].into(),
+        };
+        let auc = |candidate: &Bundle, same: Result<&SameRows, &str>| {
+            gates(candidate, Some(&champion), same, &Rules::default()).swap_remove(1)
+        };
+        let worse = auc(&easy, Ok(&same(-0.03, 0.01)));
+        assert!(!worse.passed && worse.detail.contains("-0.0300 (-0.0400 to -0.0200)"), "{worse:?}");
+        assert!(worse.detail.ends_with("; both on the same 900 rows of 300 users"), "{worse:?}");
+        assert!(!auc(&easy, Ok(&same(0.0, -0.02))).passed, "by trigger too");
+        assert!(auc(&hard, Ok(&same(-0.005, 0.02))).passed);
+        // Where sweeps cannot be compared, they are judged as each measured them.
+        let mut without = same(0.02, 0.0);
+        without.gains.remove("_sweep");
+        let hard_sweeps = auc(&hard, Ok(&without));
+        assert!(
+            !hard_sweeps.passed && hard_sweeps.detail.contains("(each on its own test)"),
+            "{hard_sweeps:?}"
+        );
+
+        let apart = auc(&easy, Err("there are none"));
+        assert!(apart.passed && apart.detail.ends_with("on the same rows: there are none"), "{apart:?}");
+        let first = gates(&easy, None, Err("there are none"), &Rules::default()).swap_remove(1);
+        assert_eq!(
+            first.detail,
+            "all: AUC 0.9500; more than 0.5 is needed; sweeps: AUC 0.9300; more than 0.5 is needed"
+        );
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use types::EventTime;
 
 pub use error::RegistryError;
-pub use gate::{Gate, Rules, gates};
+pub use gate::{Gain, Gate, Rules, SameRows, gates};
 pub use schedule::Schedule;
 
 use crate::Bundle;

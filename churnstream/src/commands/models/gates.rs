@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use feature_store::Spec;
 use partition_log::Log;
 use scorer::drift::Verdict;
-use scorer::{Baseline, Bundle, Gate, Rules, gates};
+use scorer::{Baseline, Bundle, Gate, Rules, SameRows, gates};
 use types::EventTime;
 
 use super::date;
@@ -45,7 +45,8 @@ impl GateName {
 }
 
 impl GateArgs {
-    /// Says how each gate decided; `drift` is the gate of that name. Of a challenger only `spec` is asked.
+    /// Says how each gate decided; `same_rows` are bundle and champion on the same rows or why there are none, `drift` is the gate of
+    /// that name. Of a challenger only `spec` is asked.
     ///
     /// # Errors
     /// If a gate fails that is not passed over; all that do are named.
@@ -53,11 +54,12 @@ impl GateArgs {
         &self,
         bundle: &Bundle,
         champion: Option<&Bundle>,
+        same_rows: Result<&SameRows, &str>,
         drift: Gate,
         is_challenger: bool,
     ) -> anyhow::Result<()> {
         let rules = Rules { auc_loss: self.max_auc_loss, calibration_error: self.max_calibration_error };
-        let mut all = gates(bundle, champion, &rules);
+        let mut all = gates(bundle, champion, same_rows, &rules);
         all.push(drift);
         let mut failed = Vec::new();
         for gate in all {

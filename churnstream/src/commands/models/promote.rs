@@ -4,29 +4,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
+use backtest::Labels;
 use clap::Args;
 use feature_store::Spec;
-use scorer::{Bundle, Gate, Registry};
+use scorer::{Bundle, Gate, Registry, SameRows};
 use types::EventTime;
 
 use super::gates::{self, GateArgs};
 use super::{champion, champions, check_ahead, date, load};
 use crate::commands::features::parse_moment;
 use crate::commands::through::Through;
-use crate::mlflow;
+use crate::{mlflow, training};
 
 /// Makes a bundle champion from a tick on, if it passes the gates; or a challenger, which scores in the champion's shadow and
 /// needs to pass `spec` only.
 ///
-/// The gates: `spec` (the same spec, horizon and kind of loss as the champion), `auc` (not much less than the champion's, each on its own test),
-/// `calibration` (the error on its test, and better than the loss rate alone), and `drift` (the users of the newest tick are those that the bundle was trained on: the
+/// The gates: `spec` (the same spec, horizon and kind of loss as the champion), `auc` (not much less than the champion's, on
+/// the rows after both had learnt their last label; they need --labels, and without such rows each bundle's own test stands in), `calibration` (the error on its test, and better than the loss rate alone), and `drift` (the users of the newest tick are those that the bundle was trained on: the
 /// scores have not moved, and at most one feature in ten has; what grows with the log, as tenure does, is left out). A gate that fails is named, and nothing is promoted. AUC and
 /// calibration are judged on the rows of the test together, on those of events, and on those of sweeps.
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream models promote model --registry registry
   churnstream models promote new --registry registry --challenger --at 2025-06-02T00:00:00Z
-  churnstream models promote new --registry registry --at 2025-06-09T00:00:00Z --from file:log --features spec.toml
+  churnstream models promote new --registry registry --at 2025-06-09T00:00:00Z --from file:log --features spec.toml --labels labels.toml
   churnstream models promote new --registry registry --at 2025-06-09T00:00:00Z --skip drift")]
 pub(crate) struct Promote {
     /// The bundle.
@@ -44,7 +45,7 @@ pub(crate) struct Promote {
     /// The consumer's store: refuses a moment that the running consumer has passed.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// The log, for the drift gate: file:DIR.
+    /// The log, for the gates drift and AUC: file:DIR.
     #[arg(long, value_name = "PLACE", requires = "features")]
     from: Option<String>,
     /// The topic of events.
@@ -52,9 +53,12 @@ pub(crate) struct Promote {
     topic: String,
     #[command(flatten)]
     through: Through,
-    /// The feature spec, for the drift gate.
+    /// The feature spec, for the gates drift and AUC.
     #[arg(long, value_name = "SPEC.toml")]
     features: Option<PathBuf>,
+    /// When a user counts as lost: bundle and champion are compared on the same rows, for the AUC gate.
+    #[arg(long, value_name = "LABELS.toml", requires = "from")]
+    labels: Option<PathBuf>,
     #[command(flatten)]
     gates: GateArgs,
 }
@@ -91,7 +95,9 @@ impl Promote {
             "there is no champion whose shadow it could score in: promote one first"
         );
         let drift = self.drift(&bundle, champion.is_some())?;
-        self.gates.pass(&bundle, champion.as_deref(), drift, self.challenger)?;
+        let same_rows = self.same_rows(&bundle, champion.as_deref())?;
+        let same_rows = same_rows.as_ref().map_err(String::as_str);
+        self.gates.pass(&bundle, champion.as_deref(), same_rows, drift, self.challenger)?;
         if self.challenger {
             registry.challenge(&bundle, at)?;
         } else {
@@ -101,6 +107,29 @@ impl Promote {
         eprintln!("bundle {} is {role} from {} on", bundle.hash(), date(at));
         mlflow::log_alias(&bundle, role);
         Ok(())
+    }
+
+    /// Bundle and champion on the same rows, or why there are none.
+    fn same_rows(
+        &self,
+        bundle: &Bundle,
+        champion: Option<&Bundle>,
+    ) -> anyhow::Result<Result<SameRows, String>> {
+        let (Some(from), Some(features), Some(labels)) = (&self.from, &self.features, &self.labels) else {
+            return Ok(Err("give --from, --features and --labels".to_owned()));
+        };
+        let Some(champion) = champion.filter(|_| !self.challenger) else {
+            return Ok(Err("not looked at".to_owned()));
+        };
+        let spec = Arc::new(Spec::load(features)?);
+        bundle.check_spec(spec.hash().as_str(), spec.feature_names())?;
+        let labels = Labels::load(labels)?;
+        if let Some(doubt) = labels.check(bundle)? {
+            eprintln!("mind: {doubt}");
+        }
+        let log = self.through.open(from, &self.topic)?;
+        let rows = backtest::collect(log.as_ref(), &self.topic, &spec, &labels, |_| {})?;
+        Ok(training::contest::of_bundles(bundle, champion, &rows))
     }
 
     fn drift(&self, bundle: &Bundle, has_champion: bool) -> anyhow::Result<Gate> {
