@@ -100,6 +100,45 @@ fn a_table_is_learnt_from_and_another_scored() {
 }
 
 #[test]
+fn figures_of_repeats_are_means_and_not_of_the_mean_model() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("t.csv"), customers(500)).unwrap();
+    let train = |to: &str, repeats: &str, seed: &str| {
+        let words = format!(
+            "train --table t.csv --label churned --id customer --drop closed_on --no-baselines --folds 3 --repeats {repeats} \
+             --folds-seed {seed} --to {to} --json"
+        );
+        json(&churnstream(folder.path(), &words.split_whitespace().collect::<Vec<_>>()))
+    };
+    // The second time customers are cut as with the next seed.
+    let (both, one, other) = (train("both", "2", "2"), train("one", "1", "2"), train("other", "1", "3"));
+    let of = |report: &Value, at: &str| {
+        report["model"].pointer(at).and_then(Value::as_f64).unwrap_or_else(|| panic!("{at} in {report}"))
+    };
+    for figure in [
+        "/mean/test/brier",
+        "/mean/brier_skill",
+        "/mean/brier_uncalibrated",
+        "/mean/test/calibration_error",
+        "/auc",
+    ] {
+        let expected = f64::midpoint(of(&one, figure), of(&other, figure));
+        assert!((of(&both, figure) - expected).abs() < 1e-9, "{figure}: {both}");
+    }
+    assert_eq!(one["model"]["mean"], one["model"]["pooled"]);
+    assert!(
+        of(&both, "/pooled/test/brier") < of(&both, "/mean/test/brier") - 1e-5,
+        "two models together are better: {both}"
+    );
+    let bundle = scorer::Bundle::load(&folder.path().join("both")).unwrap();
+    let metrics = &bundle.manifest().metrics;
+    assert_eq!(
+        (metrics["brier"], metrics["brier_skill"]),
+        (of(&both, "/mean/test/brier"), of(&both, "/mean/brier_skill"))
+    );
+}
+
+#[test]
 fn what_does_not_fit_is_said_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("t.csv"), customers(400)).unwrap();

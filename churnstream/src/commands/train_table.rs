@@ -121,14 +121,19 @@ fn print(request: &Request<'_>, report: &TableReport, to: &Path) {
     let Folds { folds, repeats, seed } = request.folds;
     println!("judged     on customers not seen: {folds} folds, {repeats} times, seed {seed}");
     println!("AUC        {}", with_spread(&report.model));
-    if let Some(q) = &report.model.pooled.test {
+    if let Some(q) = &report.model.mean.test {
         println!("lift       {:.2} at 1 %, {:.2} at 5 %, {:.2} at 10 %", q.lift_1, q.lift_5, q.lift_10);
-        let skill =
-            report.model.pooled.brier_skill.map_or_else(|| "unknown".to_owned(), |s| format!("{s:.3}"));
+        let skill = report.model.mean.brier_skill.map_or_else(|| "unknown".to_owned(), |s| format!("{s:.3}"));
         println!(
             "honesty    Brier score {:.4} (skill {skill}), calibration error {:.4}",
             q.brier, q.calibration_error
         );
+        if let Some(pooled) = report.model.pooled.test.as_ref().filter(|_| repeats > 1) {
+            println!(
+                "pooled     Brier score {:.4}, calibration error {:.4}: of {repeats} models' mean probability, which no bundle gives",
+                pooled.brier, pooled.calibration_error
+            );
+        }
     }
     for other in &report.baselines {
         println!("beside it  {}: AUC {}", other.algorithm, with_spread(other));

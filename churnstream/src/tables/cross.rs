@@ -26,7 +26,11 @@ pub struct CrossReport {
     pub auc: f64,
     /// The AUC of each fold, repeat after repeat.
     pub folds: Vec<f64>,
-    /// Measured on all customers at once, each with the mean probability of the models that had not seen it.
+    /// The mean of the repeats' figures, each measured on all customers, every one by the one model that had not seen it: what a model
+    /// like the one that ships is worth.
+    pub mean: Judged,
+    /// Measured once, on the mean probability that the repeats' models give a customer: what as many models together are worth, which
+    /// is more. With one repeat it is the same.
     pub pooled: Judged,
 }
 
@@ -43,14 +47,15 @@ pub(super) fn validate(
 ) -> anyhow::Result<CrossReport> {
     let algorithm = training.params.algorithm;
     let mut aucs = Vec::new();
-    let mut sums = vec![0.0_f64; rows.len()];
-    let mut raw = vec![0.0_f64; rows.len()];
+    let (mut sums, mut raw_sums) = (vec![0.0_f64; rows.len()], vec![0.0_f64; rows.len()]);
+    let mut repeats = Vec::new();
     let mut trees = 0;
     for repeat in 0..folds.repeats {
         // A cut of its own: who is held out within a fold must not follow from it.
         let cut =
             Params { folds: folds.folds, seed: folds.seed ^ (0x5EED << 8) ^ repeat, ..Params::default() };
         let part: Vec<u32> = rows.groups.iter().map(|group| cut.part_of(*group)).collect();
+        let (mut calibrated, mut raw) = (vec![0.0_f32; rows.len()], vec![0.0_f32; rows.len()]);
         for fold in 0..folds.folds {
             progress(Stage::Fold {
                 algorithm,
@@ -64,39 +69,76 @@ pub(super) fn validate(
             let fitted =
                 trainer::fit(&known, &found.params, |round| progress(Stage::Round(algorithm, round)))?;
             let margins = fitted.margins(&judged);
-            let probabilities: Vec<f32> =
-                margins.iter().map(|margin| fitted.calibration.apply(*margin)).collect();
             let auc = auc(&margins, &judged.lost).ok_or_else(|| {
                 anyhow::anyhow!("a fold of {} rows has one outcome only: use fewer folds", judged.len())
             })?;
             aucs.push(auc);
-            for (at, row) in unseen.iter().enumerate() {
-                sums[*row] += f64::from(probabilities[at]);
-                raw[*row] += f64::from(scorer::probability(margins[at]));
+            for (row, margin) in unseen.into_iter().zip(margins) {
+                calibrated[row] = fitted.calibration.apply(margin);
+                raw[row] = scorer::probability(margin);
             }
             trees = trees.max(fitted.trees);
         }
+        for (sums, of_repeat) in [(&mut sums, &calibrated), (&mut raw_sums, &raw)] {
+            sums.iter_mut().zip(of_repeat).for_each(|(sum, p)| *sum += f64::from(*p));
+        }
+        repeats.push(of_all(rows, algorithm, trees, &calibrated, &raw));
     }
     let mean = |sums: &[f64]| -> Vec<f32> {
         sums.iter().map(|sum| (sum / f64::from(folds.repeats)) as f32).collect()
-    };
-    let (calibrated, raw) = (mean(&sums), mean(&raw));
-    let brier = |probabilities: &[f32]| brier(probabilities, &rows.lost, &rows.weights);
-    let constant = vec![rows.loss_rate().unwrap_or_default() as f32; rows.len()];
-    let brier_skill = match (brier(&calibrated), brier(&constant)) {
-        (Some(ours), Some(theirs)) if theirs > 0.0 => Some(1.0 - ours / theirs),
-        _ => None,
     };
     Ok(CrossReport {
         algorithm,
         auc: aucs.iter().sum::<f64>() / aucs.len() as f64,
         folds: aucs,
-        pooled: Judged {
-            algorithm,
-            trees,
-            test: Quality::of(&calibrated, &rows.lost, &rows.weights),
-            brier_skill,
-            brier_uncalibrated: brier(&raw),
-        },
+        mean: mean_of(&repeats, algorithm, trees),
+        pooled: of_all(rows, algorithm, trees, &mean(&sums), &mean(&raw_sums)),
     })
+}
+
+/// How good probabilities of all customers are, calibrated and not.
+fn of_all(rows: &Rows, algorithm: Algorithm, trees: u32, calibrated: &[f32], raw: &[f32]) -> Judged {
+    let brier = |probabilities: &[f32]| brier(probabilities, &rows.lost, &rows.weights);
+    let constant = vec![rows.loss_rate().unwrap_or_default() as f32; rows.len()];
+    let brier_skill = match (brier(calibrated), brier(&constant)) {
+        (Some(ours), Some(theirs)) if theirs > 0.0 => Some(1.0 - ours / theirs),
+        _ => None,
+    };
+    Judged {
+        algorithm,
+        trees,
+        test: Quality::of(calibrated, &rows.lost, &rows.weights),
+        brier_skill,
+        brier_uncalibrated: brier(raw),
+    }
+}
+
+/// The mean of each figure over the repeats; of one that a repeat does not have, nothing.
+fn mean_of(repeats: &[Judged], algorithm: Algorithm, trees: u32) -> Judged {
+    let mean = |of: &dyn Fn(&Judged) -> Option<f64>| -> Option<f64> {
+        let sum: Option<f64> = repeats.iter().map(of).sum();
+        sum.map(|sum| sum / repeats.len() as f64)
+    };
+    let quality = |of: fn(&Quality) -> f64| mean(&|judged| judged.test.as_ref().map(of));
+    let test = || {
+        let first = repeats.first()?.test.as_ref()?;
+        Some(Quality {
+            rows: first.rows,
+            lost: first.lost,
+            auc: quality(|q| q.auc)?,
+            lift_1: quality(|q| q.lift_1)?,
+            lift_5: quality(|q| q.lift_5)?,
+            lift_10: quality(|q| q.lift_10)?,
+            brier: quality(|q| q.brier)?,
+            log_loss: quality(|q| q.log_loss)?,
+            calibration_error: quality(|q| q.calibration_error)?,
+        })
+    };
+    Judged {
+        algorithm,
+        trees,
+        test: test(),
+        brier_skill: mean(&|judged| judged.brier_skill),
+        brier_uncalibrated: mean(&|judged| judged.brier_uncalibrated),
+    }
 }

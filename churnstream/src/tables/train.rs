@@ -162,13 +162,13 @@ fn columns(schema: &Schema, profile: &table::Profile) -> Vec<ColumnReport> {
 
 fn metrics(model: &CrossReport) -> BTreeMap<String, f64> {
     let mut metrics: BTreeMap<String, f64> = [("auc".to_owned(), model.auc)].into();
-    if let Some(quality) = &model.pooled.test {
+    if let Some(quality) = &model.mean.test {
         metrics.insert("lift_10".to_owned(), quality.lift_10);
         metrics.insert("brier".to_owned(), quality.brier);
         metrics.insert("log_loss".to_owned(), quality.log_loss);
         metrics.insert("calibration_error".to_owned(), quality.calibration_error);
     }
-    metrics.extend(model.pooled.brier_skill.map(|skill| ("brier_skill".to_owned(), skill)));
+    metrics.extend(model.mean.brier_skill.map(|skill| ("brier_skill".to_owned(), skill)));
     metrics
 }
 
@@ -187,7 +187,8 @@ fn notes(
             schema.label
         ),
         format!(
-            "judged by cross-validation ({} folds, {} times, seed {}): each customer by models that had not seen it",
+            "judged by cross-validation ({} folds, {} times, seed {}): each customer by models that had not seen it; figures are means over \
+             the times",
             request.folds.folds, request.folds.repeats, request.folds.seed
         ),
     ];
