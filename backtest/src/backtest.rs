@@ -39,6 +39,8 @@ pub struct Backtest {
     pub doubts: Vec<String>,
     /// When the last label that the bundle was made with was decided: nothing before is judged.
     pub labels_decided: EventTime,
+    /// Rows of users held out of the training's own time, to stop and to calibrate; `None` if there were none, or it is not known.
+    pub held_out: Option<u64>,
     /// What was counted while rows were made.
     pub replay: RowSummary,
     /// The rows judged.
@@ -189,6 +191,7 @@ pub fn backtest(
         lead: labels.lead,
         doubts,
         labels_decided: decided,
+        held_out: bundle.manifest().fitting.as_ref().and_then(|fitting| fitting.held_out),
         replay: rows.summary,
         test: period(&after, &probability).ok_or_else(|| nothing("there is no row"))?,
         in_sample: period(&before, &probabilities(bundle, &before)),

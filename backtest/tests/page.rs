@@ -124,6 +124,7 @@ fn report(blind: f64, with_money: bool) -> (Report, Labels) {
         lead: labels.lead,
         doubts: if blind > 0.0 { vec!["the bundle foresees another loss".to_owned()] } else { Vec::new() },
         labels_decided: EventTime(19_500 * DAY),
+        held_out: (blind == 0.0).then_some(4_321),
         replay: rows.summary,
         test: period,
         in_sample: Some(Period { auc: Some(0.91), ..period }),
@@ -220,6 +221,7 @@ fn a_page_leads_with_what_to_do_and_holds_every_picture() {
     for said in [
         "1\u{2009}234 of users who had left",
         "56 of users who were erased",
+        "on 4\u{2009}321 rows of users hashed out of the training period itself, not on a later time",
         "recency alone",
         "In the sample",
         "premium",
@@ -238,6 +240,7 @@ fn scores_that_tell_nothing_are_called_so_plainly() {
         "{}",
         &html[html.find("<main").unwrap()..][..1_500]
     );
+    assert!(!html.contains("hashed out"), "of this bundle nobody knows");
     assert!(html.contains("Another question:</b> the bundle foresees another loss."));
 }
 

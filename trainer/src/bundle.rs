@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use scorer::{Bands, Baseline, Bundle, BundleParts, Label, Manifest, Meaning, Training};
+use scorer::{Bands, Baseline, Bundle, BundleParts, Fitting, Label, Manifest, Meaning, Training};
 use types::{EventTime, Millis};
 
 use crate::baseline::{baseline, worth};
@@ -60,6 +60,7 @@ impl Fitted {
             labels_decided: purpose.labels_decided.unwrap_or_else(|| to.plus(purpose.horizon)),
             rows: self.rows as u64,
         };
+        let held_out = self.held_out.as_ref().map(|held_out| held_out.lost.len() as u64);
         let manifest = Manifest {
             spec_hash: purpose.spec_hash.clone(),
             feature_names: self.model.feature_names().to_vec(),
@@ -71,7 +72,7 @@ impl Fitted {
             metrics: purpose.metrics.clone(),
             baselines: self.all_baselines(),
             meanings: purpose.meanings.clone(),
-            fitting: Some(self.params.fitting()),
+            fitting: Some(Fitting { held_out, ..self.params.fitting() }),
         };
         let card = card::write(self, &manifest, &purpose.notes);
         Ok(Bundle::write(folder, &BundleParts { model: &self.json, manifest, card: &card })?)

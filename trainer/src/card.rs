@@ -70,9 +70,14 @@ pub(crate) fn write(fitted: &Fitted, manifest: &Manifest, notes: &[String]) -> S
         ),
         Some(held_out) => writeln!(
             card,
-            "- probabilities: {}, chosen on {} rows of users held out",
+            "- probabilities: {}, chosen, as was when to stop, on {} rows of users held out{}",
             name(&manifest.calibration),
-            held_out.lost.len()
+            held_out.lost.len(),
+            match of_a_table {
+                true => "",
+                false =>
+                    ": users hashed out of the same time as those learnt from, since no time was set aside for it",
+            }
         ),
     };
     if let Some(fitting) = &manifest.fitting {

@@ -72,6 +72,7 @@ impl Params {
                 .iter()
                 .map(|(name, direction)| (name.clone(), word(direction).to_owned()))
                 .collect(),
+            held_out: None,
         }
     }
 

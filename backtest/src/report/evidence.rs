@@ -183,6 +183,13 @@ pub(super) fn method(report: &Report, labels: &Labels) -> String {
             day(backtest.labels_decided)
         ),
     ];
+    if let Some(rows) = backtest.held_out {
+        items.push(format!(
+            "When learning stopped and how probabilities are calibrated was chosen on {} rows of users hashed out of the training period \
+             itself, not on a later time: only the rows judged are later than what the model knows.",
+            count(rows as f64)
+        ));
+    }
     if let Some(before) = &backtest.in_sample {
         items.push(format!(
             "In the sample, in no figure above: {} rows, {} to {}{}. The model may have learnt from them.",

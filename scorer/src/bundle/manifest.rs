@@ -57,6 +57,10 @@ pub struct Fitting {
     /// Features that the probability may only follow one way, by name: `rising` or `falling`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub monotone: BTreeMap<String, String>,
+    /// Rows of users who were held out, to choose when learning stops and how probabilities are calibrated: of the same time as those
+    /// learnt from. `None` if nobody was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<u64>,
 }
 
 impl std::fmt::Display for Fitting {
