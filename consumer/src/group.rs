@@ -7,6 +7,7 @@
 //! The group's offset is the truth, with the sweep under way noted beside it. The local store is behind it, never ahead: it hears of a
 //! commit when the brokers have confirmed it.
 
+mod commit;
 mod orphans;
 mod take;
 mod tries;
@@ -16,15 +17,13 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use feature_store::Published;
-use partition_log::backends::kafka::{
-    GroupEvent, GroupOffset, GroupOptions, KafkaGroup, KafkaLog, NotCommitted,
-};
+use partition_log::backends::kafka::{GroupEvent, GroupOptions, KafkaGroup, KafkaLog};
 use partition_log::{Log, LogError, TopicConfig};
 use scorer::Schedule;
 use telemetry::Check;
 use types::{Offset, PartitionId};
 
-use crate::member::{Progress, member, offset};
+use crate::member::member;
 use crate::observe::Observer;
 use crate::open::{Base, outputs};
 use crate::output::SNAPSHOTS;
@@ -35,8 +34,10 @@ use crate::{ConsumerError, ConsumerOptions, Status};
 
 use self::orphans::Orphans;
 use self::take::{Coming, Restoring, listed};
-use self::tries::{Next, Tries};
+use self::tries::{Next, Outcome, Tries};
 
+/// A session that had all that it was given for so long was no failure, even if nothing came that could be committed.
+const SOUND: Duration = Duration::from_secs(60);
 /// How often it is told how far a rebuild is.
 const TELL: Duration = Duration::from_secs(5);
 /// How long a commit may be tried while the process is to stop.
@@ -57,6 +58,8 @@ struct Group<'c> {
     targets: Vec<Offset>,
     /// Partitions of which the snapshot topic does not hold what it should, and what that is.
     lost: Mutex<BTreeMap<PartitionId, Published>>,
+    /// Where the process says that it lives, and whether it works on all that it has.
+    ready: Arc<Check>,
 }
 
 /// One membership.
@@ -72,6 +75,8 @@ struct Session {
     assigned: bool,
     last_commit: Instant,
     commits: u32,
+    /// Since when it works on all that the group gave.
+    whole: Option<Instant>,
     /// When it was last told how far a rebuild is, or there was none.
     told: Instant,
 }
@@ -89,12 +94,16 @@ enum Ended {
     Stopped,
     /// The next session is to begin.
     Again(String),
+    /// The next session is to begin, so that the group gives its partitions anew: nothing was refused.
+    Anew(String),
 }
 
 /// Why a session cannot go on.
 enum Trouble {
     /// Another session may.
     Session(String),
+    /// The group left partitions to nobody: it gives them when a member comes anew.
+    Orphans(Vec<PartitionId>),
     /// Nothing helps.
     Fatal(ConsumerError),
 }
@@ -120,7 +129,7 @@ pub(crate) fn run(
     kafka: &KafkaLog,
     around: &Surroundings,
     base: Base,
-    ready: &Check,
+    ready: Arc<Check>,
 ) -> Result<Status, ConsumerError> {
     let joining = GroupOptions {
         group: options.group.clone().unwrap_or_else(|| format!("churnstream-{}", kafka.name(&options.topic))),
@@ -130,8 +139,12 @@ pub(crate) fn run(
         session_timeout: options.session_timeout,
         transaction_timeout: TRANSACTION_TIMEOUT.max(options.commit_interval * 5),
         give_up: {
-            let shutdown = around.shutdown.clone();
-            Arc::new(move || shutdown.is_requested())
+            let (shutdown, ready) = (around.shutdown.clone(), Arc::clone(&ready));
+            Arc::new(move || {
+                // Who waits for brokers that are away lives.
+                ready.beat();
+                shutdown.is_requested()
+            })
         },
     };
     let (first, most) = pool_size(options, base.config.partitions);
@@ -145,24 +158,29 @@ pub(crate) fn run(
     let mut observer = Observer::new(options, log, &base.spec, stats, &around.metrics, (first, most))?;
     let targets = targets(options, log.as_ref(), base.config.partitions)?;
     let lost = Mutex::default();
-    let group = Group { options, log, kafka, around, base, schedule, routes, joining, targets, lost };
+    let group = Group { options, log, kafka, around, base, schedule, routes, joining, targets, lost, ready };
 
     let mut tries = Tries::default();
     while !around.shutdown.is_requested() {
         observer.partitions_come(true);
-        let (ended, commits) = group.session(&mut observer, ready)?;
+        let (ended, worked) = group.session(&mut observer)?;
         observer.partitions_come(true);
-        ready.not_ready("joining the group");
-        let Ended::Again(why) = ended else { break };
-        let answered = commits > 0 || kafka.answers(&options.topic);
-        match tries.ended(commits, answered) {
+        group.ready.not_ready("joining the group");
+        let (why, outcome) = match ended {
+            Ended::Stopped => break,
+            Ended::Anew(why) => (why, Outcome::Anew),
+            Ended::Again(why) if worked => (why, Outcome::Worked),
+            Ended::Again(why) if kafka.answers(&options.topic) => (why, Outcome::Refused),
+            Ended::Again(why) => (why, Outcome::Unanswered),
+        };
+        match tries.ended(outcome) {
             Next::GiveUp { times } => return Err(ConsumerError::GroupFailed { times, last: why }),
             Next::Again { after } => {
-                if answered {
+                if outcome != Outcome::Unanswered {
                     tracing::warn!(why, "what was not committed is dropped; joining the group again");
                 } else {
                     tracing::warn!(why, "no broker answers: trying until one does");
-                    ready.not_ready("no broker answers");
+                    group.ready.not_ready("no broker answers");
                 }
                 // The loop's condition asks again.
                 let _ = around.shutdown.wait_timeout(after);
@@ -175,8 +193,8 @@ pub(crate) fn run(
 }
 
 impl Group<'_> {
-    /// Runs a session to its end. Returns how many commits it made.
-    fn session(&self, observer: &mut Observer, ready: &Check) -> Result<(Ended, u32), ConsumerError> {
+    /// Runs a session to its end, and says whether it did its work: made a commit, or had all that it was given for a while.
+    fn session(&self, observer: &mut Observer) -> Result<(Ended, bool), ConsumerError> {
         // Somebody may have deleted it: then it is filled again.
         let config = TopicConfig {
             partitions: self.base.config.partitions,
@@ -185,12 +203,12 @@ impl Group<'_> {
         };
         match self.kafka.create_compacted(SNAPSHOTS, &config) {
             Ok(()) => {}
-            Err(error @ LogError::Broker { .. }) => return Ok((Ended::Again(error.to_string()), 0)),
+            Err(error @ LogError::Broker { .. }) => return Ok((Ended::Again(error.to_string()), false)),
             Err(error) => return Err(error.into()),
         }
         let joined = match self.kafka.join(&self.joining) {
             Ok(joined) => joined,
-            Err(error @ LogError::Broker { .. }) => return Ok((Ended::Again(error.to_string()), 0)),
+            Err(error @ LogError::Broker { .. }) => return Ok((Ended::Again(error.to_string()), false)),
             Err(error) => return Err(error.into()),
         };
         let (workers, _) = pool_size(self.options, self.base.config.partitions);
@@ -208,34 +226,39 @@ impl Group<'_> {
             assigned: false,
             last_commit,
             commits: 0,
+            whole: None,
             told: Instant::now(),
         };
-        let ended = match self.live(&mut session, observer, ready) {
+        let ended = match self.live(&mut session, observer) {
             Ok(()) => Ok(Ended::Stopped),
             Err(Trouble::Session(why)) => Ok(Ended::Again(why)),
+            Err(Trouble::Orphans(left)) => {
+                Ok(Ended::Anew(format!("nobody has partitions {}", listed(&left))))
+            }
             Err(Trouble::Fatal(error)) => Err(error),
         };
-        let Session { group, pool, owned, restoring, commits, .. } = session;
+        let worked = session.commits > 0 || session.whole.is_some_and(|since| since.elapsed() >= SOUND);
+        let Session { group, pool, owned, restoring, .. } = session;
         drop(restoring);
         // The states go first, so that what the next owner reads is not ours any more.
         let stopped = pool.abandon();
         owned.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
         // One that comes back under its name is given what it had, and what it owed to others would be nobody's: it comes as a new one.
-        if matches!(ended, Ok(Ended::Again(_))) {
+        if matches!(ended, Ok(Ended::Again(_) | Ended::Anew(_))) {
             group.leave();
         }
         drop(group);
         let ended = ended?;
         if let Err(error) = stopped {
             match Trouble::from(error) {
-                Trouble::Session(_) => {}
+                Trouble::Session(_) | Trouble::Orphans(_) => {}
                 Trouble::Fatal(error) => return Err(error),
             }
         }
-        Ok((ended, commits))
+        Ok((ended, worked))
     }
 
-    fn live(&self, session: &mut Session, observer: &mut Observer, ready: &Check) -> Result<(), Trouble> {
+    fn live(&self, session: &mut Session, observer: &mut Observer) -> Result<(), Trouble> {
         let mut orphans = Orphans::new();
         loop {
             // No longer than until the next commit is due: what waits for it should not wait for this too.
@@ -253,11 +276,11 @@ impl Group<'_> {
                 None => {}
             }
             session.pool.poll()?;
-            self.come(session, ready)?;
-            self.say_ready(session, observer, ready);
+            self.come(session)?;
+            self.say_ready(session, observer);
             let left = orphans.look(&session.group, &self.joining.group, self.base.config.partitions);
             if !left.is_empty() {
-                return Err(Trouble::Session(format!("nobody has partitions {}", listed(&left))));
+                return Err(Trouble::Orphans(left));
             }
             if self.around.shutdown.is_requested() {
                 return self.finish(session, false);
@@ -267,7 +290,7 @@ impl Group<'_> {
             }
             // A promotion is for all processes of the group or for none, and they cannot agree while they run: it waits for a start.
             observer.look(&mut session.pool, &self.base.store, None, &self.around.status)?;
-            ready.beat();
+            self.ready.beat();
             if self.options.until_end && self.reached(session, observer)? {
                 return self.finish(session, true);
             }
@@ -275,17 +298,19 @@ impl Group<'_> {
     }
 
     /// Ready is who works on everything that the group gave, and has rebuilt its state.
-    fn say_ready(&self, session: &mut Session, observer: &mut Observer, ready: &Check) {
+    fn say_ready(&self, session: &mut Session, observer: &mut Observer) {
         let has_all = session.has_all();
         observer.partitions_come(!has_all);
         if !has_all {
+            session.whole = None;
             return;
         }
+        session.whole.get_or_insert_with(Instant::now);
         let Some(how_far) = observer.rebuilding() else {
             session.told = Instant::now();
-            return ready.ready();
+            return self.ready.ready();
         };
-        ready.not_ready(&how_far);
+        self.ready.not_ready(&how_far);
         if session.told.elapsed() >= TELL {
             session.told = Instant::now();
             tracing::info!("{how_far}");
@@ -310,90 +335,5 @@ impl Group<'_> {
             committed.iter().any(|c| c.partition == *p && c.next >= self.targets[p.0 as usize])
         };
         Ok(of_others.iter().all(done))
-    }
-
-    /// Gives partitions back: what was done with them is committed before anybody else may have them.
-    fn release(&self, session: &mut Session, partitions: &[PartitionId]) -> Result<(), Trouble> {
-        let begun = Instant::now();
-        // What was not taken yet has nothing to commit.
-        session.coming.iter_mut().for_each(|coming| coming.without(partitions));
-        self.commit_and(session, None, partitions)?;
-        if !partitions.is_empty() {
-            session.pool.discard(partitions)?;
-        }
-        session.group.release(partitions)?;
-        let (went, stay): (Vec<_>, Vec<_>) =
-            session.owned.iter().partition(|owned| partitions.contains(owned));
-        session.owned = stay;
-        session.restoring.retain(|restoring| !partitions.contains(&restoring.partition()));
-        for partition in went {
-            self.base.stats[partition.0 as usize].end();
-            self.paused(begun);
-        }
-        tracing::info!(partitions = %listed(partitions), took = ?begun.elapsed(), "partitions went");
-        Ok(())
-    }
-
-    fn offset(&self, partition: PartitionId, progress: &Progress) -> GroupOffset {
-        offset(partition, progress, self.base.spec.hash().as_str(), &self.joining.member)
-    }
-
-    /// A partition stood still, for going or coming.
-    fn paused(&self, since: Instant) {
-        let pause = self.around.metrics.histogram(telemetry::catalogue::REBALANCE_PAUSE, []);
-        pause.observe_duration(since.elapsed());
-    }
-
-    fn commit(&self, session: &mut Session) -> Result<(), Trouble> {
-        self.commit_and(session, None, &[])
-    }
-
-    /// Commits what all partitions have done, in one transaction; after it `stop` ends the workers, and those to `drop` are not worked on.
-    fn commit_and(
-        &self,
-        session: &mut Session,
-        stop: Option<bool>,
-        drop: &[PartitionId],
-    ) -> Result<(), Trouble> {
-        session.last_commit = Instant::now();
-        let moved = session.pool.prepare()?;
-        if !moved.is_empty() {
-            let places: Vec<_> =
-                moved.iter().map(|(partition, progress)| self.offset(*partition, progress)).collect();
-            let stopping = std::cell::Cell::new(None);
-            let give_up = || {
-                if self.around.shutdown.is_requested() && stopping.get().is_none() {
-                    stopping.set(Some(Instant::now()));
-                }
-                stopping.get().is_some_and(|since: Instant| since.elapsed() > LAST_COMMIT)
-            };
-            session
-                .group
-                .commit(&places, &give_up)
-                .map_err(|error: NotCommitted| Trouble::Session(error.to_string()))?;
-            session.commits += 1;
-        }
-        session.pool.committed(stop, drop);
-        Ok(())
-    }
-
-    /// The last commit, and with `snapshot` all state to the store.
-    fn finish(&self, session: &mut Session, snapshot: bool) -> Result<(), Trouble> {
-        match self.commit_and(session, Some(snapshot), &[]) {
-            Ok(()) => {
-                // Others need not wait until all state is written here.
-                session.group.leave();
-                Ok(session.pool.wait()?)
-            }
-            // What is asked for is not done before it is committed.
-            Err(Trouble::Session(why)) if !snapshot => {
-                tracing::warn!(
-                    why,
-                    "the last commit is not confirmed; the next start goes on from what the group knows then"
-                );
-                Ok(())
-            }
-            Err(other) => Err(other),
-        }
     }
 }

@@ -176,6 +176,8 @@ impl Observer {
     /// By where a partition ended a while ago; an end that is not told is unknown, not zero.
     fn sample(&mut self, index: usize, at: Duration, end: Option<(Offset, Duration)>) -> Sample {
         if !self.stats[index].is_owned() {
+            // What comes back has waited for as long as nobody here knows.
+            self.ages[index] = LagAge::default();
             return Sample::default();
         }
         let stats = self.stats[index].snapshot();

@@ -65,7 +65,7 @@ pub fn run(
     let ready = around.health.check_beating("consumer", "opening the log and the store", SILENCE);
     let base = open_base(options, log.as_ref())?;
     if let Some(kafka) = log.as_kafka() {
-        return crate::group::run(options, log, kafka, around, base, &ready);
+        return crate::group::run(options, log, kafka, around, base, Arc::new(ready));
     }
     let Opened { tasks, schedule, _writers } = open_all(options, log.as_ref(), &base, &around.metrics)?;
     let targets = targets(options, log.as_ref(), base.config.partitions)?;

@@ -66,6 +66,9 @@ pub(crate) enum Report {
     Stopped,
 }
 
+/// How often one that waits says that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
 /// How a worker is set up.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerConfig {
@@ -109,7 +112,7 @@ fn work(
                 Order::Stop { snapshot } => return stop(config, tasks, snapshot),
                 Order::Halt(halt) => wait_halted(&halt, tasks)?,
                 Order::Prepare(reply) => {
-                    if let Some(snapshot) = barrier(orders, reports, tasks, &reply)? {
+                    if let Some(snapshot) = barrier(orders, reports, tasks, &reply, alive)? {
                         return stop(config, tasks, snapshot);
                     }
                 }
@@ -143,6 +146,7 @@ fn barrier(
     reports: &Sender<Report>,
     tasks: &mut Vec<PartitionTask>,
     reply: &Sender<Prepared>,
+    alive: &telemetry::Check,
 ) -> Result<Option<bool>, Failure> {
     let mut prepared = Vec::with_capacity(tasks.len());
     let since = tasks.iter().map(|task| task.last_commit().elapsed()).min().unwrap_or_default();
@@ -152,7 +156,10 @@ fn barrier(
     // The pool may be gone when the process is ending; then the next order says so.
     let _ = reply.send(prepared.clone());
     loop {
-        match orders.recv() {
+        // With the brokers away it takes as long as they do.
+        alive.beat();
+        match orders.recv_timeout(SIGN_OF_LIFE) {
+            Err(RecvTimeoutError::Timeout) => {}
             Ok(Order::Committed { stop, drop }) => {
                 for (partition, progress) in prepared {
                     let task = tasks.iter_mut().find(|task| task.partition == partition);
@@ -171,7 +178,7 @@ fn barrier(
                 obey(Order::Drop(partitions, done), reports, tasks);
                 return Ok(None);
             }
-            Ok(Order::Stop { .. }) | Err(_) => {
+            Ok(Order::Stop { .. }) | Err(RecvTimeoutError::Disconnected) => {
                 tasks.clear();
                 return Ok(Some(false));
             }

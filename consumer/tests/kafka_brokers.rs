@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
-use group::{PARTITIONS, Proof};
+use group::{Member, PARTITIONS, Proof};
 use partition_log::conformance::broker::{self, Brokers};
 use support::stream::{Appender, Shape};
 
@@ -44,7 +44,7 @@ fn restart(dir: &Path, broker: u32) {
 }
 
 /// Appends the stream in parts while a member reads it; `disturb` is called between them.
-fn disturbed(bootstrap: &str, name: &str, seed: u64, times: usize, mut disturb: impl FnMut(usize)) {
+fn disturbed(bootstrap: &str, name: &str, seed: u64, times: usize, mut disturb: impl FnMut(usize, &Member)) {
     let proof = Proof::new(bootstrap, name, support::seed() ^ seed, SHAPE);
     let mut slices = proof.records.chunks(proof.records.len().div_ceil(times * 2));
     let mut appender = Appender::new(proof.log.as_ref());
@@ -53,7 +53,7 @@ fn disturbed(bootstrap: &str, name: &str, seed: u64, times: usize, mut disturb: 
     for time in 0..times {
         slices.next().inspect(|slice| appender.append(slice));
         sleep(Duration::from_millis(400));
-        disturb(time);
+        disturb(time, &member);
         slices.next().inspect(|slice| appender.append(slice));
     }
     slices.for_each(|slice| appender.append(slice));
@@ -67,7 +67,7 @@ fn disturbed(bootstrap: &str, name: &str, seed: u64, times: usize, mut disturb: 
 #[test]
 fn a_change_of_leaders_costs_nothing() {
     let Some((brokers, dir)) = brokers(3) else { return };
-    disturbed(&brokers.bootstrap, "leaders", 6, 3, |time| {
+    disturbed(&brokers.bootstrap, "leaders", 6, 3, |time, _| {
         let broker = time as u32 % 3 + 1;
         signal(&dir, broker, "KILL");
         sleep(Duration::from_secs(5));
@@ -81,7 +81,7 @@ fn a_change_of_leaders_costs_nothing() {
 fn a_commit_that_times_out_costs_nothing() {
     let Some((brokers, dir)) = brokers(1) else { return };
     // Longer than a transaction may stand still, and than the group waits.
-    disturbed(&brokers.bootstrap, "pause", 7, 2, |_| {
+    disturbed(&brokers.bootstrap, "pause", 7, 2, |_, _| {
         signal(&dir, 1, "STOP");
         sleep(Duration::from_secs(20));
         signal(&dir, 1, "CONT");
@@ -93,9 +93,16 @@ fn a_commit_that_times_out_costs_nothing() {
 #[test]
 fn brokers_that_are_away_for_minutes_are_waited_for() {
     let Some((brokers, dir)) = brokers(1) else { return };
-    disturbed(&brokers.bootstrap, "away", 9, 1, |_| {
+    disturbed(&brokers.bootstrap, "away", 9, 1, |_, member| {
         signal(&dir, 1, "KILL");
-        sleep(Duration::from_secs(400));
+        for _ in 0..20 {
+            sleep(Duration::from_secs(20));
+            // Whoever starts again what is dead must not start this again.
+            let (status, body) = member.get("/healthz").expect("it answers");
+            assert_eq!(status, 200, "{body}");
+        }
+        // But it does not do its work.
+        assert_eq!(member.get("/readyz").expect("it answers").0, 503);
         restart(&dir, 1);
     });
     broker::stop(&brokers);
@@ -112,7 +119,7 @@ fn a_cut_between_client_and_broker_costs_nothing() {
     writeln!(file, "advertised.listeners=PLAINTEXT://{}", proxy.address).unwrap();
     sleep(Duration::from_secs(1));
     restart(&dir, 1);
-    disturbed(&proxy.address, "cut", 8, 4, |time| {
+    disturbed(&proxy.address, "cut", 8, 4, |time, _| {
         proxy.cut(true);
         sleep(Duration::from_secs(1 + 2 * time as u64));
         proxy.cut(false);

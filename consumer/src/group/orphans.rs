@@ -5,14 +5,10 @@ use std::time::{Duration, Instant};
 use partition_log::backends::kafka::KafkaGroup;
 use types::PartitionId;
 
-/// When after its start a session looks: only then can its own coming have left something behind. Twice in a row the same must be seen.
-const LOOKS: [Duration; 5] = [
-    Duration::from_secs(3),
-    Duration::from_secs(6),
-    Duration::from_secs(12),
-    Duration::from_secs(24),
-    Duration::from_secs(48),
-];
+/// When after its start a session looks: only then can its own coming have left something behind. Twice in a row the same must be seen:
+/// between the two rebalances nobody has what one member is still giving up.
+const LOOKS: [Duration; 4] =
+    [Duration::from_secs(6), Duration::from_secs(12), Duration::from_secs(24), Duration::from_secs(48)];
 
 /// Looks for them while a session is young.
 pub(super) struct Orphans {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use feature_store::{Published, UserState};
 use partition_log::backends::kafka::GroupOffset;
 use partition_log::{Bounds, LogError, PartitionReader, RecordBuf};
-use telemetry::Check;
 use types::{Offset, PartitionId};
 
 use super::{Group, Session, Trouble};
@@ -84,7 +83,7 @@ impl Group<'_> {
 
     /// Takes what the group gave, as soon as it is known how far the group is. Others of this process's partitions are worked on and committed
     /// meanwhile, and while states are restored.
-    pub(super) fn come(&self, session: &mut Session, ready: &Check) -> Result<(), Trouble> {
+    pub(super) fn come(&self, session: &mut Session) -> Result<(), Trouble> {
         for coming in std::mem::take(&mut session.coming) {
             let is_due = coming.asked.is_none_or(|asked| asked.elapsed() >= AGAIN);
             let asked = if is_due { Some(Instant::now()) } else { coming.asked };
@@ -98,14 +97,14 @@ impl Group<'_> {
                     )));
                 }
                 None => {
-                    ready.not_ready("partitions wait for their last owner's transaction to end");
+                    self.ready.not_ready("partitions wait for their last owner's transaction to end");
                     session.coming.push(Coming { asked, ..coming });
                 }
             }
         }
         let mut at = 0;
         while at < session.restoring.len() {
-            if !self.is_restored(&mut session.restoring[at], ready)? {
+            if !self.is_restored(&mut session.restoring[at])? {
                 at += 1;
                 continue;
             }
@@ -170,14 +169,14 @@ impl Group<'_> {
     }
 
     /// Whether a restore is done; says how far it is.
-    fn is_restored(&self, restoring: &mut Restoring, ready: &Check) -> Result<bool, Trouble> {
+    fn is_restored(&self, restoring: &mut Restoring) -> Result<bool, Trouble> {
         let partition = restoring.partition();
         match restoring.restore.ended() {
             None => {
                 if restoring.told.is_none_or(|told| told.elapsed() >= TELL) {
                     restoring.told = Some(Instant::now());
                     let how_far = how_far(restoring.restore.progress());
-                    ready.not_ready(&format!("restoring partition {partition}: {how_far}"));
+                    self.ready.not_ready(&format!("restoring partition {partition}: {how_far}"));
                 }
                 Ok(false)
             }

@@ -260,9 +260,8 @@ impl KafkaGroup {
         producer.begin_transaction().map_err(unknown)?;
         if let Some(offsets) = offsets {
             let sent = until_known(producer, give_up, || {
-                let member = self.consumer.as_ref().and_then(|consumer| consumer.group_metadata());
-                let gone = || KafkaError::ClientCreation("the group was left".to_owned());
-                producer.send_offsets_to_transaction(offsets, &member.ok_or_else(gone)?, TRY)
+                let member = self.membership().map_err(|why| KafkaError::ClientCreation(why.to_owned()))?;
+                producer.send_offsets_to_transaction(offsets, &member, TRY)
             });
             if let Err(error) = sent {
                 tracing::debug!(%error, "the offsets were not taken; trying again");

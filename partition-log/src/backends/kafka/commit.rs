@@ -19,9 +19,7 @@ impl KafkaGroup {
     /// [`NotCommitted`]; the group must be joined again then.
     pub fn commit(&self, places: &[GroupOffset], give_up: &dyn Fn() -> bool) -> Result<(), NotCommitted> {
         let aborted = |error: &dyn std::fmt::Display| NotCommitted::Aborted(error.to_string());
-        let (Some(consumer), Some(producer)) = (&self.consumer, &self.producer) else {
-            return Err(aborted(&"the group was left"));
-        };
+        let Some(producer) = &self.producer else { return Err(aborted(&"the group was left")) };
         let mut last = Instant::now();
         let mut lap = || std::mem::replace(&mut last, Instant::now()).elapsed();
         until_known(producer, give_up, || producer.flush(TRY)).map_err(|error| aborted(&error))?;
@@ -37,13 +35,8 @@ impl KafkaGroup {
             element.set_metadata(with_ends(place, &self.member, &ends));
         }
         loop {
-            // An empty group takes offsets from anybody.
-            if consumer.assignment_lost() {
-                return Err(aborted(&"the group went on without this process"));
-            }
             // Asked anew each time: it names the generation, and only that of now is accepted.
-            let member: ConsumerGroupMetadata =
-                consumer.group_metadata().ok_or_else(|| aborted(&"this process is no member"))?;
+            let member = self.membership().map_err(|why| aborted(&why))?;
             match producer.send_offsets_to_transaction(&list, &member, TRY) {
                 Ok(()) => break,
                 Err(error) if is_retriable(&error) && !give_up() => pause(producer),
@@ -69,5 +62,13 @@ impl KafkaGroup {
         tracing::debug!(partitions = places.len(), outputs = ends.len(), ?flush, ?ask_ends, ?send_offsets, ?commit,
             settled = ?lap(), "committed");
         producer.begin_transaction().map_err(|error| aborted(&error))
+    }
+
+    /// What offsets are sent with: an empty group takes them from anybody who names no generation, so whoever lost its place sends none. That
+    /// is asked last, since the place can be lost at any moment.
+    pub(super) fn membership(&self) -> Result<ConsumerGroupMetadata, &'static str> {
+        let consumer = self.consumer.as_ref().ok_or("the group was left")?;
+        let member = consumer.group_metadata().ok_or("this process is no member")?;
+        if consumer.assignment_lost() { Err("the group went on without this process") } else { Ok(member) }
     }
 }

@@ -22,6 +22,12 @@ impl KafkaGroup {
         let Ok(consumer) = self.consumer() else { return };
         // A static member that only closes does not leave.
         consumer.unsubscribe();
+        // What was lost is not asked for again, but counts as assigned until it is let go of.
+        if let Some(GroupEvent::Revoked(partitions) | GroupEvent::Lost(partitions)) =
+            consumer.context().open()
+        {
+            let _ = self.release(&partitions);
+        }
         let (begun, mut out) = (Instant::now(), None::<Instant>);
         while begun.elapsed() < LEAVE && out.is_none_or(|since| since.elapsed() < OUT) {
             match self.poll(Duration::from_millis(20)) {

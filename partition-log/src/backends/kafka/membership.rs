@@ -33,6 +33,11 @@ impl Membership {
         event
     }
 
+    /// What was handed out and not obeyed yet.
+    pub(super) fn open(&self) -> Option<GroupEvent> {
+        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn obeyed(&self) {
         self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
