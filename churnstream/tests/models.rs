@@ -140,7 +140,7 @@ fn drift_tells_the_same_users_from_others_and_says_when_it_cannot() {
     let text = works(dir, &with("others", &[]));
     assert!(text.contains("1 moved, 0 unclear, 0 stable"), "{text}");
     let error = fails(dir, &with("others", &["--check"]));
-    assert!(error.contains("1 of the features and scores have moved"), "{error}");
+    assert!(error.contains("drift: 1 of 1 features and scores moved at 2025-01-28"), "{error}");
 
     let json = works(dir, &with("same", &["--json", "--since", "2025-01-27T00:00:00Z"]));
     let line = json.lines().find(|line| line.starts_with('{')).unwrap();

@@ -123,3 +123,42 @@ pub(crate) fn drift(tick: Option<&Watched>) -> Gate {
     );
     gate(!moved.contains(&Baseline::SCORE) && moved.len() * 10 <= known, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use backtest::Feature;
+
+    use super::*;
+
+    /// A tick with twenty features and the scores; those that `moved`, in front, and `unknown` ones, at the end.
+    fn tick(moved: usize, scores_moved: bool, unknown: usize) -> Watched {
+        let feature = |name: String, has_moved: bool, known: bool| Feature {
+            name,
+            drift: None,
+            verdict: known.then_some(if has_moved { Verdict::Moved } else { Verdict::Stable }),
+            ageing: false,
+        };
+        let features = (0..20).map(|at| feature(format!("f{at}"), at < moved, at < 20 - unknown));
+        let scores = feature(Baseline::SCORE.to_owned(), scores_moved, unknown < 20);
+        Watched {
+            as_of: EventTime(0),
+            users: 1_000,
+            features: features.chain([scores]).collect(),
+            expected: None,
+        }
+    }
+
+    #[test]
+    fn it_is_drift_when_the_scores_moved_or_more_than_a_tenth() {
+        for (moved, scores_moved, passes) in
+            [(0, false, true), (1, false, true), (2, false, true), (3, false, false), (0, true, false)]
+        {
+            let gate = drift(Some(&tick(moved, scores_moved, 0)));
+            assert_eq!(gate.passed, passes, "{moved} {scores_moved}: {gate:?}");
+        }
+        assert!(drift(Some(&tick(1, false, 10))).passed, "one of eleven");
+        assert!(!drift(Some(&tick(1, false, 12))).passed, "one of nine");
+        assert!(!drift(Some(&tick(0, false, 20))).passed, "nothing is known");
+        assert!(!drift(None).passed);
+    }
+}
