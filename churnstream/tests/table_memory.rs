@@ -80,7 +80,7 @@ fn parquet(path: &Path, rows: u64) {
     for first in (0..rows).step_by(100_000) {
         let group: Vec<Customer> = (first..rows.min(first + 100_000)).map(customer).collect();
         let mut columns = writer.next_row_group().unwrap();
-        for (at, _) in names().iter().enumerate() {
+        for at in 0..names().len() {
             let mut column = columns.next_column().unwrap().unwrap();
             if (3..3 + NUMBERS).contains(&at) {
                 let values: Vec<f64> = group.iter().map(|customer| customer.numbers[at - 3]).collect();

@@ -169,7 +169,7 @@ impl Retrain {
             date(bundle.manifest().training.labels_decided)
         );
         mlflow::log_bundle(&bundle, &training.settings());
-        let promoted = self.promote(task, &bundle, champion, &report.contest);
+        let promoted = self.promote(task, &bundle, champion.as_deref(), report.contest);
         if let (Err(_), Some(keep)) = (&promoted, &self.keep) {
             let kept = keep.join(bundle.hash());
             if !kept.exists() {
@@ -187,10 +187,17 @@ impl Retrain {
         &self,
         task: &Task,
         bundle: &Bundle,
-        champion: Option<Arc<Bundle>>,
-        contest: &Result<SameRows, String>,
+        before: Option<&Bundle>,
+        contest: Result<SameRows, String>,
     ) -> anyhow::Result<EventTime> {
         let Task { log, spec, registry, .. } = task;
+        // Training takes its time, and somebody else may have promoted one.
+        let champion = champion(registry, &self.registry)?;
+        let is_same = champion.as_ref().map(|now| now.hash()) == before.map(Bundle::hash);
+        let contest = match is_same {
+            true => contest,
+            false => Err("another champion was promoted while this one was trained".to_owned()),
+        };
         ensure!(
             champion.as_ref().is_none_or(|champion| champion.hash() != bundle.hash()),
             "the bundle {} is the champion already: no label was decided since",

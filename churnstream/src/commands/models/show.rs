@@ -105,6 +105,9 @@ impl Show {
             date(manifest.training.to),
             date(manifest.training.labels_decided)
         );
+        if let Some(fitting) = &manifest.fitting {
+            println!("fitted     {fitting}; calibration: {}", manifest.calibration.kind());
+        }
         println!("bands      medium from {:.4}, high from {:.4}", manifest.bands.medium, manifest.bands.high);
         for (name, value) in &manifest.metrics {
             println!("{name:<10} {value:.4}");
