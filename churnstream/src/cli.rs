@@ -115,7 +115,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("churnstream: {error:#}");
+            eprintln!("churnstream: {}", telemetry::in_words(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -69,7 +69,10 @@ pub(crate) fn log_alias(bundle: &Bundle, alias: &str) {
 fn report(done: anyhow::Result<String>, uri: &str) {
     match done {
         Ok(what) => eprintln!("mlflow: {what} at {uri}"),
-        Err(error) => eprintln!("mlflow: not told to {uri}, which changes nothing here: {error:#}"),
+        Err(error) => {
+            let why = telemetry::in_words(error.as_ref());
+            eprintln!("mlflow: not told to {uri}, which changes nothing here: {why}");
+        }
     }
 }
 

@@ -137,7 +137,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("consumer: {error:#}");
+            eprintln!("consumer: {}", telemetry::in_words(error.as_ref()));
             ExitCode::FAILURE
         }
     }

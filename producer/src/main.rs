@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("producer: {error:#}");
+            eprintln!("producer: {}", telemetry::in_words(error.as_ref()));
             ExitCode::FAILURE
         }
     }

@@ -22,6 +22,7 @@ mod http;
 mod logs;
 mod metrics;
 mod shutdown;
+mod words;
 
 pub use self::metrics::{Counter, LocalCounter, Metrics};
 pub use gauge::Gauge;
@@ -30,3 +31,4 @@ pub use histogram::{Histogram, LocalHistogram};
 pub use http::{bind, router, serve};
 pub use logs::{LogFormat, LogTo, LogsError, init_tracing};
 pub use shutdown::Shutdown;
+pub use words::in_words;

@@ -104,7 +104,7 @@ impl Retrain {
                 let begun = SystemTime::now();
                 // The next round has other rows: one that failed does not end the schedule.
                 if let Err(error) = self.round(&task) {
-                    eprintln!("churnstream: {error:#}");
+                    eprintln!("churnstream: {}", telemetry::in_words(error.as_ref()));
                 }
                 sleep_until(begun, every);
             },
@@ -113,7 +113,7 @@ impl Retrain {
                 loop {
                     let begun = SystemTime::now();
                     if let Err(error) = self.look(&task, &mut seen) {
-                        eprintln!("churnstream: {error:#}");
+                        eprintln!("churnstream: {}", telemetry::in_words(error.as_ref()));
                     }
                     sleep_until(begun, self.look);
                 }

@@ -2,19 +2,30 @@
 
 use std::path::{Path, PathBuf};
 
-/// A fault in a feature spec. Its text reads `FILE:LINE: FIELD: what is wrong`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}:{line}: {field}: {problem}", file.display())]
+/// A fault in a feature spec. Its text reads `FILE:LINE: FIELD: what is wrong`, or `FILE: what is wrong` where it cannot be read at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecError {
     /// The file that was read.
     pub file: PathBuf,
-    /// The line in it, from 1.
+    /// The line in it, from 1; 0 if none was read.
     pub line: usize,
     /// The field, as a path: `inputs.plays.value`.
     pub field: String,
     /// What is wrong, in words.
     pub problem: String,
 }
+
+impl std::fmt::Display for SpecError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, line, field, problem } = self;
+        match line {
+            0 => write!(f, "{}: {problem}", file.display()),
+            _ => write!(f, "{}:{line}: {field}: {problem}", file.display()),
+        }
+    }
+}
+
+impl std::error::Error for SpecError {}
 
 /// The text of a spec and its name: turns places in the text into errors.
 pub(super) struct Origin<'a> {

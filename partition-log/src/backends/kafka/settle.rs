@@ -29,6 +29,9 @@ use crate::LogError;
 /// How long one question may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
 
+/// What others are about to commit is given so long to end by itself.
+const OTHERS: Duration = Duration::from_secs(2);
+
 /// One who reads what is not committed too.
 pub(super) type Asker = BaseConsumer;
 
@@ -50,7 +53,8 @@ impl KafkaLog {
         options: &GroupOptions,
     ) -> Result<(), LogError> {
         let failed = |error: &KafkaError| self.connect.error("end what a transaction left open", error);
-        let deadline = Instant::now() + JOIN + options.transaction_timeout;
+        let begun = Instant::now();
+        let deadline = begun + JOIN + options.transaction_timeout;
         // What is opened from now on is not this producer's.
         let mut open = self.open_ends(asker, options)?;
         loop {
@@ -71,6 +75,12 @@ impl KafkaLog {
             // What the offsets in an open transaction say is not known, and so not which outputs count: those are left for the next turn.
             let (counted, others) =
                 if offsets { (Vec::new(), Vec::new()) } else { self.counted(asker, &open, options)? };
+            // Most of it is what members that live are working on.
+            if counted.is_empty() && begun.elapsed() < OTHERS {
+                std::thread::sleep(Duration::from_millis(50));
+                open = self.left_open(open)?;
+                continue;
+            }
             tracing::info!(
                 committed = counted.len(),
                 outputs = others.len(),
