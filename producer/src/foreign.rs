@@ -15,7 +15,7 @@ use telemetry::Metrics;
 use types::{Event, headers};
 
 use crate::import::source::JsonParser;
-use crate::map::{Cell, Fate, Format, MapError, MappedRow, Mapping, Reject, RowMapper};
+use crate::map::{Cell, Fate, Format, MapError, MappedRow, Mapping, Reject, RowMapper, TextEncoding};
 use crate::wire::{self, Access, Registry, SchemaResult, SettingsError};
 
 /// For so long schemas are asked for in one go, where there are many and the registry answers.
@@ -114,7 +114,10 @@ impl ForeignEvents {
         let mapping = Mapping::load(path, &[])?;
         let refuse = |wrong| Err(ForeignError::NotForTopics { path: path.to_owned(), wrong });
         if !mapping.gives_one() {
-            return refuse("a record of a topic is one event: leave out `[[event]]` and `count`");
+            return refuse("a record of a topic is one event: leave out `[[event]]`, `count` and `each`");
+        }
+        if mapping.layout().encoding.is_some_and(|encoding| encoding != TextEncoding::Utf8) {
+            return refuse("the records of a topic are UTF-8: leave out `encoding`");
         }
         let registry = match mapping.layout().format {
             Format::Auto | Format::JsonLines | Format::Json => None,
@@ -130,7 +133,7 @@ impl ForeignEvents {
                 );
             }
         };
-        Ok(Self { json: JsonParser::new(mapping.columns()), mapping, registry })
+        Ok(Self { json: JsonParser::new(mapping.columns(), None), mapping, registry })
     }
 
     /// Whether values are in Confluent's wire format.

@@ -77,6 +77,7 @@ fn look_through(input: &Input<'_>, reading: &Reading) -> Result<Option<Extent>, 
     let mut rows = Rows::open(path, mapping.layout(), &columns, reading.longest, &reading.read)?;
     let mut extent: Option<Extent> = None;
     let mut text = String::new();
+    let mut times: Vec<EventTime> = Vec::new();
     let mut spare: Vec<Cell<'static>> = Vec::new();
     let mut wide: Vec<Cell<'static>> = Vec::new();
     while let Some(row) = rows.next()? {
@@ -84,19 +85,26 @@ fn look_through(input: &Input<'_>, reading: &Reading) -> Result<Option<Extent>, 
         if row.cells(&mut cells).is_ok() {
             let mut placed: Vec<Cell<'_>> = recycled(std::mem::take(&mut wide));
             placed.resize(mapping.width(), Cell::Missing);
-            for (slot, cell) in slots.iter().zip(&mut cells) {
-                placed[*slot] = std::mem::take(cell);
+            for item in cells.chunks_mut(slots.len().max(1)) {
+                for (slot, cell) in slots.iter().zip(item) {
+                    placed[*slot] = std::mem::take(cell);
+                }
+                mapping.order_times(&placed, &mut text, |time| times.push(time));
             }
-            mapping.order_times(&placed, &mut text, |time| {
+            wide = recycled(placed);
+            if mapping.layout().each.is_some() {
+                // The import brings a row's events in order.
+                times.sort_unstable();
+            }
+            for time in times.drain(..) {
                 if time > reading.not_after || !time.is_possible() {
-                    return;
+                    continue;
                 }
                 let extent = extent.get_or_insert(Extent { first: time, last: time, disorder: Millis(0) });
                 extent.first = extent.first.min(time);
                 extent.last = extent.last.max(time);
                 extent.disorder = extent.disorder.max(extent.last.since(time));
-            });
-            wide = recycled(placed);
+            }
         }
         spare = recycled(cells);
     }

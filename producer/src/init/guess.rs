@@ -1,6 +1,6 @@
 //! Which column is what.
 
-use crate::map::{Cell, Format, TimeReader};
+use crate::map::{Cell, Delimiter, Format, TimeReader};
 
 use super::sample::{Column, Sample};
 
@@ -117,7 +117,7 @@ pub(crate) fn guess<'s>(sample: &'s Sample, stem: &str) -> Result<Guess<'s>, NoE
     }
     let time = find_time(sample).ok_or(NoEvents::NoTime)?;
     let free = |column: &&Column| !time.columns.contains(&column.name);
-    let semicolons = sample.file.layout.delimiter == Some(b';');
+    let semicolons = sample.file.layout.delimiter == Some(Delimiter::byte(b';'));
     let decimal_comma = semicolons && sample.columns.iter().any(|c| !c.is_number(false) && c.is_number(true));
 
     let entity = best(sample.columns.iter().filter(free), &ENTITY_NAMES, |column| {

@@ -74,7 +74,7 @@ pub enum InitError {
 /// # Errors
 /// If the file cannot be read, is empty, or holds no events; see [`InitError`].
 pub fn draft(path: &Path) -> Result<Draft, InitError> {
-    let sample = Sample::read(path)?;
+    let sample = Sample::read(path, None)?;
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = name.split('.').next().unwrap_or_default();
     let mut guess = guess(&sample, stem).map_err(|why| no_events(path, &sample, &why))?;

@@ -8,13 +8,18 @@ use crate::import::source::{Discovered, Rows, SourceError, discover};
 use crate::map::Cell;
 
 /// So many rows are looked at.
-const ROWS: usize = 5_000;
+pub(super) const ROWS: usize = 5_000;
+/// Texts that mean that there is nothing, whoever wrote them.
+const NULLS: [&str; 6] = ["NULL", "null", "\\N", "NaN", "nan", "<NA>"];
+
 /// The first rows of a file.
 #[derive(Debug)]
 pub(crate) struct Sample {
     pub(crate) file: Discovered,
     pub(crate) columns: Vec<Column>,
     pub(crate) rows: usize,
+    /// The texts in it that mean that there is nothing.
+    pub(crate) nulls: BTreeSet<String>,
 }
 
 /// One column of the sample.
@@ -72,8 +77,9 @@ impl Column {
 
 impl Sample {
     /// Reads the first rows of a file. Rows that cannot be split into columns are passed over.
-    pub(crate) fn read(path: &Path) -> Result<Self, SourceError> {
-        let file = discover(path, ROWS)?;
+    /// Of JSON, the items of the list `each` are rows.
+    pub(crate) fn read(path: &Path, each: Option<&str>) -> Result<Self, SourceError> {
+        let file = discover(path, ROWS, each)?;
         let mut rows = Rows::open(path, &file.layout, &file.columns, 1 << 20, &Arc::default())?;
         let mut columns: Vec<Column> =
             file.columns.iter().map(|name| Column { name: name.clone(), ..Column::default() }).collect();
@@ -81,6 +87,7 @@ impl Sample {
             column.moment = file.moments.iter().find(|(name, _)| *name == column.name).map(|(_, utc)| *utc);
         }
         let mut numbers: BTreeSet<usize> = (0..columns.len()).collect();
+        let mut nulls = BTreeSet::new();
         let mut count = 0;
         while count < ROWS
             && let Some(row) = rows.next()?
@@ -89,24 +96,30 @@ impl Sample {
             if row.cells(&mut cells).is_err() {
                 continue;
             }
-            count += 1;
-            for (place, (cell, column)) in cells.iter().zip(&mut columns).enumerate() {
-                let mut text = String::new();
-                if matches!(cell, Cell::Missing) || !cell.write_text(&mut text) || text.is_empty() {
-                    continue;
+            for item in cells.chunks(columns.len().max(1)) {
+                count += 1;
+                for (place, (cell, column)) in item.iter().zip(&mut columns).enumerate() {
+                    let mut text = String::new();
+                    if matches!(cell, Cell::Missing) || !cell.write_text(&mut text) || text.is_empty() {
+                        continue;
+                    }
+                    if NULLS.contains(&text.as_str()) || (file.layout.brackets && text == "-") {
+                        nulls.insert(text);
+                        continue;
+                    }
+                    if !matches!(cell, Cell::Int(_) | Cell::Float(_)) {
+                        numbers.remove(&place);
+                    }
+                    if column.distinct.len() < Column::MOST_DISTINCT || column.distinct.contains_key(&text) {
+                        *column.distinct.entry(text.clone()).or_default() += 1;
+                    }
+                    column.values.push(text);
                 }
-                if !matches!(cell, Cell::Int(_) | Cell::Float(_)) {
-                    numbers.remove(&place);
-                }
-                if column.distinct.len() < Column::MOST_DISTINCT || column.distinct.contains_key(&text) {
-                    *column.distinct.entry(text.clone()).or_default() += 1;
-                }
-                column.values.push(text);
             }
         }
         for (place, column) in columns.iter_mut().enumerate() {
             column.typed_number = numbers.contains(&place) && !column.values.is_empty();
         }
-        Ok(Self { file, columns, rows: count })
+        Ok(Self { file, columns, rows: count, nulls })
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::guess::{FieldKind, Guess, Kind, sanitized};
 use super::sample::{Column, Sample};
 use super::shown;
-use crate::map::Format;
+use crate::map::{Delimiter, Format, Quote, TextEncoding};
 
 /// Text as a TOML string.
 fn quoted(text: &str) -> String {
@@ -61,8 +61,38 @@ pub(super) fn map(file: &str, sample: &Sample, guess: &Guess<'_>) -> String {
         Format::Confluent => "confluent",
     };
     line!(out, "format = {}", quoted(format));
-    if let Some(delimiter) = layout.delimiter.filter(|d| *d != b',') {
-        line!(out, "delimiter = {}", quoted(&char::from(delimiter).to_string()));
+    if let Some(encoding) = layout.encoding {
+        let guessed = !matches!(encoding, TextEncoding::Utf16 { .. });
+        let remark =
+            if guessed { "   # !!! a guess: the file is not UTF-8. Look at the names below" } else { "" };
+        line!(out, "encoding = {}{remark}", quoted(encoding.name()));
+    }
+    if let Some(delimiter) = layout.delimiter.filter(|d| *d != Delimiter::COMMA) {
+        line!(out, "delimiter = {}", quoted(&delimiter.text()));
+    }
+    match layout.quote {
+        Quote::Never => {
+            line!(out, "quote = \"\"                         # quotes are characters like others");
+        }
+        Quote::Byte(byte) => {
+            line!(out, "quote = {}", quoted(&char::from(byte).to_string()));
+        }
+        Quote::Custom => {}
+    }
+    if layout.brackets {
+        line!(out, "brackets = true");
+    }
+    if let Some(each) = &layout.each {
+        line!(out, "each = {}   # every item of this list is read as a row", quoted(each));
+    }
+    if !sample.nulls.is_empty() {
+        line!(out, "null = {}", list(&sample.nulls.iter().collect::<Vec<_>>()));
+    }
+    if sample.file.renamed {
+        line!(
+            out,
+            "# Several columns have the same name: the second `name` is called `name.2` here, and so on."
+        );
     }
     if layout.header == Some(false) {
         line!(

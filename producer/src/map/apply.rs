@@ -127,7 +127,8 @@ impl<'m> RowMapper<'m> {
         self.mapping.joined
     }
 
-    /// Replaces `out` by the row's events. `cells` are [`RowMapper::joined_cells`] places and then the map's columns.
+    /// Replaces `out` by the row's events. `cells` are [`RowMapper::joined_cells`] places and then the map's columns; of a row whose
+    /// items are read one by one, the same for each of them. If one of the items cannot be read, neither can the row.
     /// O(size of the row and of its events).
     ///
     /// # Errors
@@ -137,11 +138,29 @@ impl<'m> RowMapper<'m> {
         'm: 'r,
     {
         out.clear();
-        let fate = self.map_into(cells, out);
-        if !matches!(fate, Ok(Fate::Events)) {
-            out.clear();
+        let mut fate = Fate::Filtered;
+        for (number, item) in cells.chunks_mut(self.mapping.width().max(1)).enumerate() {
+            match self.map_into(item, out) {
+                Ok(of_item) => fate = of_item,
+                Err(reject) => {
+                    out.clear();
+                    return Err(match &self.mapping.layout.each {
+                        Some(each) => {
+                            Reject::new(reject.reason, format!("`{each}.{number}`: {}", reject.detail))
+                        }
+                        None => reject,
+                    });
+                }
+            }
         }
-        fate
+        if out.events.is_empty() {
+            out.clear();
+            return Ok(fate);
+        }
+        if out.events.len() > 1 {
+            out.events.sort_by_key(|event| event.ts);
+        }
+        Ok(Fate::Events)
     }
 
     fn map_into<'r>(&mut self, cells: &mut [Cell<'r>], out: &mut MappedRow) -> Result<Fate, Reject>
@@ -191,9 +210,10 @@ impl<'m> RowMapper<'m> {
             Some(plan) => self.read_id(plan, cells)?,
             None => false,
         };
+        let (key, already) = (out.bytes.len(), out.events.len());
         out.bytes.extend_from_slice(self.entity.as_bytes());
         let entity = std::mem::take(&mut self.entity);
-        let shared = Shared { entity: &entity, arrival, key: (0, out.bytes.len()) };
+        let shared = Shared { entity: &entity, arrival, key: (key, out.bytes.len()) };
         let mut result = Ok(());
         for (number, plan) in mapping.events.iter().enumerate() {
             result = self.add_events(plan, number, cells, &shared, has_id, out);
@@ -203,8 +223,7 @@ impl<'m> RowMapper<'m> {
         }
         self.entity = entity;
         result?;
-        out.events.sort_by_key(|event| event.ts);
-        Ok(if out.events.is_empty() { Fate::Filtered } else { Fate::Events })
+        Ok(if out.events.len() == already { Fate::Filtered } else { Fate::Events })
     }
 
     fn read_entity(&mut self, cells: &[Cell<'_>]) -> Result<bool, Reject> {

@@ -10,13 +10,13 @@ use super::condition::Condition;
 use super::error::{KeyError, MapError, syntax};
 use super::field::FieldPlan;
 use super::file::{
-    EntitySection, EventSection, FormatName, IdSection, JoinSection, MapFile, Names, Normalise, Spread,
-    TimeSection, TypeSection, WhenEmpty,
+    EntitySection, EventSection, IdSection, JoinSection, MapFile, Names, Normalise, Spread, TimeSection,
+    TypeSection, WhenEmpty,
 };
-use super::layout::{Format, Layout};
+use super::layout::Layout;
 use super::number::NumberStyle;
 use super::table::Join;
-use super::time::TimeReader;
+use super::time::{TimeFormatError, TimeReader};
 
 /// A map, ready to be applied.
 #[derive(Debug)]
@@ -142,7 +142,7 @@ impl Mapping {
     /// Whether no row gives more than one event.
     #[must_use]
     pub fn gives_one(&self) -> bool {
-        matches!(self.events.as_slice(), [event] if event.count.is_none())
+        matches!(self.events.as_slice(), [event] if event.count.is_none()) && self.layout.each.is_none()
     }
 
     /// The type of entity that the events are about.
@@ -189,11 +189,19 @@ impl Mapping {
 }
 
 fn compile(file: MapFile) -> Result<Mapping, KeyError> {
-    let layout = layout(&file)?;
+    let layout = Layout::compile(&file)?;
+    let numbers = number_style(file.number)?;
     let mut slots = Slots::default();
     let joins = joins(file.join, &mut slots)?;
     let entity = entity(file.entity, &mut slots)?;
-    let arrival = file.arrival.map(|section| time(section, "arrival", &mut slots)).transpose()?;
+    let arrival = file.arrival.map(|section| time(section, "arrival", &numbers, &mut slots)).transpose()?;
+    if let (Some(each), Some(id)) = (&layout.each, &file.event_id)
+        && !id.column.as_slice().iter().any(|column| is_within(column, each))
+    {
+        let wrong =
+            format!("names no column of the items of `{each}`, so all of a row would have the same id");
+        return Err(KeyError::new("event_id.column", wrong));
+    }
     let id = file.event_id.map(|IdSection { column, separator }| IdPlan {
         slots: slots.all(&column),
         separator: separator.unwrap_or_else(|| "-".to_owned()),
@@ -218,14 +226,13 @@ fn compile(file: MapFile) -> Result<Mapping, KeyError> {
         fields.extend(section.fields);
         events.push(EventPlan {
             kind,
-            time: time(time_section, &time_key, &mut slots)?,
+            time: time(time_section, &time_key, &numbers, &mut slots)?,
             count: section.count.map(|column| (slots.of(&column), column)),
             spread: section.spread,
             fields: FieldPlan::compile(fields, "fields", &mut slots)?,
             conditions: Condition::compile(section.conditions, &format!("{key}.where"), &mut slots)?,
         });
     }
-    let numbers = number_style(file.number)?;
     let mapping = Mapping {
         layout,
         joins,
@@ -249,41 +256,14 @@ impl EventSection {
     }
 }
 
+/// Whether a column is a path into the items of a list, or the items themselves.
+pub(crate) fn is_within(column: &str, each: &str) -> bool {
+    column.strip_prefix(each).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 fn ascii(c: Option<char>, key: &str) -> Result<Option<u8>, KeyError> {
     let byte = c.map(|c| u8::try_from(c).ok().filter(u8::is_ascii).ok_or(c)).transpose();
     byte.map_err(|c| KeyError::new(key, format!("`{c}` is not an ASCII character")))
-}
-
-fn layout(file: &MapFile) -> Result<Layout, KeyError> {
-    let format = match file.format {
-        FormatName::Auto => Format::Auto,
-        FormatName::Jsonl => Format::JsonLines,
-        FormatName::Json => Format::Json,
-        FormatName::Csv => Format::Csv,
-        FormatName::Tsv => Format::Tsv,
-        FormatName::Whitespace => Format::Whitespace,
-        FormatName::Parquet => Format::Parquet,
-        FormatName::Confluent => Format::Confluent,
-    };
-    if file.delimiter.is_some() && !matches!(format, Format::Csv | Format::Auto) {
-        return Err(KeyError::new("delimiter", "only csv has a delimiter of your choice"));
-    }
-    if file.header == Some(true) && file.columns.is_some() {
-        return Err(KeyError::new(
-            "columns",
-            "the header names the columns; remove this, or set header = false",
-        ));
-    }
-    Ok(Layout {
-        format,
-        delimiter: ascii(file.delimiter, "delimiter")?,
-        quote: ascii(file.quote, "quote")?.unwrap_or(b'"'),
-        // Naming the columns says that the file does not.
-        header: file.header.or(file.columns.is_some().then_some(false)),
-        names: file.columns.clone(),
-        skip_lines: file.skip_lines,
-        comment: file.comment.clone().filter(|c| !c.is_empty()),
-    })
 }
 
 fn number_style(section: super::file::NumberSection) -> Result<NumberStyle, KeyError> {
@@ -313,7 +293,8 @@ fn joins(sections: Vec<JoinSection>, slots: &mut Slots) -> Result<Vec<Join>, Key
     for section in sections {
         let on = slots.of(&section.on);
         let width = section.columns.len();
-        joins.push(Join::new(section, on, first));
+        let layout = Join::layout(&section).map_err(|e| e.within(&format!("join[{}]", joins.len() + 1)))?;
+        joins.push(Join::new(section, layout, on, first));
         first += width;
     }
     Ok(joins)
@@ -331,15 +312,25 @@ fn entity(section: EntitySection, slots: &mut Slots) -> Result<EntityPlan, KeyEr
     Ok(EntityPlan { kind, id: IdPlan { slots: slots.all(&id), separator }, empty, normalise })
 }
 
-fn time(section: TimeSection, key: &str, slots: &mut Slots) -> Result<TimePlan, KeyError> {
-    let TimeSection { column, format, zone, shift, not_before } = section;
+fn time(
+    section: TimeSection,
+    key: &str,
+    numbers: &NumberStyle,
+    slots: &mut Slots,
+) -> Result<TimePlan, KeyError> {
+    let TimeSection { column, format, since, zone, shift, not_before } = section;
     if column.as_slice().is_empty() {
         return Err(KeyError::new(format!("{key}.column"), "names no column"));
     }
-    let reader = TimeReader::new(&format, zone.as_deref()).map_err(|e| {
-        let part = if zone.is_some() { "zone" } else { "format" };
+    let reader = TimeReader::counted(&format, since.as_deref(), zone.as_deref()).map_err(|e| {
+        let part = match e {
+            TimeFormatError::BadSince(_) | TimeFormatError::SinceWithoutUse(_) => "since",
+            _ if zone.is_some() => "zone",
+            _ => "format",
+        };
         KeyError::new(format!("{key}.{part}"), e)
     })?;
+    let reader = reader.with_decimal(numbers.decimal);
     let shift = shift.map_or(Ok(Millis(0)), |text| match text.strip_prefix('-') {
         Some(back) => back.parse().map(|Millis(ms)| Millis(-ms)),
         None => text.parse(),

@@ -68,6 +68,11 @@ impl KeyError {
         Self { key: key.into(), message: message.to_string() }
     }
 
+    /// The same for a key of a table.
+    pub(crate) fn within(self, table: &str) -> Self {
+        Self { key: format!("{table}.{}", self.key), ..self }
+    }
+
     pub(crate) fn at(self, path: &Path, text: &str) -> MapError {
         let line = locate(text, &self.key).map(|at| line_of(text, at));
         MapError::Wrong { path: path.to_owned(), line, key: self.key, message: self.message }

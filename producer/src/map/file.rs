@@ -40,10 +40,16 @@ pub(crate) enum FormatName {
 pub(crate) struct MapFile {
     #[serde(default)]
     pub(crate) format: FormatName,
-    pub(crate) delimiter: Option<char>,
-    pub(crate) quote: Option<char>,
+    pub(crate) encoding: Option<String>,
+    pub(crate) delimiter: Option<String>,
+    pub(crate) quote: Option<String>,
+    #[serde(default)]
+    pub(crate) brackets: bool,
+    #[serde(default)]
+    pub(crate) ragged: bool,
     pub(crate) header: Option<bool>,
     pub(crate) columns: Option<Vec<String>>,
+    pub(crate) each: Option<String>,
     #[serde(default)]
     pub(crate) skip_lines: u64,
     pub(crate) comment: Option<String>,
@@ -110,6 +116,7 @@ pub(crate) struct EntitySection {
 pub(crate) struct TimeSection {
     pub(crate) column: Names,
     pub(crate) format: String,
+    pub(crate) since: Option<String>,
     pub(crate) zone: Option<String>,
     pub(crate) shift: Option<String>,
     pub(crate) not_before: Option<String>,
@@ -186,7 +193,10 @@ pub(crate) struct JoinSection {
     pub(crate) key: String,
     pub(crate) on: String,
     pub(crate) columns: Vec<String>,
-    pub(crate) delimiter: Option<char>,
+    pub(crate) encoding: Option<String>,
+    pub(crate) delimiter: Option<String>,
+    pub(crate) quote: Option<String>,
+    pub(crate) header: Option<bool>,
     #[serde(default)]
     pub(crate) missing: WhenMissing,
 }

@@ -3,12 +3,18 @@
 //! ```toml
 //! format = "auto"                  # or jsonl, json, csv, tsv, whitespace, parquet; auto looks at the first bytes.
 //!                                  # confluent, for topics: Avro, Protobuf or JSON with schemas in a registry
-//! delimiter = ";"                  # csv only; auto finds it
-//! quote = "\""                     # csv and tsv
-//! header = true                    # csv and tsv have one unless this says false; whitespace has none unless it says true
+//! encoding = "windows-1252"        # or latin-1, utf-16le, utf-16be, shift_jis, ...; unsaid UTF-8. A byte order mark decides before it
+//! delimiter = ";"                  # csv only; auto finds it. Up to eight characters, as in "::"
+//! quote = "\""                     # around columns of csv and tsv unless this says "" (never); of whitespace only if it is said
+//! brackets = true                  # whitespace only: a column that begins with [ ends with the next ], as the time of an access log
+//! ragged = true                    # rows may have fewer columns than are due (the others are empty) or more (passed over)
+//! header = true                    # csv and tsv have one unless this says false; whitespace has none unless it says true.
+//!                                  # Of columns with the same name the second is called NAME.2, and so on
 //! columns = ["user", "day"]        # names where there is no header (otherwise columns are called 1, 2, ...)
 //! skip_lines = 0                   # lines before the header or the first row
 //! comment = "#"                    # lines that begin so are passed over
+//! each = "events"                  # JSON only: every item of the list at this path is read as a row; its columns are events.NAME,
+//!                                  # or events itself if items are no objects. The row's own columns are there as well
 //! null = ["NULL", "NA"]            # texts that mean "nothing"; empty text always does
 //!
 //! [number]                         # how numbers are written in text
@@ -24,7 +30,9 @@
 //!
 //! [time]
 //! column = "ts"                    # or several, joined by a blank: ["date", "time"]
-//! format = "ms"                    # s, us, ns; rfc3339; iso; date; native (Parquet); or a pattern as in strptime
+//! format = "ms"                    # s, us, ns, minutes, hours, days; rfc3339; iso; date; native (Parquet); or a pattern as in strptime
+//! since = "2017-01-01"             # where counts (ms to days) begin; unsaid 1970. A spreadsheet's days begin on 1899-12-30. Days
+//!                                  # from a date are days of the calendar in the zone, fractions of them parts of 24 hours
 //! zone = "Europe/Berlin"           # for times that do not say it themselves: there it must be given
 //! shift = "12h"                    # added to every time (or "-12h"): to put a date at noon, say
 //! not_before = "2015-01-01"        # earlier moments are mistakes: time_out_of_range. Unsaid, the epoch itself and before
@@ -57,6 +65,7 @@
 //! on = "user_id"                   # the row's column
 //! columns = ["age_code"]
 //! missing = "empty"                # or reject, skip
+//!                                  # delimiter, quote, encoding and header = false as above
 //!
 //! [[event]]                        # a row may give several events; each takes over what it does not say itself
 //! type = { constant = "video" }
@@ -66,6 +75,7 @@
 //!
 //! In JSON a column is a path: `a.b.0.c`. A key that has a dot in it is written as it stands,
 //! and comes before the path of that name.
+//! With `each`, a row of which one item cannot be read is a dead letter as a whole; so no item is lost, and `--rejected` brings in all.
 //! A missing or empty value leaves its field out; `required = true` makes it a dead letter instead.
 //! `kind` is `auto`, `number`, `text`, `bool` or `money`; `auto` takes JSON as typed, and of text what reads as a plain number
 //! as one (but not `007`).
@@ -74,6 +84,8 @@ mod apply;
 mod cell;
 mod compile;
 mod condition;
+mod count;
+mod encoding;
 mod error;
 mod field;
 mod file;
@@ -87,8 +99,11 @@ mod time;
 pub use apply::{Fate, Mapped, MappedRow, Reject, RowMapper};
 pub use cell::Cell;
 pub use compile::Mapping;
+pub(crate) use compile::is_within;
+pub use encoding::TextEncoding;
+pub(crate) use encoding::decode;
 pub use error::MapError;
-pub use layout::{Format, Layout};
+pub use layout::{Delimiter, Format, Layout, Quote};
 pub use time::{TimeError, TimeFormatError, TimeReader};
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::cell::Cell;
-use super::error::MapError;
+use super::error::{KeyError, MapError};
 use super::file::{JoinSection, WhenMissing};
+use super::layout::{self, Format, Layout};
 use crate::import::text_table;
 
 /// A table and how rows find theirs in it.
@@ -18,13 +19,26 @@ pub(crate) struct Join {
     pub(crate) first: usize,
     pub(crate) missing: WhenMissing,
     section: JoinSection,
+    layout: Layout,
     rows: HashMap<Box<str>, Box<[Cell<'static>]>>,
 }
 
 impl Join {
-    pub(crate) fn new(section: JoinSection, on: usize, first: usize) -> Self {
+    pub(crate) fn new(section: JoinSection, layout: Layout, on: usize, first: usize) -> Self {
         let (name, missing) = (section.name.clone(), section.missing);
-        Self { name, on, first, missing, section, rows: HashMap::new() }
+        Self { name, on, first, missing, section, layout, rows: HashMap::new() }
+    }
+
+    /// What the table's file looks like: delimited text, with a header unless the map says that it has none.
+    pub(crate) fn layout(section: &JoinSection) -> Result<Layout, KeyError> {
+        let delimiter = layout::delimiter(section.delimiter.as_deref(), "delimiter")?;
+        Ok(Layout {
+            encoding: layout::encoding(section.encoding.as_deref(), "encoding")?,
+            delimiter,
+            quote: layout::quote(section.quote.as_deref(), "quote")?,
+            header: section.header,
+            ..Layout::of(if delimiter.is_some() { Format::Csv } else { Format::Auto })
+        })
     }
 
     /// The joined cells of a key.
@@ -46,13 +60,12 @@ impl Join {
     }
 
     fn read(&mut self, path: &Path) -> Result<(), MapError> {
-        let JoinSection { key, columns, delimiter, .. } = &self.section;
-        let delimiter = delimiter.and_then(|c| u8::try_from(c).ok());
+        let JoinSection { key, columns, .. } = &self.section;
         let names: Vec<String> = std::iter::once(key).chain(columns).cloned().collect();
         let wrong = |line, message| MapError::Table { path: path.to_owned(), line, message };
         let rows = &mut self.rows;
         let mut twice = None;
-        text_table(path, delimiter, &names, |line, cells| {
+        text_table(path, &self.layout, &names, |line, cells| {
             let mut own = cells.iter().map(|cell| match cell {
                 Cell::Text(text) if text.is_empty() => Cell::Missing,
                 Cell::Text(text) => Cell::Text(text.clone().into_owned().into()),

@@ -6,14 +6,19 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use types::RejectReason;
 
-use crate::map::{Cell, Reject};
+use crate::map::{Cell, Reject, is_within};
 
 /// Finds wanted columns, which are paths, in objects.
 #[derive(Debug)]
 pub(crate) struct JsonParser {
     root: Node,
     wanted: usize,
+    /// Where the items of a list are read one by one: the list's path, and which of the wanted columns are within its items.
+    each: Option<(String, Vec<usize>)>,
 }
+
+/// More items of one row cannot be meant.
+const MOST_ITEMS: usize = 100_000;
 
 /// A place in the tree of wanted paths.
 #[derive(Debug, Default)]
@@ -21,6 +26,8 @@ struct Node {
     /// Its place among the wanted columns, if it is one.
     place: Option<usize>,
     children: Vec<(String, Self)>,
+    /// Of the list whose items are read one by one: what is wanted of an item, by its place among that.
+    item: Option<Box<Self>>,
 }
 
 impl Node {
@@ -32,43 +39,103 @@ impl Node {
         &mut self.children[at].1
     }
 
+    /// Makes a column lead to a place.
+    fn want(&mut self, path: &str, place: usize) {
+        if path.is_empty() {
+            self.place = Some(place);
+            return;
+        }
+        // The name as a key itself comes first: a key may have dots in it.
+        self.child(path).place = Some(place);
+        if path.contains('.') {
+            path.split('.').fold(self, |node, part| node.child(part)).place = Some(place);
+        }
+    }
+
+    /// How many places there are in it.
+    fn places(&self) -> usize {
+        let own = self.place.map_or(0, |place| place + 1);
+        self.children.iter().map(|(_, child)| child.places()).fold(own, usize::max)
+    }
+
     fn find(&self, name: &str) -> Option<&Self> {
         self.children.iter().find(|(n, _)| n == name).map(|(_, node)| node)
     }
 }
 
 impl JsonParser {
-    pub(crate) fn new(wanted: &[String]) -> Self {
+    /// A parser of the wanted columns; `each` is the path of a list whose items are read one by one.
+    pub(crate) fn new(wanted: &[String], each: Option<&str>) -> Self {
         let mut root = Node::default();
+        let mut item = Node::default();
+        let mut places = Vec::new();
         for (place, path) in wanted.iter().enumerate() {
-            // The name as a key itself comes first: a key may have dots in it.
-            root.child(path).place = Some(place);
-            if path.contains('.') {
-                path.split('.').fold(&mut root, |node, part| node.child(part)).place = Some(place);
+            match each.filter(|each| is_within(path, each)) {
+                Some(each) => {
+                    item.want(path[each.len()..].trim_start_matches('.'), places.len());
+                    places.push(place);
+                }
+                None => root.want(path, place),
             }
         }
-        Self { root, wanted: wanted.len() }
+        if let Some(each) = each {
+            each.split('.').fold(&mut root, |node, part| node.child(part)).item = Some(Box::new(item));
+        }
+        Self { root, wanted: wanted.len(), each: each.map(|each| (each.to_owned(), places)) }
     }
 
-    /// Adds the wanted columns of an object to `cells`.
+    /// Adds the wanted columns of an object to `cells`. Of an object whose items are read one by one, all of `cells` becomes as many
+    /// rows, each with as many cells before its columns as there were.
     pub(crate) fn parse<'r>(&self, row: &'r [u8], cells: &mut Vec<Cell<'r>>) -> Result<(), Reject> {
-        let text =
-            std::str::from_utf8(row).map_err(|e| Reject::new(RejectReason::InvalidUtf8, e.to_string()))?;
+        let text = super::utf8(row)?;
         let first = cells.len();
         cells.resize(first + self.wanted, Cell::Missing);
         let mut parser = serde_json::Deserializer::from_str(text);
-        let seed = ObjectSeed { node: &self.root, cells: &mut cells[first..] };
+        // An empty list takes no memory.
+        let mut items = Items::default();
+        let seed = ObjectSeed { node: &self.root, cells: &mut cells[first..], items: &mut items };
         seed.deserialize(&mut parser).and_then(|()| parser.end()).map_err(|e| {
             let reason = if e.is_data() { RejectReason::WrongType } else { RejectReason::InvalidJson };
             Reject::new(reason, e.to_string())
-        })
+        })?;
+        let Some((path, places)) = &self.each else { return Ok(()) };
+        if items.no_list {
+            return Err(Reject::new(RejectReason::WrongType, format!("`{path}` is no list")));
+        }
+        if items.count > MOST_ITEMS {
+            let wrong = format!("`{path}` has more than {MOST_ITEMS} items");
+            return Err(Reject::new(RejectReason::TooLarge, wrong));
+        }
+        let width = cells.len();
+        for _ in 1..items.count {
+            cells.extend_from_within(..width);
+        }
+        cells.truncate(items.count * width);
+        let mut own = items.cells.into_iter();
+        for row in cells.chunks_mut(width.max(1)) {
+            for (place, cell) in places.iter().zip(own.by_ref()) {
+                row[first + place] = cell;
+            }
+        }
+        Ok(())
     }
+}
+
+/// The items of the list that is read one by one.
+#[derive(Default)]
+struct Items<'r> {
+    count: usize,
+    /// What is wanted of each, one after the other.
+    cells: Vec<Cell<'r>>,
+    /// What stands there is something else.
+    no_list: bool,
 }
 
 /// The row itself, which must be an object.
 struct ObjectSeed<'n, 'c, 'r> {
     node: &'n Node,
     cells: &'c mut [Cell<'r>],
+    items: &'c mut Items<'r>,
 }
 
 impl<'r> DeserializeSeed<'r> for ObjectSeed<'_, '_, 'r> {
@@ -86,18 +153,19 @@ impl<'r> Visitor<'r> for ObjectSeed<'_, '_, 'r> {
     }
 
     fn visit_map<A: MapAccess<'r>>(self, map: A) -> Result<(), A::Error> {
-        visit_object(self.node, self.cells, map)
+        visit_object(self.node, self.cells, self.items, map)
     }
 }
 
 fn visit_object<'r, A: MapAccess<'r>>(
     node: &Node,
     cells: &mut [Cell<'r>],
+    items: &mut Items<'r>,
     mut map: A,
 ) -> Result<(), A::Error> {
     while let Some(Key(key)) = map.next_key()? {
         match node.find(&key) {
-            Some(child) => map.next_value_seed(ValueSeed { node: child, cells })?,
+            Some(child) => map.next_value_seed(ValueSeed { node: child, cells, items })?,
             None => {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -110,10 +178,14 @@ fn visit_object<'r, A: MapAccess<'r>>(
 struct ValueSeed<'n, 'c, 'r> {
     node: &'n Node,
     cells: &'c mut [Cell<'r>],
+    items: &'c mut Items<'r>,
 }
 
 impl<'r> ValueSeed<'_, '_, 'r> {
     fn set<E>(self, cell: Cell<'r>) -> Result<(), E> {
+        if self.node.item.is_some() && cell != Cell::Missing {
+            self.items.no_list = true;
+        }
         if let Some(place) = self.node.place {
             self.cells[place] = cell;
         }
@@ -165,22 +237,26 @@ impl<'r> Visitor<'r> for ValueSeed<'_, '_, 'r> {
     }
 
     fn visit_map<A: MapAccess<'r>>(self, map: A) -> Result<(), A::Error> {
-        let Self { node, cells } = self;
+        let Self { node, cells, items } = self;
         if let Some(place) = node.place {
             cells[place] = Cell::Other;
         }
-        visit_object(node, cells, map)
+        items.no_list |= node.item.is_some();
+        visit_object(node, cells, items, map)
     }
 
     fn visit_seq<A: SeqAccess<'r>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { node, cells } = self;
+        let Self { node, cells, items } = self;
         if let Some(place) = node.place {
             cells[place] = Cell::Other;
+        }
+        if let Some(item) = &node.item {
+            return visit_items(item, items, seq);
         }
         for index in 0_usize.. {
             let child = node.children.iter().find(|(name, _)| name.parse() == Ok(index));
             let more = match child {
-                Some((_, child)) => seq.next_element_seed(ValueSeed { node: child, cells })?.is_some(),
+                Some((_, child)) => seq.next_element_seed(ValueSeed { node: child, cells, items })?.is_some(),
                 None => seq.next_element::<IgnoredAny>()?.is_some(),
             };
             if !more {
@@ -191,17 +267,24 @@ impl<'r> Visitor<'r> for ValueSeed<'_, '_, 'r> {
     }
 }
 
-/// Adds the paths of an object's values that are not there yet, in their order. Lists are passed over.
-pub(crate) fn paths(value: &serde_json::Value, prefix: &str, all: &mut Vec<String>) {
-    let serde_json::Value::Object(object) = value else { return };
-    for (key, value) in object {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-        match value {
-            serde_json::Value::Object(_) => paths(value, &path, all),
-            serde_json::Value::Array(_) => {}
-            _ if all.contains(&path) => {}
-            _ => all.push(path),
+/// The items of the list that is read one by one; a list within one is a list like others.
+fn visit_items<'r, A: SeqAccess<'r>>(node: &Node, items: &mut Items<'r>, mut seq: A) -> Result<(), A::Error> {
+    let places = node.places();
+    (items.count, items.no_list) = (0, false);
+    items.cells.clear();
+    loop {
+        if items.count > MOST_ITEMS {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(());
         }
+        let from = items.cells.len();
+        items.cells.resize(from + places, Cell::Missing);
+        let seed = ValueSeed { node, cells: &mut items.cells[from..], items: &mut Items::default() };
+        if seq.next_element_seed(seed)?.is_none() {
+            items.cells.truncate(from);
+            return Ok(());
+        }
+        items.count += 1;
     }
 }
 
@@ -228,38 +311,5 @@ impl<'de: 'r, 'r> serde::Deserialize<'de> for Key<'r> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse<'r>(wanted: &[&str], row: &'r str) -> Result<Vec<Cell<'r>>, RejectReason> {
-        let wanted: Vec<String> = wanted.iter().map(|w| (*w).to_owned()).collect();
-        let mut cells = Vec::new();
-        JsonParser::new(&wanted).parse(row.as_bytes(), &mut cells).map(|()| cells).map_err(|e| e.reason)
-    }
-
-    #[test]
-    fn paths_lead_into_objects_and_lists() {
-        let row = r#"{"a":{"b":{"c":1}},"l":[{"p":2.5},{"p":"x\n"}],"k.d":true,"n":null,"big":18446744073709551615}"#;
-        let cells = parse(&["a.b.c", "l.0.p", "l.1.p", "k.d", "n", "big", "a", "none"], row).unwrap();
-        let text = |t: &'static str| Cell::Text(t.into());
-        let expected = [Cell::Int(1), Cell::Float(2.5), text("x\n"), Cell::Bool(true), Cell::Missing];
-        assert_eq!(cells[..5], expected);
-        assert_eq!(cells[5..], [text("18446744073709551615"), Cell::Other, Cell::Missing]);
-    }
-
-    #[test]
-    fn what_is_no_object_is_refused() {
-        for (row, reason) in [
-            ("", RejectReason::InvalidJson),
-            ("{", RejectReason::InvalidJson),
-            ("[1]", RejectReason::WrongType),
-            ("7", RejectReason::WrongType),
-            (r#"{"a":1} {"#, RejectReason::InvalidJson),
-            (r#"{"a":NaN}"#, RejectReason::InvalidJson),
-            (r#"{"a":1e999}"#, RejectReason::InvalidJson),
-            (r#"{"a":1,}"#, RejectReason::InvalidJson),
-        ] {
-            assert_eq!(parse(&["a"], row), Err(reason), "{row}");
-        }
-    }
-}
+#[path = "json_tests.rs"]
+mod tests;

@@ -1,27 +1,36 @@
 //! Sources: files of any format as rows, each with its place in the file.
 
+mod blanks;
+mod depth;
 mod discover;
 mod json;
+mod json_paths;
+mod names;
 mod parquet;
+mod row;
 mod sniff;
 mod split;
 mod text;
+mod unpack;
+mod utf16;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use types::RejectReason;
+use crate::map::{Cell, Delimiter, Format, Layout, TextEncoding, decode};
 
-use crate::map::{Cell, Format, Layout, Reject};
-
+use blanks::Marks;
 pub(crate) use discover::{Discovered, discover};
 pub(crate) use json::JsonParser;
+pub(crate) use names::unique;
 use parquet::ParquetRows;
+use row::{Content, Parser};
+pub(crate) use row::{Row, utf8};
 use sniff::{SAMPLE, guess_delimiter, guess_format};
 pub(crate) use split::KEPT;
-use split::{Ends, Fault, Found, Splitter};
+use split::{Ends, Fault, Splitter};
 use text::{Separator, TextParser};
 
 /// Why a file cannot be read on.
@@ -63,30 +72,15 @@ pub(crate) struct Rows {
     kind: Kind,
     line: u64,
     comment: Option<String>,
+    encoding: TextEncoding,
+    /// The text of the row at hand, where the file has it in another encoding.
+    decoded: String,
 }
 
 #[derive(Debug)]
 enum Kind {
     Text { splitter: Splitter, parser: Parser },
     Parquet(Box<ParquetRows>),
-}
-
-#[derive(Debug)]
-enum Parser {
-    Json(JsonParser),
-    Columns(TextParser),
-}
-
-/// One row, borrowed from [`Rows`].
-pub(crate) struct Row<'r> {
-    /// Its line (the first of them), object or row, from 1.
-    pub(crate) line: u64,
-    content: Content<'r>,
-}
-
-enum Content<'r> {
-    Text { bytes: &'r [u8], parser: &'r Parser, fault: Option<Fault> },
-    Parquet(&'r ParquetRows),
 }
 
 impl Rows {
@@ -108,27 +102,32 @@ impl Rows {
                 "the map says confluent, which is for the records of a topic: consumer --map".to_owned(),
             ));
         }
-        let stream = match sniff::open(path, read).map_err(io)? {
-            sniff::Opened::Stream(_) if layout.format == Format::Parquet => {
+        let of = |kind, encoding| Self {
+            path: path.to_owned(),
+            kind,
+            line: 0,
+            comment: layout.comment.clone(),
+            encoding,
+            decoded: String::new(),
+        };
+        let stream = match unpack::open(path, read).map_err(io)? {
+            unpack::Opened::Stream(_) if layout.format == Format::Parquet => {
                 return Err(wrong("the map says parquet, and the file is none".to_owned()));
             }
-            sniff::Opened::Stream(stream) => stream,
-            sniff::Opened::Parquet(file) => {
+            unpack::Opened::Stream(stream) => stream,
+            unpack::Opened::Parquet(file) => {
                 let opened = ParquetRows::open(file, wanted);
                 let rows = opened
                     .map_err(|source| SourceError::Parquet { path: path.to_owned(), source })?
                     .map_err(|(name, all)| wrong(no_column(&name, &all)))?;
-                return Ok(Self {
-                    path: path.to_owned(),
-                    kind: Kind::Parquet(Box::new(rows)),
-                    line: 0,
-                    comment: None,
-                });
+                return Ok(of(Kind::Parquet(Box::new(rows)), TextEncoding::Utf8));
             }
         };
+        let (stream, encoding) = unpack::text(stream, layout.encoding).map_err(io)?.map_err(wrong)?;
         let mut splitter = Splitter::new(stream, Ends::Lines, longest);
-        let mark = sniff::byte_order_mark(splitter.peek(4).map_err(io)?).map_err(|e| wrong(e.to_owned()))?;
-        splitter.skip(mark);
+        if sniff::has_returns_alone(splitter.peek(SAMPLE).map_err(io)?) {
+            splitter.set_returns();
+        }
         for _ in 0..layout.skip_lines {
             splitter.next().map_err(io)?;
         }
@@ -138,30 +137,39 @@ impl Rows {
             Format::Auto => guess_format(sample),
             said => said,
         };
-        let quote = layout.quote;
+        let is_json = matches!(format, Format::JsonLines | Format::Json);
+        if layout.each.is_some() && !is_json {
+            return Err(wrong("the map says `each`, which is for JSON, and the file is none".to_owned()));
+        }
+        if format == Format::Json && encoding.hides_ascii() {
+            let name = encoding.name();
+            return Err(wrong(format!(
+                "JSON of {name} must have an object a line; convert it to UTF-8 first"
+            )));
+        }
+        let quote = layout.quote.within(format);
         let separator = match format {
             Format::Csv => {
-                let delimiter = layout.delimiter.or_else(|| guess_delimiter(sample)).unwrap_or(b',');
-                Separator::Byte { delimiter, quote }
+                let delimiter =
+                    layout.delimiter.or_else(|| guess_delimiter(sample)).unwrap_or(Delimiter::COMMA);
+                Separator::Text { delimiter, quote }
             }
-            Format::Tsv => Separator::Byte { delimiter: b'\t', quote },
-            _ => Separator::Blanks,
+            Format::Tsv => Separator::Text { delimiter: Delimiter::TAB, quote },
+            _ => Separator::Blanks(Marks { quote, brackets: layout.brackets }),
         };
-        let comment = layout.comment.clone();
-        let mut rows = match format {
-            Format::JsonLines | Format::Json => {
-                splitter.set_ends(if format == Format::Json { Ends::Json } else { Ends::Lines });
-                let parser = Parser::Json(JsonParser::new(wanted));
-                Self { path: path.to_owned(), kind: Kind::Text { splitter, parser }, line: 0, comment }
+        splitter.set_ends(match separator {
+            _ if format == Format::Json => Ends::Json,
+            Separator::Text { delimiter, quote: Some(quote) } if !is_json => {
+                Ends::Quoted { delimiter, quote }
             }
-            _ => {
-                if let Separator::Byte { delimiter, quote } = separator {
-                    splitter.set_ends(Ends::Quoted { delimiter, quote });
-                }
-                let parser = Parser::Columns(TextParser::nameless(separator));
-                Self { path: path.to_owned(), kind: Kind::Text { splitter, parser }, line: 0, comment }
-            }
+            _ => Ends::Lines,
+        });
+        let parser = if is_json {
+            Parser::Json(JsonParser::new(wanted, layout.each.as_deref()))
+        } else {
+            Parser::Columns(TextParser::nameless(separator))
         };
+        let mut rows = of(Kind::Text { splitter, parser }, encoding);
         rows.find_columns(layout, format, separator, wanted)?;
         Ok(rows)
     }
@@ -186,9 +194,8 @@ impl Rows {
                 (1..=width).map(|n| n.to_string()).collect()
             }
         };
-        let parser = TextParser::new(separator, &names, wanted).map_err(|name| SourceError::Layout {
-            path: self.path.clone(),
-            message: no_column(&name, &names),
+        let parser = TextParser::new(separator, &names, wanted, layout.ragged).map_err(|name| {
+            SourceError::Layout { path: self.path.clone(), message: no_column(&name, &names) }
         })?;
         if let Kind::Text { parser: place, .. } = &mut self.kind {
             *place = Parser::Columns(parser);
@@ -199,31 +206,28 @@ impl Rows {
     /// The columns of the first row, which stays to be read unless it is `taken`.
     fn first_row(&mut self, separator: Separator, taken: bool) -> Result<Vec<String>, SourceError> {
         let mut names = Vec::new();
-        let (path, comment) = (self.path.clone(), self.comment.clone());
+        let (path, comment, encoding) = (&self.path, self.comment.as_deref(), self.encoding);
         let Kind::Text { splitter, .. } = &mut self.kind else { return Ok(names) };
-        let io = |line| move |source| SourceError::Io { path, line, source };
+        let mut line = 0;
+        let io = |line| move |source| SourceError::Io { path: path.clone(), line, source };
         if taken {
-            let mut found = splitter.next().map_err(io(0))?;
-            while let Some(row) = &found
-                && is_passed_over(line_of(splitter.bytes(row)), comment.as_deref())
-            {
-                let line = row.line;
-                found = splitter.next().map_err(|source| SourceError::Io {
-                    path: self.path.clone(),
-                    line,
-                    source,
-                })?;
+            loop {
+                let Some(row) = splitter.next().map_err(io(line))? else { return Ok(names) };
+                line = row.line;
+                let bytes = line_of(splitter.bytes(&row));
+                if !is_passed_over(bytes, comment) {
+                    let text = shown(bytes, encoding);
+                    text::columns(separator, &text, |name| names.push(name.trim().to_owned()));
+                    break;
+                }
             }
-            let Some(row) = found else { return Ok(names) };
-            self.line = row.line;
-            let text = String::from_utf8_lossy(line_of(splitter.bytes(&row))).into_owned();
-            text::columns(separator, &text, |name| names.push(name.trim().to_owned()));
-            return Ok(names);
+            self.line = line;
+            return Ok(unique(names));
         }
         let sample = splitter.peek(SAMPLE).map_err(io(0))?;
         let mut lines = sample.split(|b| *b == b'\n').map(line_of);
-        if let Some(line) = lines.find(|line| !is_passed_over(line, comment.as_deref())) {
-            text::columns(separator, &String::from_utf8_lossy(line), |name| names.push(name.into_owned()));
+        if let Some(line) = lines.find(|line| !is_passed_over(line, comment)) {
+            text::columns(separator, &shown(line, encoding), |name| names.push(name.into_owned()));
         }
         Ok(names)
     }
@@ -274,59 +278,31 @@ impl Rows {
             break found;
         };
         self.line = found.line;
-        Ok(Some(Row { line: found.line, content: Content::text(splitter, &found, parser) }))
-    }
-}
-
-impl<'r> Content<'r> {
-    fn text(splitter: &'r Splitter, found: &Found, parser: &'r Parser) -> Self {
-        Self::Text { bytes: line_of(splitter.bytes(found)), parser, fault: found.fault }
-    }
-}
-
-impl<'r> Row<'r> {
-    /// Adds the wanted columns to `cells`.
-    pub(crate) fn cells(&self, cells: &mut Vec<Cell<'r>>) -> Result<(), Reject> {
-        match &self.content {
-            Content::Text { fault: Some(fault), .. } => Err(fault.reject()),
-            Content::Text { bytes, parser: Parser::Json(parser), .. } => parser.parse(bytes, cells),
-            Content::Text { bytes, parser: Parser::Columns(parser), .. } => parser.parse(bytes, cells),
-            Content::Parquet(rows) => rows.cells(cells),
-        }
-    }
-
-    /// The row as it stands in the file, of a row that is too long its beginning. Of a Parquet row, which has no bytes of its
-    /// own, the wanted columns as text.
-    pub(crate) fn original(&self) -> std::borrow::Cow<'r, [u8]> {
-        match &self.content {
-            Content::Text { bytes, .. } => std::borrow::Cow::Borrowed(bytes),
-            Content::Parquet(rows) => {
-                let mut cells = Vec::new();
-                let _ = rows.cells(&mut cells);
-                let shown: Vec<String> = cells.iter().map(Cell::show).collect();
-                std::borrow::Cow::Owned(shown.join(",").into_bytes())
+        let bytes = line_of(splitter.bytes(&found));
+        let mut fault = found.fault;
+        let text = match self.encoding {
+            // ASCII is itself.
+            TextEncoding::Other(encoding) if fault.is_none() && !bytes.is_ascii() => {
+                fault = decode(encoding, bytes, &mut self.decoded).err().map(Fault::NoText);
+                self.decoded.as_bytes()
             }
-        }
-    }
-}
-
-impl Fault {
-    fn reject(self) -> Reject {
-        match self {
-            Self::TooLong(length) => {
-                let detail = format!("the row has {length} bytes; its first {KEPT} are kept here");
-                Reject::new(RejectReason::TooLarge, detail)
-            }
-            Self::Unclosed => Reject::new(RejectReason::Mapping, "a quote is opened and not closed"),
-            Self::NoObject => {
-                Reject::new(RejectReason::InvalidJson, "this is no object, or one that does not end")
-            }
-        }
+            _ => bytes,
+        };
+        let content = Content::Text { text, bytes, encoding: self.encoding, parser, fault };
+        Ok(Some(Row { line: found.line, content }))
     }
 }
 
 fn no_column(name: &str, all: &[String]) -> String {
     format!("the map reads column `{name}`, which is not there; there are `{}`", all.join("`, `"))
+}
+
+/// A line for the eye: what is no character is shown as one that says so.
+fn shown(line: &[u8], encoding: TextEncoding) -> std::borrow::Cow<'_, str> {
+    match encoding {
+        TextEncoding::Other(encoding) => encoding.decode_without_bom_handling(line).0,
+        _ => String::from_utf8_lossy(line),
+    }
 }
 
 fn line_of(bytes: &[u8]) -> &[u8] {
@@ -337,17 +313,15 @@ fn is_passed_over(line: &[u8], comment: Option<&str>) -> bool {
     line.is_empty() || line.trim_ascii().is_empty() || comment.is_some_and(|c| line.starts_with(c.as_bytes()))
 }
 
-/// Calls `visit` with line and wanted columns of each row of a delimited file with a header. Rows that cannot be read are an
-/// error: a table that is joined must be right.
+/// Calls `visit` with line and wanted columns of each row of a table. Rows that cannot be read are an error: a table that is joined
+/// must be right.
 pub(crate) fn text_table(
     path: &Path,
-    delimiter: Option<u8>,
+    layout: &Layout,
     wanted: &[String],
     mut visit: impl FnMut(u64, &[Cell<'_>]),
 ) -> Result<(), SourceError> {
-    let layout =
-        Layout { delimiter, ..Layout::of(if delimiter.is_some() { Format::Csv } else { Format::Auto }) };
-    let mut rows = Rows::open(path, &layout, wanted, 1 << 20, &Arc::default())?;
+    let mut rows = Rows::open(path, layout, wanted, 1 << 20, &Arc::default())?;
     while let Some(row) = rows.next()? {
         let mut cells = Vec::with_capacity(wanted.len());
         row.cells(&mut cells).map_err(|e| {

@@ -1,88 +1,14 @@
 //! What a file is, from its first bytes.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::map::Format;
+use crate::map::{Delimiter, Format};
 
 /// How many bytes are looked at to tell one format from another.
 pub(crate) const SAMPLE: usize = 64 << 10;
 
-/// An open file: Parquet, or a stream of text, uncompressed.
-pub(crate) enum Opened {
-    Parquet(File),
-    Stream(Box<dyn Read>),
-}
-
-/// Counts the bytes that are read, for the progress shown.
-struct Counted<R> {
-    inner: R,
-    read: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(into)?;
-        self.read.fetch_add(n as u64, Ordering::Relaxed);
-        Ok(n)
-    }
-}
-
-/// Opens a file and undoes its compression, which its first bytes tell: gzip, zstd or none. Others that are known are an error that says
-/// how to unpack them: as text they would be rubbish.
-pub(crate) fn open(path: &Path, read: &Arc<AtomicU64>) -> io::Result<Opened> {
-    let mut file = File::open(path)?;
-    let mut magic = [0; 4];
-    let known = read_up_to(&mut file, &mut magic)?;
-    file.seek(SeekFrom::Start(0))?;
-    if &magic[..known] == b"PAR1" {
-        return Ok(Opened::Parquet(file));
-    }
-    let unpack = match magic[..known] {
-        [b'P', b'K', 3, 4] => Some(("a zip archive", "unzip")),
-        [b'B', b'Z', b'h', b'1'..=b'9'] => Some(("compressed by bzip2", "bunzip2")),
-        [0xfd, b'7', b'z', b'X'] => Some(("compressed by xz", "unxz")),
-        _ => None,
-    };
-    if let Some((what, how)) = unpack {
-        let why = format!("it is {what}: unpack it first ({how}), or pack it with gzip or zstd");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-    }
-    let counted = Counted { inner: file, read: Arc::clone(read) };
-    Ok(Opened::Stream(match magic[..known] {
-        [0x1f, 0x8b, ..] => {
-            let buffered = BufReader::with_capacity(1 << 16, counted);
-            Box::new(flate2::bufread::MultiGzDecoder::new(buffered))
-        }
-        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(counted)?),
-        _ => Box::new(counted),
-    }))
-}
-
-fn read_up_to(file: &mut File, into: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < into.len() {
-        match file.read(&mut into[filled..])? {
-            0 => break,
-            n => filled += n,
-        }
-    }
-    Ok(filled)
-}
-
-/// How many bytes of a byte order mark there are.
-///
-/// # Errors
-/// If the mark says that the text is not UTF-8.
-pub(crate) fn byte_order_mark(sample: &[u8]) -> Result<usize, &'static str> {
-    match sample {
-        [0xef, 0xbb, 0xbf, ..] => Ok(3),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err("the file is UTF-16; convert it to UTF-8 first"),
-        _ => Ok(0),
-    }
+/// Whether lines end with carriage returns and no feed.
+pub(crate) fn has_returns_alone(sample: &[u8]) -> bool {
+    memchr::memchr(b'\r', sample).is_some_and(|at| at + 1 < sample.len())
+        && memchr::memchr(b'\n', sample).is_none()
 }
 
 /// The format of text that begins so.
@@ -90,50 +16,90 @@ pub(crate) fn guess_format(sample: &[u8]) -> Format {
     let text = sample.trim_ascii_start();
     match text.first() {
         Some(b'[') => Format::Json,
-        Some(b'{') => {
-            let line = memchr::memchr(b'\n', text).map_or(text, |end| &text[..end]);
-            let is_object = serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
-            // A first line that is broken is a bad row of a file of lines, unless the object goes on after it.
-            if is_object || line.len() == text.len() || line.len() > 2 {
-                Format::JsonLines
-            } else {
-                Format::Json
-            }
-        }
+        Some(b'{') if is_one_object_after_another(text) => Format::Json,
+        Some(b'{') => Format::JsonLines,
+        _ if is_access_log(text) => Format::Whitespace,
         _ => match guess_delimiter(text) {
             None => Format::Whitespace,
-            Some(b'\t') => Format::Tsv,
+            Some(Delimiter::TAB) => Format::Tsv,
             Some(_) => Format::Csv,
         },
     }
 }
 
-/// The byte that most evenly separates the first lines; `None` if none of the usual ones does.
-pub(crate) fn guess_delimiter(sample: &[u8]) -> Option<u8> {
-    const USUAL: [u8; 4] = [b',', b';', b'\t', b'|'];
-    let lines: Vec<&[u8]> =
-        sample.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).take(10).collect();
-    let whole = if lines.len() > 1 && !sample.ends_with(b"\n") { &lines[..lines.len() - 1] } else { &lines };
-    let count = |delimiter: u8, line: &[u8]| {
-        let mut quoted = false;
-        let outside = |b: &&u8| {
-            quoted ^= **b == b'"';
-            **b == delimiter && !quoted
-        };
-        line.iter().filter(outside).count()
+/// Whether objects go on over several lines, or several stand on one. A first line that is broken is a bad row of a file of lines.
+fn is_one_object_after_another(text: &[u8]) -> bool {
+    let mut objects = serde_json::Deserializer::from_slice(text).into_iter::<serde::de::IgnoredAny>();
+    match objects.next() {
+        Some(Ok(_)) => {
+            let (object, rest) = text.split_at(objects.byte_offset());
+            let line = memchr::memchr(b'\n', rest).map_or(rest, |feed| &rest[..feed]);
+            memchr::memchr(b'\n', object).is_some() || line.trim_ascii_start().starts_with(b"{")
+        }
+        // The object goes on beyond the sample.
+        Some(Err(error)) => error.is_eof() && memchr::memchr(b'\n', text.trim_ascii_end()).is_some(),
+        None => false,
+    }
+}
+
+/// Whether nearly all lines have a time as web servers write it: `[10/Oct/2000:13:55:36 -0700]`.
+pub(crate) fn is_access_log(sample: &[u8]) -> bool {
+    let is_time = |text: &[u8]| {
+        let shape = b"[00/aaa/0000:00:00:00";
+        text.len() > shape.len()
+            && shape.iter().zip(text).all(|(wanted, byte)| match wanted {
+                b'0' => byte.is_ascii_digit(),
+                b'a' => byte.is_ascii_alphabetic(),
+                other => other == byte,
+            })
     };
-    let score = |delimiter: u8| {
-        let first = count(delimiter, whole.first()?);
-        let even = whole.iter().filter(|line| count(delimiter, line) == first).count();
+    let has_time = |line: &&[u8]| memchr::memchr_iter(b'[', line).any(|at| is_time(&line[at..]));
+    let lines: Vec<&[u8]> = first_lines(sample);
+    !lines.is_empty() && lines.iter().filter(|line| has_time(line)).count() * 10 >= lines.len() * 9
+}
+
+/// The first ten lines that are whole and not empty.
+fn first_lines(sample: &[u8]) -> Vec<&[u8]> {
+    let mut lines: Vec<&[u8]> =
+        sample.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).take(11).collect();
+    if lines.len() > 10 || (lines.len() > 1 && !sample.ends_with(b"\n")) {
+        lines.pop();
+    }
+    lines
+}
+
+/// What most evenly separates the first lines; `None` if nothing usual does.
+pub(crate) fn guess_delimiter(sample: &[u8]) -> Option<Delimiter> {
+    // Of equals the first: the list is in order of custom.
+    const USUAL: [&str; 6] = [",", ";", "\t", "|", "::", "\u{1}"];
+    let lines = first_lines(sample);
+    let score = |delimiter: &str| {
+        let first = count(delimiter, lines.first()?);
+        let even = lines.iter().filter(|line| count(delimiter, line) == first).count();
         (first > 0).then_some((even, first))
     };
-    // Of equals the first: the list is in order of custom.
-    USUAL
-        .into_iter()
-        .rev()
-        .filter_map(|d| Some((score(d)?, d)))
-        .max_by_key(|(score, _)| *score)
-        .map(|(_, d)| d)
+    let (_, best) =
+        USUAL.into_iter().rev().filter_map(|d| Some((score(d)?, d))).max_by_key(|(score, _)| *score)?;
+    // Where it never stands alone, what goes with it belongs to it.
+    let longer = match best {
+        "," => ", ",
+        "|" => "||",
+        _ => best,
+    };
+    let always = |line: &&[u8]| count(longer, line) * longer.trim_end().len() == count(best, line);
+    Delimiter::new(if lines.iter().all(always) { longer } else { best })
+}
+
+/// How often a delimiter stands in a line outside of quotes.
+fn count(delimiter: &str, line: &[u8]) -> usize {
+    let (mut quoted, mut found, mut at) = (false, 0, 0);
+    while let Some(byte) = line.get(at) {
+        quoted ^= *byte == b'"';
+        let here = !quoted && line[at..].starts_with(delimiter.as_bytes());
+        found += usize::from(here);
+        at += if here { delimiter.len() } else { 1 };
+    }
+    found
 }
 
 #[cfg(test)]
@@ -141,24 +107,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_unpacked_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        for (bytes, how) in
-            [(&b"PK\x03\x04rest"[..], "unzip"), (b"BZh9rest", "bunzip2"), (b"\xfd7zXZ\0", "unxz")]
-        {
-            let path = folder.path().join("file");
-            std::fs::write(&path, bytes).unwrap();
-            let error = open(&path, &Arc::default()).err().unwrap().to_string();
-            assert!(error.contains(how), "{error}");
-        }
-    }
-
-    #[test]
     fn formats_are_told_apart() {
         for (sample, format) in [
             ("{\"a\":1}\n{\"a\":2}\n", Format::JsonLines),
             ("{\n  \"a\": 1\n}\n", Format::Json),
+            ("{\"a\":1,\n \"b\": 2}\n", Format::Json),
+            ("{\"a\":1}{\"a\":2} {\"a\":3}\n", Format::Json),
+            ("{\"a\":1}", Format::JsonLines),
+            ("{\"a\":\n{\"a\":2}\n{\"a\":3}\n", Format::JsonLines),
+            ("{\"a\":\"x\n{\"a\":2}\n", Format::JsonLines),
             (" [\n{\"a\":1}]", Format::Json),
+            (
+                "h - - [10/Oct/2000:13:55:36 -0700] \"GET /a,b\" 200 1 \"-\" \"M (a; b)\"\n",
+                Format::Whitespace,
+            ),
+            ("1::1193::5::978300760\n1::661::3::978302109\n", Format::Csv),
             ("user,day\n1,2\n", Format::Csv),
             ("user;day;price\n1;2;3,5\n2;3;4,5\n", Format::Csv),
             ("user\tday\n1\t2\n", Format::Tsv),
@@ -166,7 +129,18 @@ mod tests {
         ] {
             assert_eq!(guess_format(sample.as_bytes()), format, "{sample}");
         }
-        assert_eq!(guess_delimiter(b"a;b;c\n1,5;2,5;3\n1;2;3,5\n"), Some(b';'));
-        assert_eq!(guess_delimiter(b"a,b\n\"x;y\",1\n"), Some(b','));
+        for (sample, delimiter) in [
+            ("a;b;c\n1,5;2,5;3\n1;2;3,5\n", ";"),
+            ("a,b\n\"x;y\",1\n", ","),
+            ("1::2::3\n4::5::6\n", "::"),
+            ("1::A (1995)::x|y|z\n2::B, the::x\n3::C::x|y\n", "::"),
+            ("a||b||c\n1||2||3\n", "||"),
+            ("a|b|c\n1||3\n", "|"),
+            ("a, b, c\n1, \"x, y\", 3\n", ", "),
+            ("a, b,c\n1, 2,3\n", ","),
+            ("a\u{1}b\n1\u{1}2\n", "\u{1}"),
+        ] {
+            assert_eq!(guess_delimiter(sample.as_bytes()), Delimiter::new(delimiter), "{sample}");
+        }
     }
 }

@@ -4,13 +4,16 @@ use std::io::{self, Read};
 
 use memchr::{memchr, memchr2};
 
+use super::depth::{Depth, Indent};
+use crate::map::Delimiter;
+
 /// How records end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ends {
     /// At each line feed.
     Lines,
     /// At each line feed that is not between quotes; a quote opens only at the beginning of a column.
-    Quoted { delimiter: u8, quote: u8 },
+    Quoted { delimiter: Delimiter, quote: u8 },
     /// At the end of each object of an array, or of several that follow each other.
     Json,
 }
@@ -24,6 +27,8 @@ pub(crate) enum Fault {
     Unclosed,
     /// Between objects stands something else, or the last one is not closed.
     NoObject,
+    /// So many bytes from its beginning is a character that the file's encoding does not have.
+    NoText(usize),
 }
 
 /// Where a record lies in the splitter's buffer.
@@ -53,6 +58,8 @@ pub(crate) struct Splitter {
     /// The line there, or the number of the object.
     line: u64,
     at_end: bool,
+    /// Whether lines end with a carriage return alone, which is a line feed in here.
+    returns: bool,
 }
 
 impl std::fmt::Debug for Splitter {
@@ -73,63 +80,6 @@ struct Search {
     indent: Indent,
 }
 
-/// How deep within an object a search is.
-#[derive(Debug, Clone, Copy, Default)]
-struct Depth {
-    open: usize,
-    in_text: bool,
-    /// The byte before was a backslash in a text.
-    escaped: bool,
-}
-
-impl Depth {
-    /// Takes the next byte. Whether the object ends with it.
-    fn step(&mut self, byte: u8) -> bool {
-        if std::mem::take(&mut self.escaped) {
-            return false;
-        }
-        match byte {
-            b'"' => self.in_text = !self.in_text,
-            b'\\' => self.escaped = self.in_text,
-            _ if self.in_text => {}
-            b'{' | b'[' => self.open += 1,
-            b'}' | b']' => self.open -= 1,
-            _ => {}
-        }
-        self.open == 0
-    }
-
-    /// Goes on from `at` to just behind the object's end, or to the end of the bytes. Whether the object ended.
-    fn end(&mut self, bytes: &[u8], at: &mut usize) -> bool {
-        while let Some(byte) = bytes.get(*at) {
-            if self.in_text && !self.escaped && !matches!(byte, b'"' | b'\\') {
-                let rest = &bytes[*at..];
-                *at += memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-                continue;
-            }
-            *at += 1;
-            if self.step(*byte) {
-                return true;
-            }
-        }
-        false
-    }
-}
-
-/// How many blanks a line began with, while nothing else has come in it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Indent(Option<usize>);
-
-impl Indent {
-    fn step(&mut self, byte: u8) {
-        self.0 = match byte {
-            b'\n' => Some(0),
-            b' ' | b'\t' => self.0.map(|blanks| blanks + 1),
-            _ => None,
-        };
-    }
-}
-
 enum Step {
     End { from: usize, to: usize, next: usize },
     Bad { from: usize, to: usize },
@@ -138,11 +88,27 @@ enum Step {
 
 impl Splitter {
     pub(crate) fn new(input: Box<dyn Read>, ends: Ends, longest: usize) -> Self {
-        Self { input, ends, longest, buffer: Vec::new(), filled: 0, start: 0, line: 1, at_end: false }
+        Self {
+            input,
+            ends,
+            longest,
+            buffer: Vec::new(),
+            filled: 0,
+            start: 0,
+            line: 1,
+            at_end: false,
+            returns: false,
+        }
     }
 
     pub(crate) fn set_ends(&mut self, ends: Ends) {
         self.ends = ends;
+    }
+
+    /// From here on, lines end with a carriage return alone, as programs of old Macs write them.
+    pub(crate) fn set_returns(&mut self) {
+        self.returns = true;
+        feeds_for_returns(&mut self.buffer[self.start..self.filled]);
     }
 
     pub(crate) fn bytes(&self, found: &Found) -> &[u8] {
@@ -153,11 +119,6 @@ impl Splitter {
     pub(crate) fn peek(&mut self, wanted: usize) -> io::Result<&[u8]> {
         while self.filled - self.start < wanted && self.fill()? {}
         Ok(&self.buffer[self.start..self.filled])
-    }
-
-    /// Passes over bytes that were peeked at.
-    pub(crate) fn skip(&mut self, bytes: usize) {
-        self.start += bytes;
     }
 
     /// The next record, without its line end; `None` at the end. The bytes stay until the next call.
@@ -255,7 +216,7 @@ impl Splitter {
         }
     }
 
-    fn quoted_end(&self, search: &mut Search, delimiter: u8, quote: u8) -> Step {
+    fn quoted_end(&self, search: &mut Search, delimiter: Delimiter, quote: u8) -> Step {
         let bytes = &self.buffer[..self.filled];
         while search.at < bytes.len() {
             if search.in_quotes {
@@ -277,7 +238,7 @@ impl Splitter {
             // A quote right after a closing one is an escaped quote: the column goes on. It is the only other place
             // than a column's beginning where a quote opens.
             let opens = at == self.start
-                || bytes[at - 1] == delimiter
+                || bytes[self.start..at].ends_with(delimiter.as_bytes())
                 || (bytes[at - 1] == quote && at == search.at && at > self.start);
             search.in_quotes = opens;
             search.at = at + 1;
@@ -330,7 +291,7 @@ impl Splitter {
         self.buffer.resize(kept + READ, 0);
         let mut line_so_far = Indent::default();
         loop {
-            let n = read_some(&mut *self.input, &mut self.buffer[kept..])?;
+            let n = self.read_at(kept)?;
             let rest = &self.buffer[kept..kept + n];
             // Where the record ends, and where the next one begins.
             let end = match self.ends {
@@ -369,20 +330,30 @@ impl Splitter {
         if self.buffer.len() < self.filled + READ {
             self.buffer.resize(self.filled + READ, 0);
         }
-        let n = read_some(&mut *self.input, &mut self.buffer[self.filled..])?;
+        let n = self.read_at(self.filled)?;
         self.filled += n;
         self.at_end = n == 0;
         Ok(n > 0)
     }
-}
 
-fn read_some(input: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match input.read(into) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
+    fn read_at(&mut self, at: usize) -> io::Result<usize> {
+        loop {
+            match self.input.read(&mut self.buffer[at..]) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(n) => {
+                    if self.returns {
+                        feeds_for_returns(&mut self.buffer[at..at + n]);
+                    }
+                    return Ok(n);
+                }
+                error => return error,
+            }
         }
     }
+}
+
+fn feeds_for_returns(bytes: &mut [u8]) {
+    bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
 }
 
 #[cfg(test)]

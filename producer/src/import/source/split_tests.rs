@@ -29,7 +29,7 @@ fn check(text: &str, ends: Ends, expected: &[(u64, &str, Option<Fault>)]) {
     }
 }
 
-const CSV: Ends = Ends::Quoted { delimiter: b',', quote: b'"' };
+const CSV: Ends = Ends::Quoted { delimiter: Delimiter::COMMA, quote: b'"' };
 
 #[test]
 fn lines_are_split_at_feeds() {
@@ -42,6 +42,34 @@ fn quoted_rows_may_have_feeds() {
     check("a,\"b\nc\"\nd", CSV, &[(1, "a,\"b\nc\"", None), (3, "d", None)]);
     check("\"x\"\"\n\"\"y\",1\nz", CSV, &[(1, "\"x\"\"\n\"\"y\",1", None), (3, "z", None)]);
     check("5\" disk,1\nz", CSV, &[(1, "5\" disk,1", None), (2, "z", None)]);
+}
+
+#[test]
+fn quotes_open_behind_delimiters_of_several_characters() {
+    let ends = Ends::Quoted { delimiter: Delimiter::new("::").unwrap(), quote: b'"' };
+    check("a::\"b\nc\"::d\ne", ends, &[(1, "a::\"b\nc\"::d", None), (3, "e", None)]);
+    check("a:\"b\nc\"::d\n", ends, &[(1, "a:\"b", None), (2, "c\"::d", None)]);
+}
+
+#[test]
+fn carriage_returns_alone_end_lines_where_it_is_said() {
+    for step in [1, 3, 1000] {
+        let mut splitter =
+            Splitter::new(Box::new(Dribble(b"a\r\rlong line\rb".to_vec(), 0, step)), Ends::Lines, 5);
+        splitter.peek(1).unwrap();
+        splitter.set_returns();
+        let mut found = Vec::new();
+        while let Some(record) = splitter.next().unwrap() {
+            // Of what is too long the beginning is kept, and how much depends on the reads.
+            found.push((
+                record.line,
+                splitter.bytes(&record)[..1.min(record.to - record.from)].to_vec(),
+                record.fault.is_some(),
+            ));
+        }
+        let expected = [(1, "a", false), (2, "", false), (3, "l", true), (4, "b", false)];
+        assert_eq!(found, expected.map(|(line, text, fault)| (line, text.as_bytes().to_vec(), fault)));
+    }
 }
 
 #[test]

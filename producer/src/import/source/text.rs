@@ -5,20 +5,21 @@ use std::borrow::Cow;
 use memchr::memchr;
 use types::RejectReason;
 
-use crate::map::{Cell, Reject};
+use super::blanks::{self, Marks};
+use crate::map::{Cell, Delimiter, Reject};
 
 /// What separates columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Separator {
-    /// A byte; columns may be quoted.
-    Byte {
-        /// The byte.
-        delimiter: u8,
-        /// What encloses a column that has the byte or a line end in it.
-        quote: u8,
+    /// Some text; columns may be quoted.
+    Text {
+        /// The text.
+        delimiter: Delimiter,
+        /// What encloses a column that has the delimiter or a line end in it.
+        quote: Option<u8>,
     },
     /// A run of blanks and tabs; blanks before the first column do not count.
-    Blanks,
+    Blanks(Marks),
 }
 
 /// Splits rows into the columns that are wanted.
@@ -28,6 +29,8 @@ pub(crate) struct TextParser {
     /// For each column of the file, its place among those wanted.
     places: Vec<Option<usize>>,
     wanted: usize,
+    /// Whether a row may have another number of columns.
+    ragged: bool,
 }
 
 impl TextParser {
@@ -35,24 +38,29 @@ impl TextParser {
     ///
     /// # Errors
     /// The wanted name that the file does not have.
-    pub(crate) fn new(separator: Separator, names: &[String], wanted: &[String]) -> Result<Self, String> {
+    pub(crate) fn new(
+        separator: Separator,
+        names: &[String],
+        wanted: &[String],
+        ragged: bool,
+    ) -> Result<Self, String> {
         let mut places = vec![None; names.len()];
         for (place, name) in wanted.iter().enumerate() {
             let at = names.iter().position(|n| n == name).ok_or_else(|| name.clone())?;
             places[at] = Some(place);
         }
-        Ok(Self { separator, places, wanted: wanted.len() })
+        Ok(Self { separator, places, wanted: wanted.len(), ragged })
     }
 
     /// A parser that wants nothing: for the time before the columns are known.
     pub(crate) fn nameless(separator: Separator) -> Self {
-        Self { separator, places: Vec::new(), wanted: 0 }
+        Self { separator, places: Vec::new(), wanted: 0, ragged: false }
     }
 
-    /// Adds the wanted columns of a row to `cells`. A row without exactly as many columns as the others is refused.
+    /// Adds the wanted columns of a row to `cells`. A row without exactly as many columns as the others is refused,
+    /// unless the map says that there are such.
     pub(crate) fn parse<'r>(&self, row: &'r [u8], cells: &mut Vec<Cell<'r>>) -> Result<(), Reject> {
-        let text =
-            std::str::from_utf8(row).map_err(|e| Reject::new(RejectReason::InvalidUtf8, e.to_string()))?;
+        let text = super::utf8(row)?;
         let first = cells.len();
         cells.resize(first + self.wanted, Cell::Missing);
         let mut count = 0;
@@ -62,10 +70,13 @@ impl TextParser {
             }
             count += 1;
         });
-        if count == self.places.len() {
+        if count == self.places.len() || self.ragged {
             return Ok(());
         }
-        let detail = format!("the row has {count} columns where {} are due", self.places.len());
+        let due = self.places.len();
+        let detail = format!(
+            "the row has {count} columns where {due} are due (`ragged = true` in the map takes such rows)"
+        );
         Err(Reject::new(RejectReason::Mapping, detail))
     }
 
@@ -74,11 +85,11 @@ impl TextParser {
     pub(crate) fn fits(&self, row: &[u8]) -> bool {
         let mut count = 0;
         columns(self.separator, &String::from_utf8_lossy(row), |_| count += 1);
-        count == self.places.len() && self.quotes_end_columns(row)
+        (count == self.places.len() || self.ragged) && self.quotes_end_columns(row)
     }
 
     fn quotes_end_columns(&self, row: &[u8]) -> bool {
-        let Separator::Byte { delimiter, quote } = self.separator else { return true };
+        let Separator::Text { delimiter, quote: Some(quote) } = self.separator else { return true };
         let row = row.strip_suffix(b"\r").unwrap_or(row);
         let mut at = 0;
         loop {
@@ -92,16 +103,16 @@ impl TextParser {
                     }
                     at += 1;
                 }
-                if at < row.len() && row[at] != delimiter {
+                if at < row.len() && !row[at..].starts_with(delimiter.as_bytes()) {
                     return false;
                 }
             } else {
-                at += memchr(delimiter, &row[at..]).unwrap_or(row.len() - at);
+                at += delimiter.find(&row[at..]).unwrap_or(row.len() - at);
             }
             if at >= row.len() {
                 return true;
             }
-            at += 1;
+            at += delimiter.as_bytes().len();
         }
     }
 }
@@ -109,53 +120,65 @@ impl TextParser {
 /// Calls `visit` with each column of a row, unquoted.
 pub(crate) fn columns<'r>(separator: Separator, row: &'r str, mut visit: impl FnMut(Cow<'r, str>)) {
     match separator {
-        Separator::Blanks => {
-            row.split([' ', '\t']).filter(|c| !c.is_empty()).for_each(|c| visit(Cow::Borrowed(c)))
-        }
-        Separator::Byte { delimiter, quote } => {
-            if memchr(quote, row.as_bytes()).is_none() {
-                let mut from = 0;
-                for at in memchr::memchr_iter(delimiter, row.as_bytes()) {
-                    visit(Cow::Borrowed(&row[from..at]));
-                    from = at + 1;
-                }
-                visit(Cow::Borrowed(&row[from..]));
-            } else {
+        Separator::Blanks(marks) => blanks::columns(row, marks, visit),
+        Separator::Text { delimiter, quote } => match quote {
+            Some(quote) if memchr(quote, row.as_bytes()).is_some() => {
                 quoted_columns(row, delimiter, quote, visit);
             }
-        }
+            _ => {
+                let mut from = 0;
+                if let [byte] = delimiter.as_bytes() {
+                    for at in memchr::memchr_iter(*byte, row.as_bytes()) {
+                        visit(Cow::Borrowed(&row[from..at]));
+                        from = at + 1;
+                    }
+                } else {
+                    while let Some(length) = delimiter.find(&row.as_bytes()[from..]) {
+                        visit(Cow::Borrowed(&row[from..from + length]));
+                        from += length + delimiter.as_bytes().len();
+                    }
+                }
+                visit(Cow::Borrowed(&row[from..]));
+            }
+        },
     }
 }
 
-/// Whether the first row names the columns: nothing in it reads as a number or a time, and no two are the same. The first may have no name,
-/// as that of the rows' numbers where a data frame was written.
+/// Whether the first row names the columns: nothing in it reads as a number or a time. Where it has no name for some, as for that of the
+/// rows' numbers where a data frame was written, or the same for two, the second must have values as the first has none.
 pub(crate) fn is_header(first: &[String], second: Option<&[String]>) -> bool {
-    let is_value =
-        |text: &String| text.starts_with(|c: char| c.is_ascii_digit() || c == '-') || text.is_empty();
-    let named = if first.len() > 2 && first[0].is_empty() { &first[1..] } else { first };
-    let twice = (1..first.len()).any(|i| first[..i].contains(&first[i]));
-    !twice && !named.iter().any(is_value) && second.is_none_or(|row| row.iter().any(is_value) || row != first)
+    let is_value = |text: &String| text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    if first.iter().any(is_value) || first.iter().all(String::is_empty) {
+        return false;
+    }
+    let twice = (1..first.len()).any(|i| !first[i].is_empty() && first[..i].contains(&first[i]));
+    let nameless = first.iter().any(String::is_empty);
+    match second {
+        Some(row) if twice || nameless => row.iter().any(is_value),
+        Some(row) => row.iter().any(|text| is_value(text) || text.is_empty()) || row != first,
+        None => !twice && !nameless,
+    }
 }
 
-fn quoted_columns<'r>(row: &'r str, delimiter: u8, quote: u8, mut visit: impl FnMut(Cow<'r, str>)) {
+fn quoted_columns<'r>(row: &'r str, delimiter: Delimiter, quote: u8, mut visit: impl FnMut(Cow<'r, str>)) {
     let mut rest = row;
     loop {
         let (column, end) = if rest.as_bytes().first() == Some(&quote) {
             quoted_column(rest, delimiter, quote)
         } else {
-            let end = memchr(delimiter, rest.as_bytes()).unwrap_or(rest.len());
+            let end = delimiter.find(rest.as_bytes()).unwrap_or(rest.len());
             (Cow::Borrowed(&rest[..end]), end)
         };
         visit(column);
-        match rest.get(end + 1..) {
-            Some(more) => rest = more,
-            None => return,
+        match rest.get(end + delimiter.as_bytes().len()..) {
+            Some(more) if end < rest.len() => rest = more,
+            _ => return,
         }
     }
 }
 
 /// The column that begins with a quote, and where it ends. What follows its closing quote is taken as it stands.
-fn quoted_column(text: &str, delimiter: u8, quote: u8) -> (Cow<'_, str>, usize) {
+fn quoted_column(text: &str, delimiter: Delimiter, quote: u8) -> (Cow<'_, str>, usize) {
     let bytes = text.as_bytes();
     let mut column = Cow::Borrowed("");
     let mut from = 1;
@@ -168,7 +191,7 @@ fn quoted_column(text: &str, delimiter: u8, quote: u8) -> (Cow<'_, str>, usize) 
             continue;
         }
         let after = (close + 1).min(text.len());
-        let end = memchr(delimiter, &bytes[after..]).map_or(text.len(), |at| after + at);
+        let end = delimiter.find(&bytes[after..]).map_or(text.len(), |at| after + at);
         push(&mut column, &text[after..end]);
         return (column, end);
     }
@@ -192,7 +215,8 @@ mod tests {
         all
     }
 
-    const COMMA: Separator = Separator::Byte { delimiter: b',', quote: b'"' };
+    const COMMA: Separator = Separator::Text { delimiter: Delimiter::COMMA, quote: Some(b'"') };
+    const BLANKS: Separator = Separator::Blanks(Marks { quote: None, brackets: false });
 
     #[test]
     fn columns_are_unquoted() {
@@ -200,16 +224,36 @@ mod tests {
         assert_eq!(split(COMMA, ""), [""]);
         assert_eq!(split(COMMA, "\"a,b\",\"c\"\"d\",\"\"\n,\"\""), ["a,b", "c\"d", "\n", ""]);
         assert_eq!(split(COMMA, "5\" disk,\"x\"y,\"open"), ["5\" disk", "xy", "open"]);
-        assert_eq!(
-            split(Separator::Blanks, "  00001 19970101\t1   11.77 "),
-            ["00001", "19970101", "1", "11.77"]
-        );
+        assert_eq!(split(BLANKS, "  00001 19970101\t1   11.77 "), ["00001", "19970101", "1", "11.77"]);
+    }
+
+    #[test]
+    fn delimiters_of_several_characters_and_no_quotes() {
+        let several = |text: &str, quote| Separator::Text { delimiter: Delimiter::new(text).unwrap(), quote };
+        assert_eq!(split(several("::", Some(b'"')), "1::a:b::::"), ["1", "a:b", "", ""]);
+        assert_eq!(split(several("::", Some(b'"')), "\"x::y\"::\"\"\"q\"::z"), ["x::y", "\"q", "z"]);
+        assert_eq!(split(several("||", None), "\"a||b|c|||"), ["\"a", "b|c", "|"]);
+        assert_eq!(split(several(", ", Some(b'"')), "a,b, \"c, d\""), ["a,b", "c, d"]);
+        let tabs = Separator::Text { delimiter: Delimiter::TAB, quote: None };
+        assert_eq!(split(tabs, "\"Heroes\"\t\"Weird Al\tx"), ["\"Heroes\"", "\"Weird Al", "x"]);
+    }
+
+    #[test]
+    fn ragged_rows_are_taken_where_it_is_said() {
+        let names = ["a", "b"].map(str::to_owned);
+        let parser = TextParser::new(COMMA, &names, &names, true).unwrap();
+        for (row, expected) in [("1", ["1", ""]), ("1,2", ["1", "2"]), ("1,2,3", ["1", "2"])] {
+            let mut cells = Vec::new();
+            parser.parse(row.as_bytes(), &mut cells).unwrap();
+            let found = cells.iter().map(|c| if let Cell::Text(text) = c { text.as_ref() } else { "" });
+            assert!(found.eq(expected), "{row}");
+        }
     }
 
     #[test]
     fn rows_of_another_width_are_refused() {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let parser = TextParser::new(COMMA, &names, &["c".to_owned(), "a".to_owned()]).unwrap();
+        let parser = TextParser::new(COMMA, &names, &["c".to_owned(), "a".to_owned()], false).unwrap();
         let mut cells = Vec::new();
         parser.parse(b"1,2,3", &mut cells).unwrap();
         assert_eq!(cells, [Cell::Text("3".into()), Cell::Text("1".into())]);
@@ -228,7 +272,7 @@ mod tests {
             assert_eq!(parser.fits(row.as_bytes()), fits, "{row}");
         }
         assert_eq!(parser.parse(b"1,\xff,3", &mut Vec::new()).unwrap_err().reason, RejectReason::InvalidUtf8);
-        assert_eq!(TextParser::new(COMMA, &names, &["d".to_owned()]).unwrap_err(), "d");
+        assert_eq!(TextParser::new(COMMA, &names, &["d".to_owned()], false).unwrap_err(), "d");
     }
 
     proptest::proptest! {
