@@ -32,6 +32,7 @@ mod summary;
 
 pub use args::{Also, ImportArgs, Sort};
 pub use feed::Input;
+pub(crate) use feed::recycled;
 pub use mend::{MendSummary, mend};
 pub use run::{ImportError, ImportOptions, import, run, run_mend};
 pub use source::SourceError;

@@ -4,7 +4,9 @@
 //! that does not say its zone gets `zone = "UTC"` with a remark that cannot be overlooked.
 
 mod guess;
+mod head;
 mod sample;
+mod times;
 mod write;
 
 use std::collections::BTreeMap;
@@ -74,10 +76,23 @@ pub enum InitError {
 /// # Errors
 /// If the file cannot be read, is empty, or holds no events; see [`InitError`].
 pub fn draft(path: &Path) -> Result<Draft, InitError> {
-    let sample = Sample::read(path, None)?;
+    let mut sample = Sample::read(path, None)?;
+    if times::find(&sample).is_none() {
+        // Where nothing in an object is a time, its events may be the items of a list in it.
+        for list in sample.file.lists.clone() {
+            let items = Sample::read(path, Some(&list))?;
+            if times::find(&items).is_some() {
+                sample = items;
+                break;
+            }
+        }
+    }
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = name.split('.').next().unwrap_or_default();
     let mut guess = guess(&sample, stem).map_err(|why| no_events(path, &sample, &why))?;
+    if guess.one_row_each && !repeats(path, &sample, &guess.entity.name)? {
+        return Err(no_events(path, &sample, &NoEvents::OneRowEach(guess.entity.name.clone())));
+    }
     let map = write::map(&name, &sample, &guess);
     let mapping = Mapping::from_toml(&map, Path::new("map.toml"))?;
     // The first rows of a sorted file are a few hours of it: windows, horizon and types of events follow the whole.
@@ -98,8 +113,17 @@ pub fn draft(path: &Path) -> Result<Draft, InitError> {
 fn no_events(path: &Path, sample: &Sample, why: &NoEvents) -> InitError {
     let path = path.to_owned();
     let columns: Vec<&str> = sample.columns.iter().map(|c| c.name.as_str()).collect();
+    // Such as the days since the order before.
+    let relative = sample.columns.iter().find(|c| c.name.to_lowercase().contains("since"));
     let explanation = match why {
         NoEvents::Empty => return InitError::Empty(path),
+        NoEvents::NoTime if let Some(column) = relative => format!(
+            "no column is a time; `{0}` counts from another row, and which moment that was, no row says. No map can turn that into \
+             times: add it up for each user to the number of a day, in a column of its own, and import that with format = \"days\" and \
+             since = \"...\". Columns: {1}",
+            column.name,
+            columns.join(", ")
+        ),
         NoEvents::NoTime => format!(
             "no column is a time, so this is a table of what somebody is, not a log of what somebody did and when. \
              churnstream learns from events: give it the log, and add this table's columns by a [[join]] in the map. \
@@ -120,6 +144,34 @@ fn no_events(path: &Path, sample: &Sample, why: &NoEvents) -> InitError {
         ),
     };
     InitError::NotEvents { path, explanation }
+}
+
+/// Whether a value of a column comes again, further down than the sample goes.
+fn repeats(path: &Path, sample: &Sample, column: &str) -> Result<bool, InitError> {
+    if sample.rows < sample::ROWS {
+        return Ok(false);
+    }
+    let wanted = [column.to_owned()];
+    let mut rows = Rows::open(path, &sample.file.layout, &wanted, 1 << 20, &Arc::default())?;
+    let mut seen = std::collections::HashSet::new();
+    let (mut all, mut text) = (0, String::new());
+    let mut cells = Vec::new();
+    while all < SPANNED
+        && let Some(row) = rows.next()?
+    {
+        let mut own = crate::import::recycled(std::mem::take(&mut cells));
+        if row.cells(&mut own).is_ok() {
+            for cell in &own {
+                text.clear();
+                cell.write_text(&mut text);
+                seen.insert(xxhash_rust::xxh3::xxh3_64(text.as_bytes()));
+                all += 1;
+            }
+        }
+        cells = crate::import::recycled(own);
+    }
+    // A few that are there twice are mistakes.
+    Ok(seen.len() * 100 < all * 99)
 }
 
 fn preview(path: &Path, mapping: &Mapping, draft: &mut Draft) -> Result<(), InitError> {
@@ -200,3 +252,6 @@ fn shown(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod shape_tests;

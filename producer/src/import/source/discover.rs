@@ -134,6 +134,7 @@ fn text_columns(sample: &[u8], encoding: TextEncoding, found: &mut Discovered) {
     found.layout.header = Some(header);
     if access && (7..=ACCESS.len()).contains(&first.len()) {
         found.columns = ACCESS[..first.len()].iter().map(|name| (*name).to_owned()).collect();
+        found.layout.names = Some(found.columns.clone());
     } else if header {
         let names = unique(first.clone());
         found.renamed = names != first;
