@@ -48,6 +48,40 @@ enum Shape {
     ShuffledCsv,
     /// An array of objects that is one line.
     OneLine,
+    /// With a byte order mark, and half a surrogate pair here and there.
+    Utf16,
+    /// With bytes here and there that are no character.
+    ShiftJis,
+}
+
+impl Shape {
+    /// The file's bytes. The text has `\u{fffd}` where there is to be no character.
+    fn bytes(self, text: &str) -> Vec<u8> {
+        match self {
+            Self::Utf16 => {
+                let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+                units
+                    .map(|unit| if unit == 0xfffd { 0xd83d } else { unit })
+                    .flat_map(u16::to_le_bytes)
+                    .collect()
+            }
+            Self::ShiftJis => {
+                let byte = |c| match c {
+                    '\u{fffd}' => 0xff,
+                    // Of half width, which is one byte.
+                    '\u{ff71}' => 0xb1,
+                    other => u8::try_from(other).unwrap(),
+                };
+                text.chars().map(byte).collect()
+            }
+            _ => text.into(),
+        }
+    }
+
+    fn map(self) -> String {
+        let encoding = if self == Self::ShiftJis { "encoding = \"shift_jis\"" } else { "" };
+        format!("{encoding}{MAP}")
+    }
 }
 
 /// Two files that overlap in time, with bad rows between the good ones.
@@ -69,6 +103,12 @@ fn write_files(folder: &Path, shape: Shape, random: &mut Random) -> Vec<PathBuf>
                     }
                     0 => writeln!(text, "u{user},{at},play,many"),
                     1 => writeln!(text, "u{user},{at}"),
+                    2 if shape == Shape::Utf16 || shape == Shape::ShiftJis => {
+                        writeln!(text, "u{user},{at},\u{fffd}play,{i}")
+                    }
+                    3 if shape == Shape::Utf16 || shape == Shape::ShiftJis => {
+                        writeln!(text, "u{user},{at},\u{ff71},{i}")
+                    }
                     _ => writeln!(text, "u{user},{at},play,{i}"),
                 };
             }
@@ -76,7 +116,7 @@ fn write_files(folder: &Path, shape: Shape, random: &mut Random) -> Vec<PathBuf>
                 text.push(']');
             }
             let path = folder.join(format!("{number}.csv"));
-            std::fs::write(&path, text).unwrap();
+            std::fs::write(&path, shape.bytes(&text)).unwrap();
             path
         })
         .collect()
@@ -118,7 +158,7 @@ fn records(log: &str) -> Vec<Vec<Stored>> {
 /// Kills imports into fresh logs on files, or with topics of fresh names on brokers.
 fn check(brokers: Option<&str>, shape: Shape, kills: u32, random: &mut Random) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("map.toml"), MAP).unwrap();
+    std::fs::write(folder.path().join("map.toml"), shape.map()).unwrap();
     let files = write_files(folder.path(), shape, random);
     let on_files = |name: &str| format!("file:{}", folder.path().join(name).display());
     let fresh = |name: &str| match brokers {
@@ -136,6 +176,20 @@ fn check(brokers: Option<&str>, shape: Shape, kills: u32, random: &mut Random) {
     assert!(command(folder.path(), &files, &fresh("timed")).status().unwrap().success());
     let span = begun.elapsed().as_micros() as u64;
     assert!(expected.iter().map(Vec::len).sum::<usize>() > 30_000);
+    if shape == Shape::Utf16 || shape == Shape::ShiftJis {
+        let holds = |part: &str| {
+            let bytes = shape.bytes(part);
+            let bytes = bytes.strip_prefix(&[0xff, 0xfe]).unwrap_or(&bytes).to_vec();
+            expected
+                .iter()
+                .flatten()
+                .filter(|record| record.3.windows(bytes.len()).any(|part| part == bytes))
+                .count()
+        };
+        assert!(holds("\u{fffd}play") > 100, "what is no text is there as it stands in the file");
+        let katakana = |record: &&Stored| String::from_utf8_lossy(&record.3).contains('\u{ff71}');
+        assert!(expected.iter().flatten().filter(katakana).count() > 100, "and text is text");
+    }
 
     let (mut killed, mut round) = (0, 0);
     while killed < kills {
@@ -182,7 +236,7 @@ fn kills(few: u32, many: u32) -> u32 {
 #[test]
 fn kill_9_at_random_moments_changes_no_record() {
     let mut random = random();
-    for shape in [Shape::Csv, Shape::ShuffledCsv, Shape::OneLine] {
+    for shape in [Shape::Csv, Shape::ShuffledCsv, Shape::OneLine, Shape::Utf16, Shape::ShiftJis] {
         check(None, shape, kills(6, 100), &mut random);
     }
 }

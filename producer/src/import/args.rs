@@ -35,7 +35,7 @@ pub struct ImportArgs {
     /// What is later has not happened yet: a moment such as 2024-05-01 (UTC) or 2024-05-01T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub not_after: Option<EventTime>,
-    /// Longer rows, in bytes, are set aside.
+    /// Longer rows, in bytes, are set aside (of UTF-16, in bytes of UTF-8).
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1_024..=1 << 26))]
     pub max_row: u64,
     /// Where sorting puts its temporary files [default: the system's folder for them]

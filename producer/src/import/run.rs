@@ -193,6 +193,12 @@ pub fn import(
     };
     // A topic is made only once the files are known to fit their maps.
     let opened = log.topic(&config.topic)?.map(|_| EventSink::open(log, &config)).transpose()?;
+    if opened.is_none() && options.sort != Sort::Auto {
+        // Choosing an order would look through them.
+        for (number, file) in files.iter().enumerate() {
+            Feed::open(file, number, &reading)?;
+        }
+    }
     let order = match (options.sort, opened.as_ref().and_then(EventSink::written_order)) {
         (Sort::Never, _) => Order::AsRead,
         (Sort::Always, _) | (Sort::Auto, Some(SourceOrder::Sorted)) => Order::Sorted,

@@ -32,7 +32,8 @@ fn the_shapes_of_public_data_sets_are_drafted() {
     let excel = "Customer\tDay\tAction\r\n".to_owned() + &rows("Zo\u{eb}{u}\t421{2}\tbuy\r\n");
     let duplicate = "user_id,ts,value,value\n".to_owned() + &rows("u{u},15383520{2},1,2\n");
     let nested = rows(
-        "{\"user\":\"u{u}\",\"events\":[{\"t\":\"2020-01-{2}T00:00:00Z\",\"type\":\"play\"},{\"t\":\"2020-01-{2}T01:00:00Z\",\"type\":\"stop\"}]}\n",
+        "{\"user\":\"u{u}\",\"events\":[{\"t\":\"2020-01-{2}T00:00:00Z\",\"type\":\"play\"},\
+            {\"t\":\"2020-01-{2}T01:00:00Z\",\"type\":\"stop\"}]}\n",
     );
     let access = rows(
         "10.0.0.{u} - - [{2}/Oct/2020:13:55:36 -0700] \"GET /a;{i} HTTP/1.0\" 200 {i} \"-\" \"M (a, b)\"\n",
