@@ -172,6 +172,24 @@ fn a_wall_clock_needs_a_zone_and_a_missing_column_is_named() {
 }
 
 #[test]
+fn a_list_is_named_as_what_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lists.parquet");
+    let schema = "message m { required binary user (UTF8); repeated group at { required int64 ms; } }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    SerializedFileWriter::new(File::create(&path).unwrap(), schema, Arc::default()).unwrap().close().unwrap();
+    for (column, expected) in [
+        ("at", "lists.parquet: Parquet error: column `at` is a list, which no map reads"),
+        ("at.ms", "column `at.ms` is a list, which no map reads"),
+        ("a", "column `a`, which is not there; there are `user`"),
+    ] {
+        let map = map(&format!("column = \"{column}\"\nformat = \"ms\""));
+        let error = run(&MemoryLog::new(), &map, &path).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
 fn init_drafts_from_parquet() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("buys.parquet");

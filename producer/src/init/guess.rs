@@ -19,6 +19,8 @@ pub(crate) struct Guess<'s> {
     /// The types of events of the whole file, the most frequent first; empty until it was read.
     pub(crate) kinds: Vec<String>,
     pub(crate) decimal_comma: bool,
+    /// Whether points stand before each three digits.
+    pub(crate) thousands: bool,
     /// No entity comes again in the sample.
     pub(crate) one_row_each: bool,
 }
@@ -92,7 +94,9 @@ pub(crate) fn guess<'s>(sample: &'s Sample, stem: &str) -> Result<Guess<'s>, NoE
     let time = super::times::find(sample).ok_or(NoEvents::NoTime)?;
     let free = |column: &&Column| !time.columns.contains(&column.name);
     let semicolons = sample.file.layout.delimiter == Some(Delimiter::byte(b';'));
-    let decimal_comma = semicolons && sample.columns.iter().any(|c| !c.is_number(false) && c.is_number(true));
+    let thousands = sample.columns.iter().any(Column::is_grouped);
+    let decimal_comma =
+        thousands || semicolons && sample.columns.iter().any(|c| !c.is_number(false) && c.is_number(true));
 
     let nameless = sample.file.layout.header == Some(false);
     let entity = best(sample.columns.iter().filter(free), &ENTITY_NAMES, nameless, |column| {
@@ -127,12 +131,23 @@ pub(crate) fn guess<'s>(sample: &'s Sample, stem: &str) -> Result<Guess<'s>, NoE
     let word = sanitized(stem);
     let kind = kind
         .map_or_else(|| Kind::Constant(if word.is_empty() { "event".into() } else { word }), Kind::Column);
-    Ok(Guess { time, entity, kind, counts, id, fields, kinds: Vec::new(), decimal_comma, one_row_each })
+    Ok(Guess {
+        time,
+        entity,
+        kind,
+        counts,
+        id,
+        fields,
+        kinds: Vec::new(),
+        decimal_comma,
+        thousands,
+        one_row_each,
+    })
 }
 
 fn field_kind(column: &Column, comma: bool) -> FieldKind {
     let named_id = column.name.to_lowercase().ends_with("id");
-    if (column.typed_number || column.is_number(comma)) && !named_id {
+    if (column.typed_number || column.is_number(comma) || column.is_grouped()) && !named_id {
         FieldKind::Number
     } else if column.distinct.len() <= 200 || column.variety() < 0.5 {
         FieldKind::Text

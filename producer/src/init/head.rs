@@ -55,6 +55,9 @@ pub(super) fn layout(out: &mut String, sample: &Sample) {
         }
         Quote::Custom => {}
     }
+    if let Some(comment) = &layout.comment {
+        line!(out, "comment = {}", quoted(comment));
+    }
     if layout.brackets {
         line!(out, "brackets = true");
     }
@@ -101,7 +104,7 @@ pub(super) fn time(out: &mut String, time: &Time) {
         } else {
             line!(
                 out,
-                "# !!! These are numbers of days, and the file does not say from which day on. Write the day whose number is 0."
+                "# !!! These count from a moment that the file does not tell. Write the day whose number is 0."
             );
             line!(out, "since = {}", quoted(since));
         }

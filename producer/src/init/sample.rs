@@ -51,6 +51,22 @@ impl Column {
         !self.values.is_empty() && self.values.iter().all(|v| number(v) && !code(v))
     }
 
+    /// Whether every value is a number with a decimal comma, and in some points stand before each three digits, as in 1.234,50.
+    pub(crate) fn is_grouped(&self) -> bool {
+        let number = |text: &String| {
+            let (whole, fraction) = text.split_once(',').unwrap_or((text, ""));
+            let mut groups = whole.trim_start_matches('-').split('.');
+            let first = groups.next().unwrap_or_default();
+            let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+            let grouped = whole.contains('.');
+            (1..=if grouped { 3 } else { 15 }).contains(&first.len())
+                && digits(first)
+                && groups.all(|group| group.len() == 3 && digits(group))
+                && digits(fraction)
+        };
+        self.values.iter().any(|v| v.contains('.') && v.contains(',')) && self.values.iter().all(number)
+    }
+
     pub(crate) fn is_whole(&self) -> bool {
         !self.values.is_empty() && self.values.iter().all(|v| v.trim().parse::<i64>().is_ok())
     }

@@ -40,7 +40,7 @@ fn the_shapes_of_public_data_sets_are_drafted() {
     );
     let stray = rows("user_{u}\t2009-05-{2}T23:08:57Z\tx{i}\t\"Weird Al\n")
         + "user_1\t2009-05-01T23:08:57Z\tx\t\"Heroes\"\n";
-    let cases: [(&str, Vec<u8>, &[&str]); 17] = [
+    let cases: [(&str, Vec<u8>, &[&str]); 22] = [
         (
             "ratings.dat",
             rows("{u}::11{i}::5::9783007{2}\n").into(),
@@ -61,7 +61,7 @@ fn the_shapes_of_public_data_sets_are_drafted() {
         (
             "days.csv",
             ("user,day\n".to_owned() + &rows("u{u},{i}\n")).into(),
-            &["since = \"2000-01-01\"", "# !!! These are numbers of days"],
+            &["since = \"2000-01-01\"", "# !!! These count from a moment"],
         ),
         ("duplicate.csv", duplicate.into(), &["is called `name.2`", "column = \"value.2\""]),
         (
@@ -100,6 +100,31 @@ fn the_shapes_of_public_data_sets_are_drafted() {
             "trailing.csv",
             ("user;day;\n".to_owned() + &rows("u{u};2017-05-{2};\n")).into(),
             &["id = \"user\""],
+        ),
+        (
+            "remarks.csv",
+            ("# of us\n#\n\nDate,User ID\n".to_owned() + &rows("202001{2},u{u}\n")).into(),
+            &["comment = \"#\"", "id = \"User ID\"", "format = \"%Y%m%d\""],
+        ),
+        (
+            "sums.csv",
+            ("Kunde;Datum;Betrag\n".to_owned() + &rows("K{u};{2}.01.2020;1.2{2},50\n")).into(),
+            &["decimal = \",\"\nthousands = \".\"", "betrag = { column = \"Betrag\", kind = \"number\" }"],
+        ),
+        (
+            "mooc.tsv",
+            ("ACTIONID\tUSERID\tTIMESTAMP\n".to_owned() + &rows("{i}\t{u}\t13{2}.0\n")).into(),
+            &["format = \"s\"\n# !!! These count", "since = \"2000-01-01\"", "id = \"USERID\""],
+        ),
+        (
+            "tweets.csv",
+            ("user,at\n".to_owned() + &rows("u{u},Wed Jan 01 10:{2}:00 +0000 2020\n")).into(),
+            &["format = \"%a %b %d %H:%M:%S %z %Y\""],
+        ),
+        (
+            "american.csv",
+            ("user,at\n".to_owned() + &rows("u{u},\"Jan {2}, 2020, 10:15 PM\"\n")).into(),
+            &["format = \"%b %d, %Y, %I:%M %p\""],
         ),
         (
             "pretty.json",

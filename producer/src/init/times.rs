@@ -24,23 +24,12 @@ const SOME_DAY: &str = "2000-01-01";
 
 const TIME_NAMES: [&str; 9] =
     ["timestamp", "event_time", "ts", "time", "datetime", "date", "created", "day", "at"];
-const DAY_NAMES: [&str; 12] = [
-    "day",
-    "date",
-    "timestamp",
-    "event_time",
-    "ts",
-    "time",
-    "datetime",
-    "created",
-    "at",
-    "days",
-    "dt",
-    "day_number",
-];
+/// Columns of counts: first those of days, the others of seconds.
+const DAYS: [&str; 5] = ["day", "date", "days", "dt", "day_number"];
+const SECONDS: [&str; 7] = ["timestamp", "event_time", "ts", "time", "datetime", "created", "at"];
 
 /// Formats to be tried, with whether they leave the zone open.
-const FORMATS: [(&str, bool); 40] = [
+const FORMATS: [(&str, bool); 45] = [
     ("rfc3339", false),
     ("iso", true),
     ("%Y%m%d", true),
@@ -80,6 +69,11 @@ const FORMATS: [(&str, bool); 40] = [
     ("%d/%m/%y", true),
     ("%d.%m.%y", true),
     ("%Y%m%d %H", true),
+    ("%a %b %d %H:%M:%S %z %Y", false),
+    ("%a %b %d %H:%M:%S %Y", true),
+    ("%b %d, %Y, %I:%M:%S %p", true),
+    ("%b %d, %Y, %I:%M %p", true),
+    ("%b %d, %Y", true),
     ("%Y-%m-%d %H", true),
 ];
 
@@ -114,16 +108,16 @@ pub(super) fn find(sample: &Sample) -> Option<Time> {
         }
     }
     found.sort_by_key(|(order, _)| *order);
-    let Some((_, best)) = found.into_iter().next() else { return counted_days(sample) };
+    let Some((_, best)) = found.into_iter().next() else { return counted(sample) };
     Some(with_time_of_day(sample, &best).unwrap_or(best))
 }
 
-/// Days that are numbered, where nothing else is a time: from the first of a spreadsheet, or from a day that only people know.
-fn counted_days(sample: &Sample) -> Option<Time> {
+/// Days or seconds that are counted, where nothing else is a time: from the first of a spreadsheet, or from a day that only people know.
+fn counted(sample: &Sample) -> Option<Time> {
     let comma = sample.columns.iter().any(|c| !c.is_number(false) && c.is_number(true));
     let often = |column: &&Column| column.values.len() * 20 >= sample.rows * 19;
     // The name itself: `days_since_last` and `tenure_days` are no times.
-    let place = |c: &Column| DAY_NAMES.iter().position(|name| c.name.eq_ignore_ascii_case(name));
+    let place = |c: &Column| DAYS.iter().chain(&SECONDS).position(|name| c.name.eq_ignore_ascii_case(name));
     // The day of a month that has a column of its own.
     if sample.columns.iter().any(|c| rank(&c.name, &["month", "year"]).is_some()) {
         return None;
@@ -138,17 +132,19 @@ fn counted_days(sample: &Sample) -> Option<Time> {
         let within = |range: std::ops::Range<f64>| {
             numbers.len() == column.values.len() && numbers.iter().all(|n| range.contains(n))
         };
-        let since = match () {
+        let (format, since) = match DAYS.iter().any(|name| column.name.eq_ignore_ascii_case(name)) {
             // 1982 to 2064.
-            () if within(30_000.0..60_000.0) => SERIAL,
-            () if within(0.0..30_000.0) => SOME_DAY,
-            () => return None,
+            _ if within(30_000.0..60_000.0) => ("days", SERIAL),
+            true if within(0.0..30_000.0) => ("days", SOME_DAY),
+            // Up to twenty years.
+            false if within(0.0..631_152_000.0) => ("s", SOME_DAY),
+            _ => return None,
         };
-        let reader = TimeReader::counted("days", Some(since), Some("UTC")).ok()?;
+        let reader = TimeReader::counted(format, Some(since), Some("UTC")).ok()?;
         let ms: Vec<i64> =
             numbers.iter().filter_map(|n| reader.read(&Cell::Float(*n)).ok()).map(|t| t.0).collect();
         let span = (*ms.iter().min()?, *ms.iter().max()?);
-        let (columns, format, since) = (vec![column.name.clone()], "days".to_owned(), Some(since.to_owned()));
+        let (columns, format, since) = (vec![column.name.clone()], format.to_owned(), Some(since.to_owned()));
         Some(Time { columns, format, naive: true, span, since })
     })
 }

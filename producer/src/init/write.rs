@@ -36,6 +36,9 @@ pub(super) fn map(file: &str, sample: &Sample, guess: &Guess<'_>) -> String {
     head::layout(&mut out, sample);
     if guess.decimal_comma {
         line!(out, "\n[number]\ndecimal = \",\"");
+        if guess.thousands {
+            line!(out, "thousands = \".\"");
+        }
     }
 
     let missing = sample.rows - guess.entity.values.len().min(sample.rows);

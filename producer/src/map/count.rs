@@ -34,8 +34,7 @@ impl Count {
     }
 
     pub(super) fn whole(&self, n: i64) -> Option<i64> {
-        let ms = (i128::from(n) * i128::from(self.ms_per)).div_euclid(i128::from(self.per_ms));
-        i64::try_from(ms).ok()?.checked_add(self.from_ms)
+        n.checked_mul(self.ms_per)?.div_euclid(self.per_ms).checked_add(self.from_ms)
     }
 
     pub(super) fn float(&self, n: f64) -> Option<i64> {
@@ -47,7 +46,9 @@ impl Count {
     /// Digits, perhaps with a sign and a fraction. Of seconds the fraction counts down to the millisecond; of longer units, whose
     /// fractions are what is left of a division, it is rounded to the nearest.
     pub(super) fn text(&self, text: &str, decimal: u8) -> Option<i64> {
-        let (whole, fraction) = text.split_once(char::from(decimal)).unwrap_or((text, ""));
+        let Some((whole, fraction)) = text.split_once(char::from(decimal)) else {
+            return self.whole(text.parse().ok()?);
+        };
         let n: i64 = whole.parse().ok()?;
         if !fraction.bytes().all(|b| b.is_ascii_digit()) || fraction.len() > 30 {
             return None;

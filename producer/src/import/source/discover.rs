@@ -64,9 +64,11 @@ pub(crate) fn discover(path: &Path, rows: usize, each: Option<&str>) -> Result<D
         splitter.set_returns();
     }
     let sample = splitter.peek(SAMPLE).map_err(io)?;
+    let (sample, has_comments) = sniff::without_remarks(sample);
     let format = guess_format(sample);
     let mut found = Discovered::new(Layout { encoding: guessed, ..Layout::of(format) });
     if !matches!(format, Format::JsonLines | Format::Json) {
+        found.layout.comment = has_comments.then(|| "#".to_owned());
         text_columns(sample, encoding, &mut found);
         return Ok(found);
     }

@@ -92,7 +92,18 @@ impl ParquetRows {
             let leaf =
                 schema.columns().iter().position(|c| c.path().string() == *name && c.max_rep_level() == 0);
             let Some(leaf) = leaf else {
-                let all = schema.columns().iter().map(|c| c.path().string()).collect();
+                let is_within = |path: String| {
+                    path.strip_prefix(&**name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                };
+                let mut lists = schema.columns().iter().filter(|c| c.max_rep_level() > 0);
+                if lists.any(|c| is_within(c.path().string())) {
+                    let why = format!(
+                        "column `{name}` is a list, which no map reads: give each item a row of its own when the file is written"
+                    );
+                    return Err(ParquetError::General(why));
+                }
+                let single = schema.columns().iter().filter(|c| c.max_rep_level() == 0);
+                let all = single.map(|c| c.path().string()).collect();
                 return Ok(Err((name.clone(), all)));
             };
             let column = schema.column(leaf);

@@ -58,6 +58,22 @@ pub(crate) fn is_access_log(sample: &[u8]) -> bool {
     !lines.is_empty() && lines.iter().filter(|line| has_time(line)).count() * 10 >= lines.len() * 9
 }
 
+/// The sample without the lines that begin with # at its beginning, and whether there are such; a header that begins so is none.
+pub(crate) fn without_remarks(sample: &[u8]) -> (&[u8], bool) {
+    let (mut rest, mut last) = (sample, &b""[..]);
+    while rest.starts_with(b"#") || (rest.len() < sample.len() && rest.starts_with(b"\n")) {
+        let Some(feed) = memchr::memchr(b'\n', rest) else { return (sample, false) };
+        if feed > 0 {
+            last = &rest[..feed];
+        }
+        rest = &rest[feed + 1..];
+    }
+    let width = |line: &[u8]| guess_delimiter(rest).map_or(0, |d| count(&d.text(), line));
+    let first = rest.split(|b| *b == b'\n').next().unwrap_or_default();
+    let is_header = width(last) > 0 && width(last) == width(first);
+    if rest.len() == sample.len() || is_header { (sample, false) } else { (rest, true) }
+}
+
 /// The first ten lines that are whole and not empty.
 fn first_lines(sample: &[u8]) -> Vec<&[u8]> {
     let mut lines: Vec<&[u8]> =

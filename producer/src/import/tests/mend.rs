@@ -96,3 +96,31 @@ fn rows_that_are_not_what_was_rejected_are_left_alone() {
     let error = mended(&bench.log, &bench, &map, &other).unwrap_err().to_string();
     assert!(error.contains("b.csv`, but of `") && error.contains("a.csv`"), "{error}");
 }
+
+#[test]
+fn rows_of_an_encoding_that_the_map_did_not_name_come_in_when_it_does() {
+    let bench = Bench::new();
+    let file =
+        bench.file("a.csv", b"user,at,what,n\nZo\xeb,1700000000000,play,1\nann,1700000000000,play,1\n");
+    let first = bench.import(MAP, std::slice::from_ref(&file)).unwrap();
+    assert_eq!((first.events, first.rejected.get("invalid_utf8")), (1, Some(&1)));
+    let report = mended(&bench.log, &bench, &format!("encoding = \"latin-1\"{MAP}"), &file).unwrap();
+    assert_eq!((report.rejected, report.events, report.changed), (1, 1, 0));
+    assert!(bench.records().iter().any(|(_, text)| text == "Zoë play 1700000000000"));
+}
+
+#[test]
+fn a_row_of_utf_16_is_known_by_its_bytes() {
+    let wide = |text: &str| -> Vec<u8> {
+        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect()
+    };
+    let bench = Bench::new();
+    let text = "user,at,what,n\nZoë,1700000000000,play,many\nZoë,1700000000000,play,few\n";
+    let file = bench.file("a.csv", &wide(text));
+    let first = bench.import(MAP, std::slice::from_ref(&file)).unwrap();
+    assert_eq!(first.rejected_rows(), 2);
+    bench.file("a.csv", &wide(&text.replace("few", "none")));
+    let map = MAP.replace("kind = \"number\"", "kind = \"text\"");
+    let report = mended(&bench.log, &bench, &map, &file).unwrap();
+    assert_eq!((report.rejected, report.events, report.changed), (2, 1, 1));
+}
