@@ -166,4 +166,10 @@ fn what_no_map_can_read_is_said() {
         + &rows("{i},{u},2,08,{u}.0\n");
     let error = drafted("orders.csv", orders.as_bytes()).unwrap_err().to_string();
     assert!(error.contains("`days_since_prior_order` counts from another row"), "{error}");
+    let long = format!("{{\"data\":[{}{{}}]}}", "{\"user\":1},".repeat(100_000));
+    let error = drafted("long.json", long.as_bytes()).unwrap_err().to_string();
+    assert!(
+        error.contains("long.json: its first object has 1100013 bytes") && error.contains("jq -c"),
+        "{error}"
+    );
 }

@@ -8,7 +8,7 @@ use super::blanks::Marks;
 use super::names::unique;
 use super::parquet::ParquetRows;
 use super::sniff::{self, SAMPLE, guess_delimiter, guess_format};
-use super::split::{Ends, Splitter};
+use super::split::{Ends, Fault, Splitter};
 use super::text::{self, Separator};
 use super::{SourceError, json_paths, shown, unpack};
 use crate::map::{Delimiter, Format, Layout, Quote, TextEncoding};
@@ -76,6 +76,12 @@ pub(crate) fn discover(path: &Path, rows: usize, each: Option<&str>) -> Result<D
     splitter.set_ends(if format == Format::Json { Ends::Json } else { Ends::Lines });
     for _ in 0..rows {
         let Some(row) = splitter.next().map_err(io)? else { break };
+        if let (Some(Fault::TooLong(length)), 1) = (row.fault, row.line) {
+            return Err(wrong(format!(
+                "its first object has {length} bytes, more than a row may have here; if it is one object with a long list, cut that into \
+                 lines, as `jq -c '.NAME[]'` does"
+            )));
+        }
         let Ok(value) = serde_json::from_str(&shown(splitter.bytes(&row), encoding)) else { continue };
         json_paths::paths(&value, "", &mut found.columns, &mut found.lists);
         let Some(each) = each else { continue };

@@ -68,7 +68,9 @@ impl Fault {
     fn reject(self, encoding: TextEncoding) -> Reject {
         match self {
             Self::TooLong(length) => {
-                let detail = format!("the row has {length} bytes; its first {KEPT} are kept here");
+                let detail = format!(
+                    "the row has {length} bytes; its first {KEPT} are kept here (--max-row takes longer ones)"
+                );
                 Reject::new(RejectReason::TooLarge, detail)
             }
             Self::Unclosed => Reject::new(
