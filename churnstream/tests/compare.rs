@@ -37,6 +37,7 @@ fn consume(dir: &Path, log: &Arc<dyn Log>) {
         tick_idle: Duration::from_mins(1),
         batch_events: 10_000,
         reasons: Reasons::Off,
+        prices: None,
         state: feature_store::StoreOptions::default(),
         http: None,
         scaling: Scaling::default(),

@@ -80,6 +80,7 @@ fn options(dir: &Path) -> ConsumerOptions {
         tick_idle: Duration::from_secs(60),
         batch_events: 10_000,
         reasons: consumer::pipeline::Reasons::Risen,
+        prices: None,
         state: feature_store::StoreOptions::default(),
         http: None,
         scaling: Scaling::default(),

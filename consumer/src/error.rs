@@ -21,6 +21,14 @@ pub enum ConsumerError {
     /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] scorer::RegistryError),
+    /// The prices cannot be used.
+    #[error("{}: {detail}", path.display())]
+    Prices {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong in it.
+        detail: String,
+    },
     /// The registry is not the one that the store was used with.
     #[error(
         "{} has {entries} entries, but this store was used with a registry of {seen} or more: it is another registry, or \

@@ -154,8 +154,7 @@ pub(crate) fn run(
     let schedule = Arc::new(RwLock::new(Arc::new(all)));
     let routes = Routes::default();
     let server = serve(options, around, routes.clone(), base.config.partitions, &schedule)?;
-    let stats = base.stats.clone();
-    let mut observer = Observer::new(options, log, &base.spec, stats, &around.metrics, (first, most))?;
+    let mut observer = Observer::new(options, log, &base, &around.metrics, (first, most))?;
     let targets = targets(options, log.as_ref(), base.config.partitions)?;
     let lost = Mutex::default();
     let group = Group { options, log, kafka, around, base, schedule, routes, joining, targets, lost, ready };

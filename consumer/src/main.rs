@@ -105,6 +105,10 @@ struct Arguments {
     /// clean end.
     #[arg(long)]
     no_reasons: bool,
+    /// What users pay: the prices of a money file, as for `churnstream backtest --money`. Then /metrics says after each sweep what revenue is
+    /// at risk, per currency: probability times price times the model's horizon.
+    #[arg(long, value_name = "MONEY.toml")]
+    prices: Option<PathBuf>,
     /// Serve /metrics, /healthz, /readyz and the read API here; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     http: SocketAddr,
@@ -167,6 +171,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         tick_idle: span(arguments.tick_idle),
         batch_events: arguments.batch as usize,
         reasons: if arguments.no_reasons { Reasons::Off } else { Reasons::Risen },
+        prices: arguments.prices.clone(),
         state: feature_store::StoreOptions {
             memory: (arguments.memory as usize) << 20,
             snapshot_interval: span(arguments.snapshot_interval),

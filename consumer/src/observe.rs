@@ -11,18 +11,19 @@ use autoscaler::{
     Action, DecisionLog, DecisionMetrics, History, Limits, Policy, Sample, ThresholdPolicy, Tracker, decide,
     place,
 };
-use feature_store::{Spec, Store};
+use feature_store::Store;
 use partition_log::Log;
 use scorer::Schedule;
 use types::{EventTime, Offset, PartitionId, RejectReason};
 
+use crate::open::Base;
 use crate::pool::Pool;
 use crate::promotions::Judge;
 use crate::publish::Publisher;
 use crate::snapshot::progress;
 use crate::stats::{PartitionStats, StatsSnapshot};
 use crate::status::{LastDecision, PartitionStatus, Status, StatusBoard};
-use crate::watch::DriftGauges;
+use crate::watch::SweepGauges;
 use crate::{ConsumerError, ConsumerOptions};
 
 use self::ends::Ends;
@@ -49,7 +50,7 @@ pub(crate) struct Observer {
     ages: Vec<LagAge>,
     scaling: Scaling,
     publisher: Publisher,
-    drift: DriftGauges,
+    sweeps: SweepGauges,
     metrics: telemetry::Metrics,
     rate: Rate,
     /// What was last said to be wrong with the registry.
@@ -70,12 +71,11 @@ impl Observer {
     pub(crate) fn new(
         options: &ConsumerOptions,
         log: &Arc<dyn Log>,
-        spec: &Spec,
-        stats: Vec<Arc<PartitionStats>>,
+        base: &Base,
         metrics: &telemetry::Metrics,
         workers: (u32, u32),
     ) -> Result<Self, ConsumerError> {
-        let rules = options.scaling;
+        let (rules, spec, stats) = (options.scaling, &base.spec, base.stats.clone());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         #[expect(clippy::cast_possible_truncation, reason = "no machine has 2^32 processors")]
         let limits = Limits::in_process(workers.0, workers.1, cores as u32, rules.cooldown, rules.cooldown);
@@ -107,7 +107,7 @@ impl Observer {
                 last: None,
             },
             publisher: Publisher::new(metrics, &stats),
-            drift: DriftGauges::new(metrics),
+            sweeps: SweepGauges::new(metrics, base.prices.clone()),
             ends: Ends::of(log, &options.topic, &stats, rules.every)?,
             partitions_come: false,
             stats,
@@ -332,7 +332,7 @@ impl Observer {
             newest_as_of: newest.map(EventTime),
         };
         self.publisher.publish(&all, &status);
-        self.drift.look(&self.stats);
+        self.sweeps.look(&self.stats);
         board.put(status);
     }
 }

@@ -11,6 +11,7 @@ use types::{Offset, PartitionId};
 use crate::measure::Measures;
 use crate::output::{CONTROL, DEAD_LETTERS, Output, OwnOutput, SCORES, SHADOW_SCORES};
 use crate::pipeline::{Pipeline, UserStore};
+use crate::prices::Prices;
 use crate::promotions::Judge;
 use crate::stats::PartitionStats;
 use crate::store_read::keep_spec;
@@ -26,6 +27,8 @@ pub(crate) struct Base {
     pub(crate) decides_ticks: bool,
     /// How large a dead letter may be.
     pub(crate) dead_letter_bytes: usize,
+    /// Who pays what, where that is said.
+    pub(crate) prices: Option<Arc<Prices>>,
     /// One of each partition, owned or not.
     pub(crate) stats: Vec<Arc<PartitionStats>>,
 }
@@ -40,6 +43,7 @@ pub(crate) struct Opened {
 
 pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base, ConsumerError> {
     let spec = Arc::new(Spec::load(&options.features)?);
+    let prices = options.prices.as_deref().map(|path| Prices::load(path, &spec)).transpose()?.map(Arc::new);
     if !options.store.exists() {
         // A model that does not fit leaves nothing behind.
         Schedule::load(&options.model)?.check_spec(spec.hash().as_str(), spec.feature_names())?;
@@ -67,7 +71,7 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
     }
     let dead_letter_bytes = log.largest(DEAD_LETTERS)?;
     let stats = (0..config.partitions).map(|_| Arc::default()).collect();
-    Ok(Base { config, spec, store, decides_ticks, dead_letter_bytes, stats })
+    Ok(Base { config, spec, store, decides_ticks, dead_letter_bytes, prices, stats })
 }
 
 /// Whether nobody writes ticks to a topic, so that whoever reads it decides them: others made it, on Kafka.
@@ -213,6 +217,7 @@ pub(crate) fn build(
         options.tick_idle,
         Arc::clone(&base.stats[partition.0 as usize]),
         Measures::new(metrics),
+        base.prices.clone(),
     )
 }
 

@@ -45,6 +45,8 @@ pub struct ConsumerOptions {
     pub batch_events: usize,
     /// Which scores say why. Part of what the outputs hold: change it only after a clean end.
     pub reasons: crate::pipeline::Reasons,
+    /// A money file whose prices say what revenue is at risk; without one nothing is said of that.
+    pub prices: Option<PathBuf>,
     /// How the store is set up.
     pub state: feature_store::StoreOptions,
     /// Where metrics, health and reads are served; nowhere without one.

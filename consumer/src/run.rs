@@ -77,8 +77,7 @@ pub fn run(
     let waker = Waker::start(log, &options.topic, pool.routes(), &around.shutdown)?;
     let schedule = Arc::new(RwLock::new(schedule));
     let server = serve(options, around, pool.routes(), partitions, &schedule)?;
-    let stats = base.stats.clone();
-    let mut observer = Observer::new(options, log, &base.spec, stats, &around.metrics, (first, most))?;
+    let mut observer = Observer::new(options, log, &base, &around.metrics, (first, most))?;
     ready.not_ready("rebuilding state from the log");
     let mut is_ready = false;
 

@@ -20,6 +20,7 @@ use crate::measure::{Measures, Stage};
 use crate::member::Progress;
 use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
 use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Stop, UserStore, Work};
+use crate::prices::Prices;
 use crate::stats::{PartitionStats, Written};
 use crate::watch::SweepCounter;
 
@@ -112,6 +113,7 @@ impl PartitionTask {
         tick_idle: Duration,
         stats: Arc<PartitionStats>,
         measures: Measures,
+        prices: Option<Arc<Prices>>,
     ) -> Self {
         let committed = match &commits {
             Commits::Alone => users.committed().map(|c| Place { sweep: c.sweep, ..Place::at(c.next_input) }),
@@ -120,7 +122,7 @@ impl PartitionTask {
         let emit_from = committed.as_ref().map_or(Offset::ZERO, |c| c.next_input);
         let rows = Rows::new(pipeline.spec().feature_names().len());
         Self {
-            swept: SweepCounter::new(Arc::clone(&schedule)),
+            swept: SweepCounter::new(Arc::clone(&schedule), prices),
             scoring: Scoring::new(partition, pipeline.spec().entity(), schedule).with_reasons(reasons),
             place: Place::at(reader.position()),
             replaying: true,

@@ -1,5 +1,5 @@
-//! Whether the users of the newest sweep are still those of the champion's training, and what quality to expect of it: counted while
-//! a sweep is scored, compared by the supervisor once the sweep has ended everywhere.
+//! Whether the users of the newest sweep are still those of the champion's training, what quality to expect of it, and what revenue is at
+//! risk: counted while a sweep is scored, compared by the supervisor once the sweep has ended everywhere.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use telemetry::{Metrics, catalogue};
 use types::EventTime;
 
 use crate::pipeline::Row;
+use crate::prices::Prices;
 use crate::stats::PartitionStats;
 
 /// About so many users of a partition's sweep are counted; of more, one in so many. That tells drift well enough, and bounds
@@ -24,11 +25,16 @@ pub(crate) struct SweepSeen {
     /// Of each of the bundle's baselines.
     counts: Vec<Counts>,
     probabilities: Vec<f32>,
+    /// Users whose old events are kept in panes.
+    approximate: u64,
+    /// Probability times price times the model's horizon, summed over all users, for each currency of the prices.
+    at_risk: Vec<f64>,
 }
 
 /// Counts what a partition's sweeps see.
 pub(crate) struct SweepCounter {
     schedule: Arc<Schedule>,
+    prices: Option<Arc<Prices>>,
     /// The sweep under way, and where rows hold what the baselines are of: none for the probability.
     seen: Option<(SweepSeen, Vec<Option<usize>>)>,
     /// Users of the sweep under way, and of the one before.
@@ -39,8 +45,8 @@ pub(crate) struct SweepCounter {
 }
 
 impl SweepCounter {
-    pub(crate) fn new(schedule: Arc<Schedule>) -> Self {
-        Self { schedule, seen: None, users: 0, users_before: 0, resumed: false }
+    pub(crate) fn new(schedule: Arc<Schedule>, prices: Option<Arc<Prices>>) -> Self {
+        Self { schedule, prices, seen: None, users: 0, users_before: 0, resumed: false }
     }
 
     /// Goes on with a schedule that was extended.
@@ -53,15 +59,23 @@ impl SweepCounter {
         self.resumed = true;
     }
 
-    /// A user of the sweep under way, with the champion's probability. O(features x log bins), and nothing for most users of a
-    /// large partition.
+    /// A user of the sweep under way, with the champion's probability. O(features x log bins); for most users of a large partition O(prices)
+    /// only.
     pub(crate) fn row(&mut self, row: &Row<'_>, probability: f32) {
+        let (seen, columns) =
+            self.seen.get_or_insert_with(|| begin(&self.schedule, self.prices.as_deref(), row.as_of));
+        seen.approximate += u64::from(row.approximate);
+        if let Some(prices) = &self.prices
+            && let Some((price, currency)) = prices.of(row.features)
+        {
+            let horizon = seen.bundle.manifest().horizon;
+            seen.at_risk[currency] += f64::from(probability) * price * prices.periods(horizon);
+        }
         let one_in = 1 + self.users_before / COUNTED;
         self.users += 1;
         if !self.users.is_multiple_of(one_in) {
             return;
         }
-        let (seen, columns) = self.seen.get_or_insert_with(|| begin(&self.schedule, row.as_of));
         seen.probabilities.push(probability);
         for ((baseline, counts), column) in
             seen.bundle.manifest().baselines.iter().zip(&mut seen.counts).zip(columns)
@@ -78,34 +92,39 @@ impl SweepCounter {
     }
 }
 
-fn begin(schedule: &Schedule, as_of: EventTime) -> (SweepSeen, Vec<Option<usize>>) {
+fn begin(schedule: &Schedule, prices: Option<&Prices>, as_of: EventTime) -> (SweepSeen, Vec<Option<usize>>) {
     let bundle = Arc::clone(schedule.champion(as_of));
     let baselines = &bundle.manifest().baselines;
     let column = |baseline: &Baseline| bundle.feature_names().iter().position(|n| *n == baseline.feature);
     let columns = baselines.iter().map(column).collect();
     let counts = baselines.iter().map(Counts::new).collect();
-    (SweepSeen { as_of, counts, probabilities: Vec::new(), bundle }, columns)
+    let at_risk = vec![0.0; prices.map_or(0, |prices| prices.currencies().len())];
+    (SweepSeen { as_of, counts, probabilities: Vec::new(), approximate: 0, at_risk, bundle }, columns)
 }
 
 /// Shows as metrics what the newest complete sweep saw.
-pub(crate) struct DriftGauges {
+pub(crate) struct SweepGauges {
     metrics: Metrics,
+    prices: Option<Arc<Prices>>,
     /// What was shown last: a partition's sweep is known by its address.
     shown: Vec<Option<Arc<SweepSeen>>>,
     /// The features that were shown.
     features: BTreeSet<String>,
 }
 
-impl DriftGauges {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
-        Self { metrics: metrics.clone(), shown: Vec::new(), features: BTreeSet::new() }
+impl SweepGauges {
+    pub(crate) fn new(metrics: &Metrics, prices: Option<Arc<Prices>>) -> Self {
+        Self { metrics: metrics.clone(), prices, shown: Vec::new(), features: BTreeSet::new() }
     }
 
     /// Looks at the newest sweeps of the partitions that this process has. While a sweep is under way, what the one before saw
     /// stays. O(features) for a sweep that is shown already.
     pub(crate) fn look(&mut self, stats: &[Arc<PartitionStats>]) {
         let owned = stats.iter().filter(|stats| stats.is_owned());
-        let Some(newest) = owned.map(|stats| stats.swept_seen()).collect::<Option<Vec<_>>>() else { return };
+        let newest = owned.map(|stats| stats.swept_seen()).collect::<Option<Vec<_>>>();
+        let Some(newest) = newest.filter(|newest| newest.iter().flatten().next().is_some()) else {
+            return self.forget();
+        };
         let same = |a: &Option<Arc<SweepSeen>>, b: &Option<Arc<SweepSeen>>| {
             a.as_ref().map(Arc::as_ptr) == b.as_ref().map(Arc::as_ptr)
         };
@@ -120,13 +139,32 @@ impl DriftGauges {
         self.shown = newest;
     }
 
+    /// Sums over users are not known as long as a partition was not swept here, and elsewhere somebody else may count its users.
+    fn forget(&mut self) {
+        if std::mem::take(&mut self.shown).is_empty() {
+            return;
+        }
+        self.metrics.gauge(catalogue::USERS_APPROXIMATE, []).unset();
+        for currency in self.prices.iter().flat_map(|prices| prices.currencies()) {
+            self.metrics.gauge(catalogue::REVENUE_AT_RISK, [currency]).unset();
+        }
+    }
+
     fn show<'a>(&mut self, first: &SweepSeen, parts: impl Iterator<Item = &'a Arc<SweepSeen>>) {
         let baselines = &first.bundle.manifest().baselines;
         let mut counts: Vec<Counts> = baselines.iter().map(Counts::new).collect();
-        let mut probabilities = Vec::new();
+        let (mut probabilities, mut approximate) = (Vec::new(), 0);
+        let mut at_risk = vec![0.0; first.at_risk.len()];
         for part in parts {
+            approximate += part.approximate;
+            at_risk.iter_mut().zip(&part.at_risk).for_each(|(sum, part)| *sum += part);
             counts.iter_mut().zip(&part.counts).for_each(|(sum, part)| sum.merge(part));
             probabilities.extend_from_slice(&part.probabilities);
+        }
+        self.metrics.gauge(catalogue::USERS_APPROXIMATE, []).set(approximate as f64);
+        let currencies = self.prices.iter().flat_map(|prices| prices.currencies());
+        for (currency, at_risk) in currencies.zip(at_risk) {
+            self.metrics.gauge(catalogue::REVENUE_AT_RISK, [currency]).set(at_risk);
         }
         let before = std::mem::take(&mut self.features);
         for (baseline, counts) in baselines.iter().zip(&counts) {

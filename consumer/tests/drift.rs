@@ -17,6 +17,10 @@ use types::{EventTime, PartitionId, Score, Trigger};
 
 const PARTITIONS: u32 = 2;
 
+/// Ten dollars for ten days from everybody, and euros from nobody.
+const MONEY: &str = "currency = \"USD\"\nperiod = \"10d\"\n[[prices]]\nwhen = { all_count_all = 1e9 }\nprice = 1\ncurrency = \"EUR\"\n\
+                     [[prices]]\nprice = 10\n";
+
 fn log_of(users: usize) -> Arc<dyn Log> {
     let log = MemoryLog::new();
     stream::create(&log, PARTITIONS);
@@ -47,6 +51,9 @@ fn run_until(world: &World, log: &Arc<dyn Log>, mut done: impl FnMut(&str) -> bo
     drop(world.registry("registry"));
     let mut options = world.options("store", "registry");
     options.until_end = false;
+    let money = world.dir().join("money.toml");
+    std::fs::write(&money, MONEY).unwrap();
+    options.prices = Some(money);
     options.scaling.every = Duration::from_millis(20);
     let around = Surroundings::new();
     let run = {
@@ -94,12 +101,27 @@ fn drift_and_expected_quality_of_the_newest_sweep_are_shown() {
         probabilities.iter().for_each(|probability| counts.add(baseline, *probability));
         let (psi, expected) = (counts.drift(baseline).unwrap().psi, expected(&probabilities).unwrap().auc);
         let near = |series: &str, is: f64| value(metrics, series).is_some_and(|v| (v - is).abs() < 1e-9);
-        near(score, psi) && near(auc, expected)
+        let days = champion.manifest().horizon.0 as f64 / 86_400_000.0;
+        let at_risk: f64 = probabilities.iter().map(|p| f64::from(*p) * days).sum();
+        near(score, psi)
+            && near(auc, expected)
+            && value(metrics, "churn_revenue_at_risk{currency=\"USD\"}")
+                .is_some_and(|v| (v / at_risk - 1.0).abs() < 1e-9)
+            && near("churn_revenue_at_risk{currency=\"EUR\"}", 0.0)
     });
     assert!(shown, "{last}");
     let features = last.lines().filter(|line| line.starts_with("churn_drift_psi_ratio{")).count();
     assert_eq!(features, 3, "each baseline's: {last}");
     assert!(!last.contains("kind=\"realised\""), "nobody knows outcomes here");
+    let living: f64 = ["low", "medium", "high"]
+        .map(|band| value(&last, &format!("churn_customers{{band=\"{band}\"}}")).unwrap())
+        .iter()
+        .sum();
+    let approximate = value(&last, "churn_users_approximate").unwrap();
+    assert!(
+        approximate > 0.0 && approximate < living,
+        "{approximate} of {living}: some have more events than the cap"
+    );
 }
 
 #[test]

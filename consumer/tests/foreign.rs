@@ -224,7 +224,7 @@ fn through_a_long_stretch_that_means_nothing_commits_go_on_without_a_pause() {
     let positions = seen.iter().filter(|(position, _)| (1..60).contains(position)).count();
     let committed = seen.iter().filter(|(_, committed)| (1..60).contains(committed)).count();
     assert!(positions > 3 && committed > 0, "{seen:?}");
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
 #[test]

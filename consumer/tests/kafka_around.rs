@@ -46,7 +46,7 @@ fn kafkas_tools_show_the_lag_that_we_show_and_the_scores() {
     appender.append(first);
     proof.start("a", &["--until-end"]).ends_well();
     // It commits so rarely that what came since stays in the lag.
-    let mut a = proof.start("a", &["--commit-interval", "60s", "--memory", "64", "--scale-every", "100ms"]);
+    let mut a = proof.start("a", &["--commit-interval", "170s", "--memory", "64", "--scale-every", "100ms"]);
     a.wait_for("its partitions", group::has_any);
     appender.append(rest);
     let waiting = || told(&a).iter().map(|(_, lag)| lag).sum::<u64>();

@@ -29,7 +29,7 @@ fn join(log: &KafkaLog) -> KafkaGroup {
         topic: EVENTS.to_owned(),
         outputs: vec![EVENTS.to_owned()],
         session_timeout: Duration::from_secs(6),
-        transaction_timeout: Duration::from_secs(10),
+        transaction_timeout: Duration::from_secs(60),
         give_up: Arc::new(|| false),
     };
     let group = log.join(&options).unwrap();

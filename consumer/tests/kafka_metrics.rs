@@ -78,6 +78,9 @@ fn until(what: &str, member: &Member, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// Of those that nobody is to think dead, however busy the machine is.
+const LONG: [&str; 2] = ["--session-timeout", "30s"];
+
 #[test]
 fn the_customers_of_all_processes_are_all_customers() {
     let Some(brokers) = broker::shared() else { return };
@@ -89,13 +92,13 @@ fn the_customers_of_all_processes_are_all_customers() {
     assert!(sum(&swept, then, all.clone()).iter().sum::<u64>() > 50);
     let mut appender = Appender::new(proof.log.as_ref());
 
-    let mut a = proof.start("a", &[]);
+    let mut a = proof.start("a", &LONG);
     a.wait_for("partitions", |said| said.contains(CAME));
     appender.append(first);
     let everybody = Some(sum(&swept, then, all.clone()));
     until("all customers", &a, || customers(&a) == everybody);
 
-    let mut b = proof.start("b", &[]);
+    let mut b = proof.start("b", &LONG);
     let of_b = got(&mut b);
     let of_a: Vec<usize> = all.clone().filter(|p| !of_b.contains(p)).collect();
     let own = Some(sum(&swept, then, of_a.iter().copied()));
@@ -151,7 +154,7 @@ fn who_restores_or_rebuilds_state_is_not_ready_and_says_how_far_it_is() {
     proof.start("a", &["--until-end"]).ends_well();
 
     // Slowly, record by record.
-    let mut b = proof.start("b", &["--batch", "1"]);
+    let mut b = proof.start("b", &[&LONG[..], &["--batch", "1"]].concat());
     let said = ready(&b, &users);
     assert!(said.iter().any(|why| why.contains("restoring partition ") && why.contains(" %")), "{said:?}");
     b.signal("TERM");
@@ -161,7 +164,7 @@ fn who_restores_or_rebuilds_state_is_not_ready_and_says_how_far_it_is() {
     let topic = proof.name("snapshots");
     let delete = ["tool", class, "--bootstrap-server", &brokers.bootstrap, "--delete", "--topic", &topic];
     assert!(broker::script().args(delete).status().unwrap().success());
-    let mut c = proof.start("c", &["--batch", "1"]);
+    let mut c = proof.start("c", &[&LONG[..], &["--batch", "1"]].concat());
     let said = ready(&c, &users);
     let is_told = |why: &String| why.contains("rebuilding partition ") && why.contains(" s left");
     assert!(said.iter().any(is_told), "{said:?}");
@@ -175,12 +178,18 @@ fn what_is_written_again_after_an_abort_is_counted_once() {
     let Some(brokers) = broker::shared() else { return };
     let proof = Proof::new(&brokers.bootstrap, "counted", support::seed() ^ 24, SHAPE);
     // Its transactions last, so that one is open when it falls asleep for longer than the group waits.
-    let mut a = proof.start("a", &["--commit-interval", "3s", "--scale-every", "50ms"]);
+    let mut a = proof.start("a", &["--commit-interval", "6s", "--scale-every", "50ms"]);
     a.wait_for("partitions", |said| said.contains(CAME));
-    Appender::new(proof.log.as_ref()).append(&proof.records);
+    let mut appender = Appender::new(proof.log.as_ref());
+    let mut slices = proof.records.chunks(proof.records.len().div_ceil(30));
+    // By and by: a commit may come in between, and something must be left for the next transaction.
     let is_open = |p: &PartitionStatus| p.position.0 > p.committed.0 + 300;
-    until("a transaction with scores", &a, || status(&a).partitions.iter().any(is_open));
+    until("a transaction with scores", &a, || {
+        slices.next().inspect(|slice| appender.append(slice));
+        status(&a).partitions.iter().any(is_open)
+    });
     a.signal("STOP");
+    slices.for_each(|slice| appender.append(slice));
     sleep(support::session() + Duration::from_secs(2));
     a.signal("CONT");
     a.wait_for("what it did to be dropped", |said| said.contains("what was not committed is dropped"));
@@ -212,20 +221,29 @@ fn only_partitions_that_move_stand_still_and_for_how_long_is_told() {
         let metric = |what| member.metric(&format!("churn_rebalance_pause_seconds_{what}")).unwrap_or(0.0);
         (metric("count"), metric("sum"))
     };
-    let mut a = proof.start("a", &[]);
+    let mut a = proof.start("a", &LONG);
     until("three partitions to have come", &a, || pauses(&a).0 == 3.0);
     slices.next().inspect(|slice| appender.append(slice));
     // Its transactions last, so that one is open when it is killed.
-    let mut b = proof.start("b", &["--commit-interval", "3s", "--scale-every", "50ms"]);
+    let mut b = proof.start("b", &["--commit-interval", "6s", "--scale-every", "50ms"]);
     let of_b = got(&mut b);
     assert_eq!(of_b.len(), 1);
     until("one to have come", &b, || pauses(&b).0 == 1.0);
     assert_eq!(pauses(&a).0, 4.0, "one went, and nothing was done to the two others");
     let before = pauses(&a).1;
-    slices.next().inspect(|slice| appender.append(slice));
+    // Just after a commit, so that the next one is seconds away when it is killed; by and by, so that something is left if it is not.
+    let mut pieces = slices.next().unwrap().chunks(proof.records.len().div_ceil(30));
     let is_open = |p: &PartitionStatus| p.position.0 > p.committed.0 + 100;
-    until("a transaction with scores", &b, || status(&b).partitions.iter().any(is_open));
+    until("a transaction with scores", &b, || {
+        let status = status(&b);
+        let since = |seconds| status.commit_age_seconds.is_some_and(|age| age < seconds);
+        if since(1.0) {
+            pieces.next().inspect(|piece| appender.append(piece));
+        }
+        since(3.0) && status.partitions.iter().any(is_open)
+    });
     b.kill();
+    pieces.for_each(|piece| appender.append(piece));
 
     let waits = |member: &Member| {
         let (_, why) = member.get("/readyz").unwrap_or_default();

@@ -68,7 +68,9 @@ fn a_member_sees_which_partitions_nobody_has() {
     }
     while group.unowned("owners", PARTITIONS) != Some(Vec::new()) {
         assert!(Instant::now() < deadline, "{:?}", group.unowned("owners", PARTITIONS));
-        assert_eq!(group.poll(Duration::from_millis(50)).unwrap(), None);
+        // Partitions that were not known at first may come behind the others.
+        let event = group.poll(Duration::from_millis(50)).unwrap();
+        assert!(matches!(event, None | Some(GroupEvent::Assigned(_))), "{event:?}");
     }
     // Of one more there is no owner.
     assert_eq!(group.unowned("owners", PARTITIONS + 1), Some(vec![PartitionId(PARTITIONS)]));

@@ -55,6 +55,7 @@ fn reads_are_stale_until_state_is_rebuilt_and_so_long_it_is_not_ready() {
             break address;
         }
         assert!(Instant::now() < deadline && !run.is_finished(), "it does not start");
+        std::thread::sleep(Duration::from_millis(1));
     };
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let users = stream::users(shape);

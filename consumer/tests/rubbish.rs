@@ -282,10 +282,15 @@ fn a_signal_under_load_ends_it_in_time_with_everything_committed() {
     // A second signal does not wait for the drain.
     let mut child = start(&world, &place);
     wait_until("there is an address", || consumer::address_of(&store).is_some());
-    terminate(&child);
-    terminate(&child);
     let asked = Instant::now();
-    let code = child.wait().unwrap().code();
+    // Two at once may become one.
+    let code = loop {
+        terminate(&child);
+        std::thread::sleep(Duration::from_millis(50));
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+    };
     assert!(code == Some(143) || code == Some(0), "{code:?}");
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
 }

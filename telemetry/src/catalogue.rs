@@ -136,6 +136,10 @@ catalogue! {
         "The probabilities of the scores written.";
     CUSTOMERS = "churn_customers", Gauge { lasts: None }, Count, ["band"],
         "Living users by band as of the last complete sweep, of the partitions that this process has. Absent until each of them was swept here.";
+    USERS_APPROXIMATE = "churn_users_approximate", Gauge { lasts: None }, Count, [],
+        "Living users whose old events are kept in panes, because there are too many of them, as of the newest complete sweep. Absent until then.";
+    REVENUE_AT_RISK = "churn_revenue_at_risk", Gauge { lasts: None }, Count, ["currency"],
+        "What users would pay within the model's horizon, each times the probability that they leave, summed over the living users of the newest complete sweep. Absent until then, and where the consumer has no prices.";
     DRIFT_PSI = "churn_drift_psi_ratio", Gauge { lasts: None }, Ratio, ["feature"],
         "Population stability index of a feature, or of the scores (`$score`), between the users of the newest complete sweep and the champion's training, less what chance adds; from 0.2 on it has moved. Absent below 200 users.";
     MODEL_QUALITY = "churn_model_quality_ratio", Gauge { lasts: None }, Ratio, ["metric", "kind"],

@@ -14,12 +14,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use consumer::{Condition, When};
 use feature_store::Spec;
 use scorer::{Signals, sentence};
 use serde::{Deserialize, Serialize};
 
-use super::prices::{Prices, When};
-use super::settings::{Condition, MoneySettings};
+use super::settings::MoneySettings;
 use crate::{BacktestError, LabelledRows};
 
 /// The rules, the most important first.
@@ -117,12 +117,14 @@ pub fn suggest(
     rules: &ActionRules,
 ) -> Result<Vec<Suggestion>, BacktestError> {
     assert_eq!(effects.len(), rows.values.len(), "an effect for each value");
-    let prices = Prices::new(settings, rows, spec)?;
-    let whens: Vec<When> =
-        rules.actions.iter().map(|rule| When::new(&rule.when, rows, spec)).collect::<Result<_, _>>()?;
+    let prices = settings.prices(&rows.names, spec)?;
+    let whens: Result<Vec<When>, _> =
+        rules.actions.iter().map(|rule| When::new(&rule.when, &rows.names, spec)).collect::<Result<_, _>>();
+    let whens = whens.map_err(BacktestError::Money)?;
     let periods = settings.kept_for().0 as f64 / settings.period.0 as f64;
     let value = |row: usize| {
-        prices.of(rows.row(row)).map_or(0.0, |(price, currency)| price * periods * settings.rate(currency))
+        let price = prices.of(rows.row(row));
+        price.map_or(0.0, |(price, currency)| price * periods * settings.rate(&prices.currencies()[currency]))
     };
     let mut order: Vec<(f64, usize)> =
         (0..rows.len()).map(|row| (f64::from(probability[row]) * value(row), row)).collect();

@@ -18,7 +18,6 @@
 //! `churnstream/tests/published_scenario.rs` checks both on data made to the description of a published system.
 
 mod actions;
-mod prices;
 mod settings;
 mod simulate;
 
@@ -26,5 +25,5 @@ mod simulate;
 mod tests;
 
 pub use actions::{ActionRule, ActionRules, Suggestion, suggest};
-pub use settings::{Condition, MoneySettings, Offer, Price};
+pub use settings::{MoneySettings, Offer};
 pub use simulate::{AtRisk, Campaign, Money, Plan, ThresholdPoint, simulate};

@@ -29,6 +29,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use consumer::{Price, Prices, month};
+use feature_store::Spec;
 use serde::{Deserialize, Serialize};
 use types::Millis;
 
@@ -52,34 +54,6 @@ pub struct MoneySettings {
     pub rates: BTreeMap<String, f64>,
     /// The campaign.
     pub offer: Offer,
-}
-
-/// A price and whose it is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// For each column a text that it must stand for, or the least number that it must be.
-    #[serde(default)]
-    pub when: BTreeMap<String, Condition>,
-    /// The price; or it stands in a column.
-    pub price: Option<f64>,
-    /// A column that holds it.
-    pub column: Option<String>,
-    /// What 1 in the column is worth: 0.01 for cents.
-    #[serde(default = "one")]
-    pub unit: f64,
-    /// Its currency; the main one if it is not said.
-    pub currency: Option<String>,
-}
-
-/// What a column must be.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Condition {
-    /// The text that its number stands for.
-    Text(String),
-    /// The least number.
-    AtLeast(f64),
 }
 
 /// A campaign's terms; money in the main currency.
@@ -107,10 +81,6 @@ pub struct Offer {
 
 const fn one() -> f64 {
     1.0
-}
-
-const fn month() -> Millis {
-    Millis(30 * Millis::DAY.0)
 }
 
 impl MoneySettings {
@@ -172,6 +142,14 @@ impl MoneySettings {
             }
         }
         Ok(())
+    }
+
+    /// The prices, with the columns of rows that are called `names` found.
+    ///
+    /// # Errors
+    /// If they name what is not there.
+    pub(super) fn prices(&self, names: &[String], spec: &Spec) -> Result<Prices, BacktestError> {
+        Prices::new(&self.prices, &self.currency, self.period, names, spec).map_err(BacktestError::Money)
     }
 
     /// How long a user who is kept goes on paying.

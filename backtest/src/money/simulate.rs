@@ -6,7 +6,6 @@ use feature_store::Spec;
 use serde::Serialize;
 use types::{EventTime, Millis};
 
-use super::prices::Prices;
 use super::settings::MoneySettings;
 use crate::evaluate::{Estimate, draw, number_users};
 use crate::{BacktestError, LabelledRows, Labels};
@@ -114,16 +113,19 @@ pub fn simulate(
     labels: &Labels,
     settings: &MoneySettings,
 ) -> Result<Money, BacktestError> {
-    let prices = Prices::new(settings, rows, spec)?;
+    let prices = settings.prices(&rows.names, spec)?;
     let (numbers, users) = number_users(&rows.entities);
     let rounds = rounds(&rows.tick, labels.span());
     let periods = settings.kept_for().0 as f64 / settings.period.0 as f64;
-    let risk_periods = labels.horizon.0 as f64 / settings.period.0 as f64;
+    let risk_periods = prices.periods(labels.horizon);
     let mut players = Vec::new();
     let mut at_risk: BTreeMap<&str, f64> = BTreeMap::new();
     for row in 0..rows.len() {
         let Some(round) = rounds.iter().position(|round| rows.tick[row] == *round) else { continue };
-        let (price, currency) = prices.of(rows.row(row)).unwrap_or((0.0, &settings.currency));
+        let (price, currency) = match prices.of(rows.row(row)) {
+            Some((price, currency)) => (price, prices.currencies()[currency].as_str()),
+            None => (0.0, settings.currency.as_str()),
+        };
         let (p, weight) = (f64::from(probability[row]), f64::from(rows.weight[row]));
         *at_risk.entry(currency).or_default() += weight * p * price * risk_periods;
         players.push(Player {

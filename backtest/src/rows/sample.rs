@@ -120,6 +120,7 @@ mod tests {
                     offset: Offset(0),
                     trigger: Trigger::Sweep,
                     slot: None,
+                    approximate: false,
                     features: &features,
                 };
                 sample.offer(PartitionId(0), user as u32, &row);

@@ -107,6 +107,7 @@ fn options(arguments: &Arguments, dir: &std::path::Path) -> Result<ConsumerOptio
         tick_idle: Duration::from_secs(3_600),
         batch_events: 10_000,
         reasons: Reasons::Off,
+        prices: None,
         state: feature_store::StoreOptions::default(),
         http: None,
         scaling: Scaling::default(),

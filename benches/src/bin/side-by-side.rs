@@ -211,6 +211,7 @@ fn consume(out: &Path, log: &str, workers: u32) -> anyhow::Result<()> {
         batch_events: 10_000,
         // Neither the job nor the systems beside it ask why.
         reasons: Reasons::Off,
+        prices: None,
         state: feature_store::StoreOptions::default(),
         http: Some(([127, 0, 0, 1], 0).into()),
         scaling: Scaling::default(),

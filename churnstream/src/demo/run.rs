@@ -187,6 +187,7 @@ impl<'a> Demo<'a> {
             tick_idle: Duration::from_secs(60),
             batch_events: 10_000,
             reasons: Reasons::Risen,
+            prices: None,
             state: feature_store::StoreOptions::default(),
             http: Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0))),
             // Minutes become seconds: the rule is the same, its patience is not.

@@ -308,7 +308,9 @@ impl Pipeline {
             Applied::Accepted { as_of } => {
                 witness.event(record.offset, event);
                 if state.is_living(&self.spec, as_of) {
-                    let row = work.rows.push(&event.entity, as_of, record.offset, Trigger::Event, Some(slot));
+                    let (slot, rough) = (Some(slot), state.is_approximate());
+                    let row =
+                        work.rows.push(&event.entity, as_of, record.offset, Trigger::Event, slot, rough);
                     state.features(&self.spec, as_of, row);
                 }
                 Ok(Judged::Done)
@@ -334,7 +336,8 @@ impl Pipeline {
         let (spec, rows) = (&self.spec, &mut *work.rows);
         place.sweep = work.users.sweep(from, room, |entity, state| {
             if state.is_living(spec, as_of) {
-                let row = rows.push(entity, as_of, offset, Trigger::Sweep, None);
+                let rough = state.is_approximate();
+                let row = rows.push(entity, as_of, offset, Trigger::Sweep, None, rough);
                 state.features_at(spec, as_of, row);
             }
         })?;

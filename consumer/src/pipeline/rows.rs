@@ -19,6 +19,7 @@ struct Meta {
     offset: Offset,
     trigger: Trigger,
     slot: Option<SlotId>,
+    approximate: bool,
 }
 
 /// One row, borrowed.
@@ -34,6 +35,8 @@ pub struct Row<'a> {
     pub trigger: Trigger,
     /// The user's place in the store until the next batch boundary; only for events.
     pub slot: Option<SlotId>,
+    /// Whether old events of the user are kept in panes.
+    pub approximate: bool,
     /// The values, in the order of the spec's feature names; NaN where there is none.
     pub features: &'a [f32],
 }
@@ -96,6 +99,7 @@ impl Rows {
             offset: meta.offset,
             trigger: meta.trigger,
             slot: meta.slot,
+            approximate: meta.approximate,
             features: &self.features[index * self.width..(index + 1) * self.width],
         }
     }
@@ -108,6 +112,7 @@ impl Rows {
         offset: Offset,
         trigger: Trigger,
         slot: Option<SlotId>,
+        approximate: bool,
     ) -> &mut [f32] {
         let from = self.names.len();
         self.names.extend_from_slice(entity.as_bytes());
@@ -116,7 +121,7 @@ impl Rows {
             reason = "a block holds about a thousand rows, cleared between"
         )]
         let name = (from as u32, self.names.len() as u32);
-        self.metas.push(Meta { name, as_of, offset, trigger, slot });
+        self.metas.push(Meta { name, as_of, offset, trigger, slot, approximate });
         let start = self.features.len();
         self.features.resize(start + self.width, f32::NAN);
         &mut self.features[start..]

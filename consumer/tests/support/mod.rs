@@ -122,6 +122,7 @@ impl World {
             tick_idle: Duration::from_secs(60),
             batch_events: 10_000,
             reasons: consumer::pipeline::Reasons::Risen,
+            prices: None,
             state: StoreOptions::default(),
             http: None,
             scaling: Scaling::default(),

@@ -54,7 +54,7 @@ pub(crate) fn is_access_log(sample: &[u8]) -> bool {
             })
     };
     let has_time = |line: &&[u8]| memchr::memchr_iter(b'[', line).any(|at| is_time(&line[at..]));
-    let lines: Vec<&[u8]> = first_lines(sample);
+    let lines: Vec<&[u8]> = first_lines(sample, 10);
     !lines.is_empty() && lines.iter().filter(|line| has_time(line)).count() * 10 >= lines.len() * 9
 }
 
@@ -74,11 +74,11 @@ pub(crate) fn without_remarks(sample: &[u8]) -> (&[u8], bool) {
     if rest.len() == sample.len() || is_header { (sample, false) } else { (rest, true) }
 }
 
-/// The first ten lines that are whole and not empty.
-fn first_lines(sample: &[u8]) -> Vec<&[u8]> {
+/// The first lines that are whole and not empty, so many at most.
+fn first_lines(sample: &[u8], most: usize) -> Vec<&[u8]> {
     let mut lines: Vec<&[u8]> =
-        sample.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).take(11).collect();
-    if lines.len() > 10 || (lines.len() > 1 && !sample.ends_with(b"\n")) {
+        sample.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()).take(most + 1).collect();
+    if lines.len() > most || (lines.len() > 1 && !sample.ends_with(b"\n")) {
         lines.pop();
     }
     lines
@@ -88,7 +88,7 @@ fn first_lines(sample: &[u8]) -> Vec<&[u8]> {
 pub(crate) fn guess_delimiter(sample: &[u8]) -> Option<Delimiter> {
     // Of equals the first: the list is in order of custom.
     const USUAL: [&str; 6] = [",", ";", "\t", "|", "::", "\u{1}"];
-    let lines = first_lines(sample);
+    let lines = first_lines(sample, 10);
     let score = |delimiter: &str| {
         let first = count(delimiter, lines.first()?);
         let even = lines.iter().filter(|line| count(delimiter, line) == first).count();
@@ -96,14 +96,15 @@ pub(crate) fn guess_delimiter(sample: &[u8]) -> Option<Delimiter> {
     };
     let (_, best) =
         USUAL.into_iter().rev().filter_map(|d| Some((score(d)?, d))).max_by_key(|(score, _)| *score)?;
-    // Where it never stands alone, what goes with it belongs to it.
+    // Where it never stands alone, as far as can be seen, what goes with it belongs to it.
     let longer = match best {
         "," => ", ",
         "|" => "||",
         _ => best,
     };
     let always = |line: &&[u8]| count(longer, line) * longer.trim_end().len() == count(best, line);
-    Delimiter::new(if lines.iter().all(always) { longer } else { best })
+    let goes_along = longer != best && first_lines(sample, 1_000).iter().all(always);
+    Delimiter::new(if goes_along { longer } else { best })
 }
 
 /// How often a delimiter stands in a line outside of quotes.
@@ -158,5 +159,8 @@ mod tests {
         ] {
             assert_eq!(guess_delimiter(sample.as_bytes()), Delimiter::new(delimiter), "{sample}");
         }
+        // One line in which it stands alone is enough, however late.
+        let late = format!("{}1,2\n", "a, b\n".repeat(30));
+        assert_eq!(guess_delimiter(late.as_bytes()), Delimiter::new(","));
     }
 }
