@@ -95,12 +95,15 @@ pub(super) fn open(path: &Path, read: &Arc<AtomicU64>) -> io::Result<Opened> {
     }
 }
 
+/// A text, and how it is encoded.
+pub(super) type Text = (Box<dyn Read>, TextEncoding);
+
 /// How a stream of text is encoded and the text itself: UTF-16 as UTF-8, all else as it is, without its byte order mark, which decides
 /// whatever the map says. The inner error says what does not fit.
 pub(super) fn text(
     mut stream: Box<dyn Read>,
     said: Option<TextEncoding>,
-) -> io::Result<Result<(Box<dyn Read>, TextEncoding), String>> {
+) -> io::Result<Result<Text, String>> {
     let mut begin = Vec::new();
     stream.by_ref().take(256).read_to_end(&mut begin)?;
     let (mark, marked) = byte_order_mark(&begin);
