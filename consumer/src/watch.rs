@@ -122,7 +122,7 @@ impl SweepGauges {
     pub(crate) fn look(&mut self, stats: &[Arc<PartitionStats>]) {
         let owned = stats.iter().filter(|stats| stats.is_owned());
         let newest = owned.map(|stats| stats.swept_seen()).collect::<Option<Vec<_>>>();
-        let Some(newest) = newest.filter(|newest| newest.iter().flatten().next().is_some()) else {
+        let Some(newest) = newest.filter(|newest| !newest.is_empty()) else {
             return self.forget();
         };
         let same = |a: &Option<Arc<SweepSeen>>, b: &Option<Arc<SweepSeen>>| {
@@ -130,13 +130,30 @@ impl SweepGauges {
         };
         let is_shown =
             newest.len() == self.shown.len() && newest.iter().zip(&self.shown).all(|(a, b)| same(a, b));
+        if is_shown {
+            return;
+        }
         let mut parts = newest.iter().flatten();
-        let Some(first) = parts.next().filter(|_| !is_shown) else { return };
+        let Some(first) = parts.next() else {
+            // All were swept, and nobody was there.
+            let nothing = vec![0.0; self.prices.as_ref().map_or(0, |prices| prices.currencies().len())];
+            self.show_sums(0, &nothing);
+            self.shown = newest;
+            return;
+        };
         if parts.any(|part| part.as_of != first.as_of || part.bundle.hash() != first.bundle.hash()) {
             return;
         }
         self.show(first, newest.iter().flatten());
         self.shown = newest;
+    }
+
+    fn show_sums(&self, approximate: u64, at_risk: &[f64]) {
+        self.metrics.gauge(catalogue::USERS_APPROXIMATE, []).set(approximate as f64);
+        let currencies = self.prices.iter().flat_map(|prices| prices.currencies());
+        for (currency, at_risk) in currencies.zip(at_risk) {
+            self.metrics.gauge(catalogue::REVENUE_AT_RISK, [currency]).set(*at_risk);
+        }
     }
 
     /// Sums over users are not known as long as a partition was not swept here, and elsewhere somebody else may count its users.
@@ -161,11 +178,7 @@ impl SweepGauges {
             counts.iter_mut().zip(&part.counts).for_each(|(sum, part)| sum.merge(part));
             probabilities.extend_from_slice(&part.probabilities);
         }
-        self.metrics.gauge(catalogue::USERS_APPROXIMATE, []).set(approximate as f64);
-        let currencies = self.prices.iter().flat_map(|prices| prices.currencies());
-        for (currency, at_risk) in currencies.zip(at_risk) {
-            self.metrics.gauge(catalogue::REVENUE_AT_RISK, [currency]).set(at_risk);
-        }
+        self.show_sums(approximate, &at_risk);
         let before = std::mem::take(&mut self.features);
         for (baseline, counts) in baselines.iter().zip(&counts) {
             let gauge = self.metrics.gauge(catalogue::DRIFT_PSI, [&baseline.feature]);

@@ -178,15 +178,21 @@ fn what_is_written_again_after_an_abort_is_counted_once() {
     let Some(brokers) = broker::shared() else { return };
     let proof = Proof::new(&brokers.bootstrap, "counted", support::seed() ^ 24, SHAPE);
     // Its transactions last, so that one is open when it falls asleep for longer than the group waits.
-    let mut a = proof.start("a", &["--commit-interval", "6s", "--scale-every", "50ms"]);
+    let mut a = proof.start("a", &["--commit-interval", "6s", "--memory", "64", "--scale-every", "50ms"]);
     a.wait_for("partitions", |said| said.contains(CAME));
     let mut appender = Appender::new(proof.log.as_ref());
     let mut slices = proof.records.chunks(proof.records.len().div_ceil(30));
     // By and by: a commit may come in between, and something must be left for the next transaction.
     let is_open = |p: &PartitionStatus| p.position.0 > p.committed.0 + 300;
     until("a transaction with scores", &a, || {
-        slices.next().inspect(|slice| appender.append(slice));
-        status(&a).partitions.iter().any(is_open)
+        let status = status(&a);
+        let (is_open, age) = (status.partitions.iter().any(is_open), status.commit_age_seconds);
+        // Not just before the next commit.
+        let is_fresh = age.is_some_and(|age| age < 3.0);
+        if is_fresh && !is_open {
+            slices.next().inspect(|slice| appender.append(slice));
+        }
+        is_fresh && is_open
     });
     a.signal("STOP");
     slices.for_each(|slice| appender.append(slice));
@@ -225,7 +231,7 @@ fn only_partitions_that_move_stand_still_and_for_how_long_is_told() {
     until("three partitions to have come", &a, || pauses(&a).0 == 3.0);
     slices.next().inspect(|slice| appender.append(slice));
     // Its transactions last, so that one is open when it is killed.
-    let mut b = proof.start("b", &["--commit-interval", "6s", "--scale-every", "50ms"]);
+    let mut b = proof.start("b", &["--commit-interval", "6s", "--memory", "64", "--scale-every", "50ms"]);
     let of_b = got(&mut b);
     assert_eq!(of_b.len(), 1);
     until("one to have come", &b, || pauses(&b).0 == 1.0);
@@ -237,10 +243,11 @@ fn only_partitions_that_move_stand_still_and_for_how_long_is_told() {
     until("a transaction with scores", &b, || {
         let status = status(&b);
         let since = |seconds| status.commit_age_seconds.is_some_and(|age| age < seconds);
-        if since(1.0) {
+        let is_open = status.partitions.iter().any(is_open);
+        if since(1.0) && !is_open {
             pieces.next().inspect(|piece| appender.append(piece));
         }
-        since(3.0) && status.partitions.iter().any(is_open)
+        since(3.0) && is_open
     });
     b.kill();
     pieces.for_each(|piece| appender.append(piece));

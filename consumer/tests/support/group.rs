@@ -26,7 +26,10 @@ pub(crate) const PARTITIONS: u32 = 3;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a member says whose session is over.
-pub(crate) const JOINS_AGAIN: &str = "what was not committed is dropped; joining the group again";
+pub(crate) const JOINS_AGAIN: [&str; 2] = [
+    "what was not committed is dropped; joining the group again",
+    "no broker answers: trying until one does",
+];
 
 /// A topic on the brokers and what one uninterrupted run on files made of the same records.
 pub(crate) struct Proof {

@@ -13,7 +13,7 @@ use super::read::{all_hold, read_count};
 pub(super) const MOST_EVENTS_OF_A_ROW: i64 = 100_000;
 
 /// Nor more bytes of events: a row of a long text and a great count would take all memory there is.
-const MOST_BYTES_OF_A_ROW: usize = 64 << 20;
+pub(crate) const MOST_BYTES_OF_A_ROW: usize = 64 << 20;
 
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

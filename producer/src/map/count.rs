@@ -46,7 +46,9 @@ impl Count {
     /// Digits, perhaps with a sign and a fraction. Of seconds the fraction counts down to the millisecond; of longer units, whose
     /// fractions are what is left of a division, it is rounded to the nearest.
     pub(super) fn text(&self, text: &str, decimal: u8) -> Option<i64> {
-        let Some((whole, fraction)) = text.split_once(char::from(decimal)) else {
+        // A count has no thousands apart, so a point begins a fraction however other numbers are written.
+        let parts = text.split_once(char::from(decimal)).or_else(|| text.split_once('.'));
+        let Some((whole, fraction)) = parts else {
             return self.whole(text.parse().ok()?);
         };
         let n: i64 = whole.parse().ok()?;
@@ -85,6 +87,8 @@ mod tests {
             assert_eq!(days.text(text, b'.'), Some(ms), "{text}");
         }
         assert_eq!(days.text("1,5", b','), Some(129_600_000));
+        assert_eq!(days.text("1.5", b','), Some(129_600_000));
+        assert_eq!(days.text("1.000,5", b','), None);
         assert_eq!(days.float(0.354_166_666_7), Some(30_600_000));
         assert_eq!(days.whole(-2), Some(-172_800_000));
         for text in

@@ -80,13 +80,8 @@ impl Layout {
                 "the header names the columns; remove this, or set header = false",
             ));
         }
+        // As in a header: of those with one name the first is meant.
         let names = file.columns.clone();
-        if let Some(twice) =
-            names.as_ref().and_then(|names| (1..names.len()).find(|i| names[..*i].contains(&names[*i])))
-        {
-            let wrong = format!("`{}` stands here twice", names.as_deref().unwrap_or_default()[twice]);
-            return Err(KeyError::new("columns", wrong));
-        }
         Ok(Self {
             format,
             encoding: encoding(file.encoding.as_deref(), "encoding")?,

@@ -96,6 +96,7 @@ mod read;
 mod table;
 mod time;
 
+pub(crate) use apply::MOST_BYTES_OF_A_ROW;
 pub use apply::{Fate, Mapped, MappedRow, Reject, RowMapper};
 pub use cell::Cell;
 pub use compile::Mapping;

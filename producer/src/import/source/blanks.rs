@@ -20,11 +20,19 @@ pub(super) fn columns<'r>(row: &'r str, marks: Marks, mut visit: impl FnMut(Cow<
         return;
     }
     let mut rest = row.trim_start_matches([' ', '\t']);
+    // What does not close one column closes none behind it: it is looked for once.
+    let (mut quotes, mut brackets) = (marks.quote.is_some(), marks.brackets);
     while let Some(first) = rest.as_bytes().first() {
-        let closed = if Some(*first) == marks.quote {
-            closing_quote(rest.as_bytes(), *first)
-        } else if marks.brackets && *first == b'[' {
-            memchr(b']', rest.as_bytes())
+        let closed = if quotes && Some(*first) == marks.quote {
+            closing_quote(rest.as_bytes(), *first).or_else(|| {
+                quotes = false;
+                None
+            })
+        } else if brackets && *first == b'[' {
+            memchr(b']', rest.as_bytes()).or_else(|| {
+                brackets = false;
+                None
+            })
         } else {
             None
         };

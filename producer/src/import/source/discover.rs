@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::blanks::Marks;
 use super::names::unique;
 use super::parquet::ParquetRows;
-use super::sniff::{self, SAMPLE, guess_delimiter, guess_format};
+use super::sniff::{self, SAMPLE, draft_delimiter, guess_format};
 use super::split::{Ends, Fault, Splitter};
 use super::text::{self, Separator};
 use super::{SourceError, json_paths, shown, unpack};
@@ -118,7 +118,7 @@ fn text_columns(sample: &[u8], encoding: TextEncoding, found: &mut Discovered) {
     if access {
         (found.layout.quote, found.layout.brackets) = (Quote::Byte(b'"'), true);
     }
-    found.layout.delimiter = (format == Format::Csv).then(|| guess_delimiter(sample)).flatten();
+    found.layout.delimiter = (format == Format::Csv).then(|| draft_delimiter(sample)).flatten();
     let delimiter = if format == Format::Tsv { Some(Delimiter::TAB) } else { found.layout.delimiter };
     let separator = |layout: &Layout| {
         let quote = layout.quote.within(format);

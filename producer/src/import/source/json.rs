@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use types::RejectReason;
 
-use crate::map::{Cell, Reject, is_within};
+use crate::map::{Cell, MOST_BYTES_OF_A_ROW, Reject, is_within};
 
 /// Finds wanted columns, which are paths, in objects.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct JsonParser {
 const MOST_ITEMS: usize = 100_000;
 
 /// A place in the tree of wanted paths.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Node {
     /// Its place among the wanted columns, if it is one.
     place: Option<usize>,
@@ -79,6 +79,8 @@ impl JsonParser {
             }
         }
         if let Some(each) = each {
+            // As of columns, the name may be a key itself.
+            root.child(each).item = Some(Box::new(item.clone()));
             each.split('.').fold(&mut root, |node, part| node.child(part)).item = Some(Box::new(item));
         }
         Self { root, wanted: wanted.len(), each: each.map(|each| (each.to_owned(), places)) }
@@ -104,6 +106,16 @@ impl JsonParser {
         }
         if items.count > MOST_ITEMS {
             let wrong = format!("`{path}` has more than {MOST_ITEMS} items");
+            return Err(Reject::new(RejectReason::TooLarge, wrong));
+        }
+        // What was unescaped is copied for each item.
+        let owned = |cell: &Cell<'_>| if let Cell::Text(Cow::Owned(text)) = cell { text.len() } else { 0 };
+        let copied = cells.iter().map(owned).sum::<usize>().saturating_mul(items.count);
+        if copied > MOST_BYTES_OF_A_ROW {
+            let wrong = format!(
+                "`{path}` has {} items, and with the row's own columns beside each they would take {copied} bytes",
+                items.count
+            );
             return Err(Reject::new(RejectReason::TooLarge, wrong));
         }
         let width = cells.len();

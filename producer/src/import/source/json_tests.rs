@@ -65,4 +65,10 @@ fn items_of_a_list_become_rows() {
     assert_eq!(parse_each("l", &["l.t"], r#"{"l":[{"t":1}"#), Err(RejectReason::InvalidJson));
     let many = format!(r#"{{"l":[{}1]}}"#, "1,".repeat(MOST_ITEMS));
     assert_eq!(parse_each("l", &["l.t"], &many), Err(RejectReason::TooLarge));
+    // A key that has a dot in it, as of columns.
+    let times = parse_each("a.b", &["a.b.t"], r#"{"a.b":[{"t":1},{"t":2}]}"#).unwrap();
+    assert_eq!(times, [Cell::Missing, Cell::Int(1), Cell::Missing, Cell::Int(2)]);
+    // What would be copied for each item is bounded.
+    let long = format!(r#"{{"n":"\n{}","l":[{}1]}}"#, "x".repeat(1 << 20), "1,".repeat(200));
+    assert_eq!(parse_each("l", &["n"], &long), Err(RejectReason::TooLarge));
 }

@@ -1,13 +1,30 @@
 //! Columns with the same name.
 
+use std::collections::{HashMap, HashSet};
+
 /// Makes the names of columns differ: the second `price` becomes `price.2`. Columns without a name keep none.
+///
+/// O(names): a header may be the first row of a table of zeros and ones.
 pub(crate) fn unique(mut names: Vec<String>) -> Vec<String> {
-    for at in 1..names.len() {
-        if names[at].is_empty() || !names[..at].contains(&names[at]) {
+    let mut taken: HashSet<String> = names.iter().cloned().collect();
+    // How often each was seen so far, or rather which number was given last.
+    let mut last: HashMap<String, usize> = HashMap::new();
+    for name in &mut names {
+        if name.is_empty() {
             continue;
         }
-        let free = (2_usize..).map(|n| format!("{}.{n}", names[at])).find(|name| !names.contains(name));
-        names[at] = free.unwrap_or_default();
+        let Some(number) = last.get_mut(name.as_str()) else {
+            last.insert(name.clone(), 1);
+            continue;
+        };
+        let numbered = loop {
+            *number += 1;
+            let numbered = format!("{name}.{number}");
+            if taken.insert(numbered.clone()) {
+                break numbered;
+            }
+        };
+        *name = numbered;
     }
     names
 }

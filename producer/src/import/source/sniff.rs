@@ -42,7 +42,8 @@ fn is_one_object_after_another(text: &[u8]) -> bool {
     }
 }
 
-/// Whether nearly all lines have a time as web servers write it: `[10/Oct/2000:13:55:36 -0700]`.
+/// Whether nearly all lines have a time as web servers write it, between blanks: `[10/Oct/2000:13:55:36 -0700] `. In other formats such a time
+/// has a delimiter behind it.
 pub(crate) fn is_access_log(sample: &[u8]) -> bool {
     let is_time = |text: &[u8]| {
         let shape = b"[00/aaa/0000:00:00:00";
@@ -52,6 +53,7 @@ pub(crate) fn is_access_log(sample: &[u8]) -> bool {
                 b'a' => byte.is_ascii_alphabetic(),
                 other => other == byte,
             })
+            && memchr::memchr(b']', text).is_some_and(|end| text.get(end + 1) == Some(&b' '))
     };
     let has_time = |line: &&[u8]| memchr::memchr_iter(b'[', line).any(|at| is_time(&line[at..]));
     let lines: Vec<&[u8]> = first_lines(sample, 10);
@@ -96,15 +98,21 @@ pub(crate) fn guess_delimiter(sample: &[u8]) -> Option<Delimiter> {
     };
     let (_, best) =
         USUAL.into_iter().rev().filter_map(|d| Some((score(d)?, d))).max_by_key(|(score, _)| *score)?;
-    // Where it never stands alone, as far as can be seen, what goes with it belongs to it.
-    let longer = match best {
-        "," => ", ",
-        "|" => "||",
-        _ => best,
-    };
-    let always = |line: &&[u8]| count(longer, line) * longer.trim_end().len() == count(best, line);
-    let goes_along = longer != best && first_lines(sample, 1_000).iter().all(always);
-    Delimiter::new(if goes_along { longer } else { best })
+    let goes_along = best == "|" && always_is(sample, best, "||");
+    Delimiter::new(if goes_along { "||" } else { best })
+}
+
+/// The same, for a map that says so: where a blank stands behind each comma, it belongs to it. Unsaid, a later row that has none would be
+/// refused.
+pub(crate) fn draft_delimiter(sample: &[u8]) -> Option<Delimiter> {
+    let found = guess_delimiter(sample)?;
+    if found == Delimiter::COMMA && always_is(sample, ",", ", ") { Delimiter::new(", ") } else { Some(found) }
+}
+
+/// Whether a delimiter never stands but as a longer one, as far as can be seen.
+fn always_is(sample: &[u8], short: &str, long: &str) -> bool {
+    let times = long.matches(short).count();
+    first_lines(sample, 1_000).iter().all(|line| count(long, line) * times == count(short, line))
 }
 
 /// How often a delimiter stands in a line outside of quotes.
@@ -138,6 +146,8 @@ mod tests {
                 "h - - [10/Oct/2000:13:55:36 -0700] \"GET /a,b\" 200 1 \"-\" \"M (a; b)\"\n",
                 Format::Whitespace,
             ),
+            ("time,user\n[01/Oct/2020:13:55:36 +0000],u1\n[01/Oct/2020:13:55:37 +0000],u2\n", Format::Csv),
+            ("u1\t[01/Oct/2020:13:55:36 +0000]\tx\nu2\t[01/Oct/2020:13:55:37 +0000]\ty\n", Format::Tsv),
             ("1::1193::5::978300760\n1::661::3::978302109\n", Format::Csv),
             ("user,day\n1,2\n", Format::Csv),
             ("user;day;price\n1;2;3,5\n2;3;4,5\n", Format::Csv),
@@ -153,7 +163,6 @@ mod tests {
             ("1::A (1995)::x|y|z\n2::B, the::x\n3::C::x|y\n", "::"),
             ("a||b||c\n1||2||3\n", "||"),
             ("a|b|c\n1||3\n", "|"),
-            ("a, b, c\n1, \"x, y\", 3\n", ", "),
             ("a, b,c\n1, 2,3\n", ","),
             ("a\u{1}b\n1\u{1}2\n", "\u{1}"),
         ] {
@@ -161,6 +170,9 @@ mod tests {
         }
         // One line in which it stands alone is enough, however late.
         let late = format!("{}1,2\n", "a, b\n".repeat(30));
-        assert_eq!(guess_delimiter(late.as_bytes()), Delimiter::new(","));
+        assert_eq!(draft_delimiter(late.as_bytes()), Delimiter::new(","));
+        let padded = b"a, b, c\n1, \"x, y\", 3\n";
+        assert_eq!(draft_delimiter(padded), Delimiter::new(", "));
+        assert_eq!(guess_delimiter(padded), Delimiter::new(","));
     }
 }
