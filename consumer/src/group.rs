@@ -88,16 +88,6 @@ impl Session {
     }
 }
 
-/// How a session ended.
-enum Ended {
-    /// The process is to stop; everything is committed that could be.
-    Stopped,
-    /// The next session is to begin.
-    Again(String),
-    /// The next session is to begin, so that the group gives its partitions anew: nothing was refused.
-    Anew(String),
-}
-
 /// Why a session cannot go on.
 enum Trouble {
     /// Another session may.
@@ -162,16 +152,10 @@ pub(crate) fn run(
     let mut tries = Tries::default();
     while !around.shutdown.is_requested() {
         observer.partitions_come(true);
-        let (ended, worked) = group.session(&mut observer)?;
+        let ended = group.session(&mut observer)?;
         observer.partitions_come(true);
         group.ready.not_ready("joining the group");
-        let (why, outcome) = match ended {
-            Ended::Stopped => break,
-            Ended::Anew(why) => (why, Outcome::Anew),
-            Ended::Again(why) if worked => (why, Outcome::Worked),
-            Ended::Again(why) if kafka.answers(&options.topic) => (why, Outcome::Refused),
-            Ended::Again(why) => (why, Outcome::Unanswered),
-        };
+        let Some((outcome, why)) = ended else { break };
         match tries.ended(outcome) {
             Next::GiveUp { times } => return Err(ConsumerError::GroupFailed { times, last: why }),
             Next::Again { after } => {
@@ -192,8 +176,8 @@ pub(crate) fn run(
 }
 
 impl Group<'_> {
-    /// Runs a session to its end, and says whether it did its work: made a commit, or had all that it was given for a while.
-    fn session(&self, observer: &mut Observer) -> Result<(Ended, bool), ConsumerError> {
+    /// Runs a session to its end, and says what became of it and why; `None` if the process is to stop.
+    fn session(&self, observer: &mut Observer) -> Result<Option<(Outcome, String)>, ConsumerError> {
         // Somebody may have deleted it: then it is filled again.
         let config = TopicConfig {
             partitions: self.base.config.partitions,
@@ -202,12 +186,12 @@ impl Group<'_> {
         };
         match self.kafka.create_compacted(SNAPSHOTS, &config) {
             Ok(()) => {}
-            Err(error @ LogError::Broker { .. }) => return Ok((Ended::Again(error.to_string()), false)),
+            Err(error @ LogError::Broker { .. }) => return Ok(Some((self.vain(), error.to_string()))),
             Err(error) => return Err(error.into()),
         }
         let joined = match self.kafka.join(&self.joining) {
             Ok(joined) => joined,
-            Err(error @ LogError::Broker { .. }) => return Ok((Ended::Again(error.to_string()), false)),
+            Err(error @ LogError::Broker { .. }) => return Ok(Some((self.vain(), error.to_string()))),
             Err(error) => return Err(error.into()),
         };
         let (workers, _) = pool_size(self.options, self.base.config.partitions);
@@ -229,21 +213,26 @@ impl Group<'_> {
             told: Instant::now(),
         };
         let ended = match self.live(&mut session, observer) {
-            Ok(()) => Ok(Ended::Stopped),
-            Err(Trouble::Session(why)) => Ok(Ended::Again(why)),
+            Ok(()) => Ok(None),
+            // It made a commit, or had all that it was given for a while.
+            Err(Trouble::Session(why))
+                if session.commits > 0 || session.whole.is_some_and(|since| since.elapsed() >= SOUND) =>
+            {
+                Ok(Some((Outcome::Worked, why)))
+            }
+            Err(Trouble::Session(why)) => Ok(Some((self.vain(), why))),
             Err(Trouble::Orphans(left)) => {
-                Ok(Ended::Anew(format!("nobody has partitions {}", listed(&left))))
+                Ok(Some((Outcome::Anew, format!("nobody has partitions {}", listed(&left)))))
             }
             Err(Trouble::Fatal(error)) => Err(error),
         };
-        let worked = session.commits > 0 || session.whole.is_some_and(|since| since.elapsed() >= SOUND);
         let Session { group, pool, owned, restoring, .. } = session;
         drop(restoring);
         // The states go first, so that what the next owner reads is not ours any more.
         let stopped = pool.abandon();
         owned.iter().for_each(|partition| self.base.stats[partition.0 as usize].end());
         // One that comes back under its name is given what it had, and what it owed to others would be nobody's: it comes as a new one.
-        if matches!(ended, Ok(Ended::Again(_) | Ended::Anew(_))) {
+        if matches!(ended, Ok(Some(_))) {
             group.leave();
         }
         drop(group);
@@ -254,7 +243,12 @@ impl Group<'_> {
                 Trouble::Fatal(error) => return Err(error),
             }
         }
-        Ok((ended, worked))
+        Ok(ended)
+    }
+
+    /// What became of a session that did nothing.
+    fn vain(&self) -> Outcome {
+        if self.kafka.answers(&self.options.topic) { Outcome::Refused } else { Outcome::Unanswered }
     }
 
     fn live(&self, session: &mut Session, observer: &mut Observer) -> Result<(), Trouble> {

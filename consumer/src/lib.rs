@@ -32,7 +32,7 @@ pub use error::ConsumerError;
 pub use open::decides_ticks;
 pub use options::{ConsumerOptions, Scaling, Workers};
 pub use output::{CONTROL, DEAD_LETTERS, SCORES, SHADOW_SCORES, SNAPSHOTS};
-pub use prices::{Condition, Price, Prices, When, month};
+pub use prices::{Condition, Price, Prices, When};
 pub use query::{FeatureReading, ReadStatus};
 pub use run::{Surroundings, run};
 pub use stats::{PartitionStats, StatsSnapshot};

@@ -41,17 +41,27 @@ const fn one() -> f64 {
     1.0
 }
 
-/// What a price pays for if it is not said.
-#[must_use]
-pub const fn month() -> Millis {
-    Millis(30 * Millis::DAY.0)
+impl Price {
+    /// Whether it can be meant.
+    ///
+    /// # Errors
+    /// If it is neither a number nor in a column, or both.
+    pub fn check(&self) -> Result<(), String> {
+        if self.price.is_some() == self.column.is_some() {
+            return Err("each of `[[prices]]` needs `price` or `column`, one of the two".to_owned());
+        }
+        if !self.price.unwrap_or(0.0).is_finite() || !self.unit.is_finite() {
+            return Err("`price` and `unit` must be numbers".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// What of a money file says who pays what. The rest is a campaign's.
 #[derive(Debug, Deserialize)]
 struct MoneyFile {
     currency: String,
-    #[serde(default = "month")]
+    #[serde(default = "Prices::month")]
     period: Millis,
     prices: Vec<Price>,
 }
@@ -141,6 +151,12 @@ fn column(names: &[String], name: &str) -> Result<usize, String> {
 }
 
 impl Prices {
+    /// What a price pays for if it is not said.
+    #[must_use]
+    pub const fn month() -> Millis {
+        Millis(30 * Millis::DAY.0)
+    }
+
     /// Finds the columns of rows that are called `names`. The first price whose conditions hold is a user's; `main` is the currency of those that name none, and
     /// `period` is what a price pays for.
     ///
@@ -155,10 +171,10 @@ impl Prices {
     ) -> Result<Self, String> {
         let (mut rules, mut currencies) = (Vec::new(), Vec::new());
         for price in prices {
-            let paid = match (&price.column, price.price) {
-                (Some(name), None) => Paid::Column { column: column(names, name)?, unit: price.unit },
-                (None, Some(price)) if price.is_finite() => Paid::Fixed(price),
-                _ => return Err("each of `[[prices]]` needs `price` or `column`, one of the two".to_owned()),
+            price.check()?;
+            let paid = match &price.column {
+                Some(name) => Paid::Column { column: column(names, name)?, unit: price.unit },
+                None => Paid::Fixed(price.price.unwrap_or_default()),
             };
             let currency = price.currency.as_deref().unwrap_or(main);
             let known = currencies.iter().position(|other| other == currency);

@@ -90,6 +90,7 @@ fn what_is_written_while_a_broker_is_killed_is_there_once_and_in_order() {
                 std::thread::sleep(Duration::from_micros(200));
             }
             signal(dir, "KILL");
+            assert!(!writing.is_finished(), "everything was written before the broker was killed");
             unhurried.store(RECORDS, Ordering::Release);
             restart(dir);
         }

@@ -228,7 +228,7 @@ impl RecordMap for ForeignEvents {
                     let time = event.arrival.unwrap_or(record.timestamp);
                     into.push_parts(record.offset, time, record.key, value, kept.chain(original));
                 }
-                Ok(Fate::Filtered | Fate::EmptyEntity | Fate::NotJoined) => {}
+                Ok(Fate::Filtered | Fate::NoItems | Fate::EmptyEntity | Fate::NotJoined) => {}
                 Err(Reject { reason, detail }) => {
                     let said = [
                         (headers::REASON.as_bytes(), reason.name().as_bytes()),

@@ -256,3 +256,15 @@ fn what_cannot_be_read_is_named_with_what_to_do() {
         assert!(!folder.path().join("log/events-0").exists(), "nothing is made of it");
     }
 }
+
+#[test]
+fn a_list_that_no_row_has_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = br#"{"user":"ann","events":[{"at":"2020-01-01","what":"a"}]}"#;
+    std::fs::write(folder.path().join("x.jsonl"), row).unwrap();
+    let map = "each = \"evnts\"\n[time]\ncolumn = \"evnts.at\"\nformat = \"date\"\nzone = \"UTC\"\n[type]\ncolumn = \"evnts.what\"";
+    let output = producer(folder.path(), "x.jsonl", &whole(map));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["no_items"], &summary["filtered"]), (&1.into(), &0.into()), "{summary}");
+}

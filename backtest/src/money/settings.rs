@@ -29,7 +29,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use consumer::{Price, Prices, month};
+use consumer::{Price, Prices};
 use feature_store::Spec;
 use serde::{Deserialize, Serialize};
 use types::Millis;
@@ -43,7 +43,7 @@ pub struct MoneySettings {
     /// The currency of all sums.
     pub currency: String,
     /// What a price pays for.
-    #[serde(default = "month")]
+    #[serde(default = "Prices::month")]
     pub period: Millis,
     /// How long a user who is kept goes on paying; a period if it is not said.
     pub kept_for: Option<Millis>,
@@ -130,12 +130,7 @@ impl MoneySettings {
             return Err("there is no `[[prices]]`: nobody would be worth anything".to_owned());
         }
         for price in &self.prices {
-            if price.price.is_some() == price.column.is_some() {
-                return Err("each of `[[prices]]` needs `price` or `column`, one of the two".to_owned());
-            }
-            if !price.price.unwrap_or(0.0).is_finite() || !price.unit.is_finite() {
-                return Err("`price` and `unit` must be numbers".to_owned());
-            }
+            price.check()?;
             let currency = price.currency.as_ref().unwrap_or(&self.currency);
             if *currency != self.currency && !self.rates.contains_key(currency) {
                 return Err(format!("`rates` does not say what {currency} is worth in {}", self.currency));

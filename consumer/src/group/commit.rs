@@ -57,16 +57,15 @@ impl Group<'_> {
         stop: Option<bool>,
         drop: &[PartitionId],
     ) -> Result<(), Trouble> {
-        let begun = Instant::now();
-        session.last_commit = begun;
+        session.last_commit = Instant::now();
         let moved = session.pool.prepare()?;
         if !moved.is_empty() {
             let places: Vec<_> =
                 moved.iter().map(|(partition, progress)| self.offset(*partition, progress)).collect();
-            let stopping = std::cell::Cell::new(None);
+            let (asked, stopping) = (Instant::now(), std::cell::Cell::new(None));
             let give_up = || {
                 // While brokers are away a commit takes as long as they do.
-                if begun.elapsed() > SLOW {
+                if asked.elapsed() > SLOW {
                     self.ready.not_ready("the brokers have not confirmed a commit yet");
                 } else {
                     self.ready.beat();

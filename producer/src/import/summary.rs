@@ -12,6 +12,7 @@ use crate::map::Fate;
 pub(crate) struct Counts {
     pub(crate) rows: u64,
     filtered: u64,
+    no_items: u64,
     empty_entity: u64,
     not_joined: u64,
     rejected: BTreeMap<RejectReason, u64>,
@@ -22,6 +23,7 @@ impl Counts {
         match fate {
             Fate::Events => {}
             Fate::Filtered => self.filtered += 1,
+            Fate::NoItems => self.no_items += 1,
             Fate::EmptyEntity => self.empty_entity += 1,
             Fate::NotJoined => self.not_joined += 1,
         }
@@ -36,7 +38,7 @@ impl Counts {
     }
 
     pub(crate) fn passed_over(&self) -> u64 {
-        self.filtered + self.empty_entity + self.not_joined
+        self.filtered + self.no_items + self.empty_entity + self.not_joined
     }
 }
 
@@ -72,6 +74,8 @@ pub struct Summary {
     pub held: u64,
     /// Rows that the map's conditions keep out, or whose counts are all 0.
     pub filtered: u64,
+    /// Rows passed over because the list whose items are read is empty or not there.
+    pub no_items: u64,
     /// Rows passed over for want of an entity.
     pub empty_entity: u64,
     /// Rows passed over because a joined table has none for them.
@@ -115,6 +119,7 @@ impl Summary {
             events: ending.events,
             held: ending.held,
             filtered: counts.filtered,
+            no_items: counts.no_items,
             empty_entity: counts.empty_entity,
             not_joined: counts.not_joined,
             rejected: counts.rejected_by_name(),
@@ -151,6 +156,7 @@ impl std::fmt::Display for Summary {
         )?;
         let passed = [
             ("filtered", self.filtered),
+            ("without items at the path that `each` names", self.no_items),
             ("without entity", self.empty_entity),
             ("not joined", self.not_joined),
         ];

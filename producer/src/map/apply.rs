@@ -22,6 +22,8 @@ pub enum Fate {
     Events,
     /// It does not fulfil the conditions, or all its counts are 0.
     Filtered,
+    /// The list whose items are read has none, or is not there.
+    NoItems,
     /// It has no entity, and the map says to skip such rows.
     EmptyEntity,
     /// A joined table has no row for it, and the map says to skip such rows.
@@ -138,7 +140,8 @@ impl<'m> RowMapper<'m> {
         'm: 'r,
     {
         out.clear();
-        let mut fate = Fate::Filtered;
+        // Only of a list can there be nothing at all.
+        let mut fate = Fate::NoItems;
         for (number, item) in cells.chunks_mut(self.mapping.width().max(1)).enumerate() {
             match self.map_into(item, out) {
                 Ok(of_item) => fate = of_item,

@@ -85,7 +85,8 @@ pub(crate) fn discover(path: &Path, rows: usize, each: Option<&str>) -> Result<D
         let Ok(value) = serde_json::from_str(&shown(splitter.bytes(&row), encoding)) else { continue };
         json_paths::paths(&value, "", &mut found.columns, &mut found.lists);
         let Some(each) = each else { continue };
-        let list = each.split('.').try_fold(&value, |value, key| value.get(key));
+        // As in a map, the name may be a key itself.
+        let list = value.get(each).or_else(|| each.split('.').try_fold(&value, |value, key| value.get(key)));
         for item in list.and_then(serde_json::Value::as_array).into_iter().flatten().take(rows) {
             json_paths::paths(item, each, &mut found.columns, &mut found.lists);
         }
