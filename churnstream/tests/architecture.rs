@@ -148,3 +148,40 @@ fn no_file_names_a_place_on_somebodys_machine() {
         }
     }
 }
+
+/// Where an event passes, from a segment's bytes to a score's: nothing there may wait for another thread.
+const AN_EVENTS_WAY: [&str; 16] = [
+    "types/src",
+    "partition-log/src/format",
+    "partition-log/src/backends/file/reader.rs",
+    "partition-log/src/backends/file/partition.rs",
+    "partition-log/src/record.rs",
+    "consumer/src/task.rs",
+    "consumer/src/task",
+    "consumer/src/pipeline",
+    "consumer/src/output.rs",
+    "consumer/src/stats.rs",
+    "consumer/src/measure.rs",
+    "feature-store/src/spec",
+    "feature-store/src/state",
+    "feature-store/src/window",
+    "feature-store/src/store/partition.rs",
+    "scorer/src",
+];
+
+#[test]
+fn nothing_on_an_events_way_is_locked() {
+    let places = AN_EVENTS_WAY.map(|place| root().join(place));
+    places.iter().for_each(|place| assert!(place.exists(), "{} is not there", place.display()));
+    for path in files(&[".rs"]) {
+        // A registry's file is locked when somebody promotes a model.
+        if !places.iter().any(|place| path.starts_with(place)) || path.ends_with("registry/mod.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let own = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for word in ["Mutex", "RwLock", "Condvar", "OnceLock", ".lock()"] {
+            assert!(!own.contains(word), "{} has `{word}` on an event's way", path.display());
+        }
+    }
+}

@@ -157,6 +157,7 @@ impl Server {
 #[test]
 fn runs_metrics_bundles_and_aliases_are_told() {
     let Some(program) = program() else {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "there is no mlflow to test with");
         // Past what the test's runner captures: a test that passes would show nothing.
         let said = "SKIPPED: runs_metrics_bundles_and_aliases_are_told (no mlflow here; `scripts/setup mlflow` installs it into .tools)\n";
         std::io::stderr().write_all(said.as_bytes()).unwrap();

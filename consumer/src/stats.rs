@@ -1,14 +1,14 @@
 //! What a partition's worker counts, read by everyone else without stopping it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use types::{Band, Offset, RejectReason, Trigger};
 
 use crate::output::Emitted;
 use crate::pipeline::ScoreRecord;
-use crate::watch::SweepSeen;
+use crate::watch::{LastSweep, SweepSeen};
 
 /// Counters of one partition since the process began. Written by one worker at a time, once a batch or more rarely
 /// wherever that is enough.
@@ -38,8 +38,7 @@ pub struct PartitionStats {
     sweeps: AtomicU64,
     /// The sweep under way was begun by an earlier process, which counted its first users.
     resumed: AtomicBool,
-    /// What the last complete sweep saw; locked once a sweep.
-    seen: Mutex<Option<Option<Arc<SweepSeen>>>>,
+    seen: LastSweep,
 }
 
 impl Default for PartitionStats {
@@ -65,7 +64,7 @@ impl Default for PartitionStats {
             customers: zeros(),
             sweeps: AtomicU64::new(0),
             resumed: AtomicBool::new(false),
-            seen: Mutex::default(),
+            seen: LastSweep::default(),
         }
     }
 }
@@ -101,7 +100,7 @@ impl PartitionStats {
             number.store(0, Relaxed);
         }
         self.resumed.store(false, Relaxed);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.seen.set(None);
     }
 
     /// Whether this process has the partition.
@@ -177,12 +176,12 @@ impl PartitionStats {
 
     /// What the sweep that was just completed saw; nothing if there was nobody.
     pub(crate) fn see(&self, seen: Option<Arc<SweepSeen>>) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        self.seen.set(Some(seen));
     }
 
     /// What the last complete sweep saw; `None` before the first.
     pub(crate) fn swept_seen(&self) -> Option<Option<Arc<SweepSeen>>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.get()
     }
 
     /// The numbers as they are now; each is right, though not all of the same instant.

@@ -2,7 +2,7 @@
 //! risk: counted while a sweep is scored, compared by the supervisor once the sweep has ended everywhere.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use scorer::drift::{Counts, expected};
 use scorer::{Baseline, Bundle, Schedule};
@@ -89,6 +89,20 @@ impl SweepCounter {
         self.users_before = std::mem::take(&mut self.users);
         let seen = self.seen.take().map(|(seen, _)| Arc::new(seen));
         (!std::mem::take(&mut self.resumed)).then_some(seen)
+    }
+}
+
+/// What a partition's last complete sweep saw (nothing if there was nobody); `None` before the first. Locked once a sweep, and when looked at.
+#[derive(Debug, Default)]
+pub(crate) struct LastSweep(Mutex<Option<Option<Arc<SweepSeen>>>>);
+
+impl LastSweep {
+    pub(crate) fn set(&self, seen: Option<Option<Arc<SweepSeen>>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    pub(crate) fn get(&self) -> Option<Option<Arc<SweepSeen>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

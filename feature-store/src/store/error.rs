@@ -31,7 +31,7 @@ pub enum StoreError {
     },
     /// The store was built for something else.
     #[error(
-        "the store {} was built with {what} {stored}, but {asked} is asked for: rebuild the store from the log, \
+        "the store {} was built with {what} {stored}, but {asked} is asked for: rebuild the store from the log by `churnstream rebuild`, \
          or choose another folder",
         dir.display()
     )]
@@ -73,7 +73,7 @@ pub enum StoreError {
     },
     /// Stored bytes are not what was written. Nothing of them is served.
     #[error(
-        "the store's partition {partition} is damaged in {part}: {detail}; rebuild the store from the log"
+        "the store's partition {partition} is damaged in {part}: {detail}; rebuild the store from the log by `churnstream rebuild`"
     )]
     Damaged {
         /// The partition.

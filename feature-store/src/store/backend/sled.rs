@@ -34,10 +34,20 @@ impl SledBackend {
             .cache_capacity(cache)
             .segment_size(SEGMENT_BYTES)
             .flush_every_ms(None);
-        let db = open_when_free(&config).map_err(BackendError::new)?;
+        let db = open_when_free(&config).map_err(told)?;
         let log = File::open(dir.join("db")).map_err(BackendError::new)?;
         let cache = Arc::new(CacheKeeper::open(&db).map_err(BackendError::new)?);
         Ok(Self { db, dir: dir.to_owned(), log, cache })
+    }
+}
+
+/// What sled says of bytes that it did not write, and what to do then. Nothing of them is served.
+fn told(error: sled::Error) -> BackendError {
+    match error {
+        sled::Error::Corruption { .. } | sled::Error::Unsupported(_) => BackendError::new(format!(
+            "its files are damaged ({error}): rebuild the store from the log by `churnstream rebuild`"
+        )),
+        other => BackendError::new(other),
     }
 }
 
@@ -110,7 +120,7 @@ impl CacheKeeper {
 
 impl Backend for SledBackend {
     fn tree(&self, name: &str) -> Result<Arc<dyn Tree>, BackendError> {
-        let tree = self.db.open_tree(name).map_err(BackendError::new)?;
+        let tree = self.db.open_tree(name).map_err(told)?;
         Ok(Arc::new(SledTree { tree, cache: Arc::clone(&self.cache) }))
     }
 
@@ -148,7 +158,7 @@ struct SledTree {
 impl Tree for SledTree {
     fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, BackendError> {
         into.clear();
-        let value = self.tree.get(key).map_err(BackendError::new)?;
+        let value = self.tree.get(key).map_err(told)?;
         into.extend_from_slice(value.as_deref().unwrap_or_default());
         self.cache.accessed(1).map_err(BackendError::new)?;
         Ok(value.is_some())
@@ -163,6 +173,6 @@ impl Tree for SledTree {
                 None => writes.remove(key),
             }
         }
-        self.tree.apply_batch(writes).and_then(|()| self.cache.accessed(blocks)).map_err(BackendError::new)
+        self.tree.apply_batch(writes).and_then(|()| self.cache.accessed(blocks)).map_err(told)
     }
 }

@@ -1,5 +1,6 @@
 //! The store as its caller sees it.
 
+mod disk;
 mod faults;
 mod model;
 mod process;
