@@ -37,7 +37,7 @@ fn trained() -> tempfile::TempDir {
     let producer::cli::Command::Simulate(arguments) = producer::cli::Cli::parse_from(words).command else {
         panic!("it simulates")
     };
-    producer::simulate::run(&arguments, &telemetry::Shutdown::new()).unwrap();
+    producer::simulate::run(&arguments, &producer::Surroundings::default()).unwrap();
     let train = "train --from file:$/log --features @/spec.toml --labels @/labels.toml --to $/model --json";
     let report = done(&churnstream(dir.path(), train));
     let [auc, interval] = [&report["test"]["auc"], &report["auc_interval"]];

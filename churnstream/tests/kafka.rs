@@ -103,7 +103,7 @@ fn a_file_is_imported_learnt_from_scored_and_looked_at() {
     else {
         panic!("an import");
     };
-    producer::import::run(&import, &telemetry::Shutdown::new()).unwrap();
+    producer::import::run(&import, &producer::Surroundings::default()).unwrap();
     let log = open(&place);
     let imported = records(&log, "events");
     let events = imported.iter().flat_map(RecordBuf::iter).filter(|record| !record.key.is_empty()).count();

@@ -25,7 +25,7 @@ fn simulate(dir: &Path) -> String {
     let producer::cli::Command::Simulate(arguments) = producer::cli::Cli::parse_from(all).command else {
         panic!("it simulates")
     };
-    producer::simulate::run(&arguments, &telemetry::Shutdown::new()).unwrap();
+    producer::simulate::run(&arguments, &producer::Surroundings::default()).unwrap();
     place
 }
 

@@ -182,9 +182,9 @@ impl Drop for Waker {
     }
 }
 
-/// The HTTP server on a runtime of its own, and the file that tells others where it listens.
+/// The HTTP server, and the file that tells others where it listens.
 pub(crate) struct Server {
-    _runtime: tokio::runtime::Runtime,
+    _server: telemetry::Server,
     address_file: std::path::PathBuf,
 }
 
@@ -199,26 +199,15 @@ impl Server {
             let action = action.to_owned();
             move |source| ConsumerError::Io { action, source }
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("http")
-            .enable_all()
-            .build()
-            .map_err(io("start the HTTP server"))?;
-        let (listener, bound) =
-            runtime.block_on(telemetry::bind(address)).map_err(io("start the HTTP server"))?;
         let router = telemetry::router(around.metrics.clone(), around.health.clone()).merge(api::router(api));
-        let shutdown = around.shutdown.clone();
-        runtime.spawn(async move {
-            if let Err(error) = telemetry::serve(listener, router, shutdown).await {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        });
+        let server = telemetry::Server::start(address, router, around.shutdown.clone())
+            .map_err(io("start the HTTP server"))?;
+        let bound = server.address();
         let address_file = options.store.join(api::ADDRESS_FILE);
         crate::files::replace(&address_file, format!("http://{bound}\n").as_bytes())
             .map_err(io("write the API's address into the store's folder"))?;
         tracing::info!(%bound, "metrics, health and reads");
-        Ok(Some(Self { _runtime: runtime, address_file }))
+        Ok(Some(Self { _server: server, address_file }))
     }
 }
 

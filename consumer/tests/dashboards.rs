@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Parser as _;
 use consumer::{Surroundings, Workers};
 use partition_log::{Log, MemoryLog};
 use serde_json::Value;
@@ -23,7 +24,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Prometheus, reading one address each fifth of a second. It ends with this.
+/// Prometheus, reading a consumer and a producer twice a second. It ends with this.
 struct Prometheus {
     child: Child,
     address: String,
@@ -39,7 +40,7 @@ impl Drop for Prometheus {
 
 impl Prometheus {
     /// None, and a line that says so, where there is none; in continuous integration that is a failure.
-    fn start(scraped: &str) -> Option<Self> {
+    fn start(consumer: &str, producer: &str) -> Option<Self> {
         let ours = root().join(".tools/prometheus/prometheus");
         let program = if ours.exists() { ours } else { PathBuf::from("prometheus") };
         let dir = tempfile::tempdir().unwrap();
@@ -47,9 +48,12 @@ impl Prometheus {
         // The configuration that is shipped, at another address and in more of a hurry.
         let shipped =
             std::fs::read_to_string(root().join("dashboards/grafana/prometheus/prometheus.yml")).unwrap();
-        assert!(shipped.contains("127.0.0.1:9464") && shipped.contains("scrape_interval: 5s"));
+        for part in ["- 127.0.0.1:9464", "- 127.0.0.1:9465", "scrape_interval: 5s"] {
+            assert!(shipped.contains(part), "{part}");
+        }
         let hurried = shipped
-            .replace("- 127.0.0.1:9464", &format!("- {scraped}"))
+            .replace("- 127.0.0.1:9464", &format!("- {consumer}"))
+            .replace("- 127.0.0.1:9465", &format!("- {producer}"))
             .replace("scrape_interval: 5s", "scrape_interval: 500ms")
             .replace("scrape_timeout: 4s", "scrape_timeout: 500ms");
         std::fs::write(&config, hurried).unwrap();
@@ -120,8 +124,19 @@ fn queries(file: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// A producer at work on a log of its own, until it is told to stop.
+fn simulate(around: &producer::Surroundings) {
+    let arguments = "producer simulate --users 1000 --days 3650 --rate 300 --to memory";
+    let cli = producer::cli::Cli::try_parse_from(arguments.split(' ')).unwrap();
+    let producer::cli::Command::Simulate(simulate) = cli.command else {
+        panic!("no simulation: {arguments}")
+    };
+    let log = MemoryLog::new();
+    producer::simulate::write(&log, simulate.setting(), &simulate.output, None, around).unwrap();
+}
+
 #[test]
-fn every_panel_shows_something_of_a_consumer_at_work() {
+fn every_panel_shows_something_of_a_consumer_and_a_producer_at_work() {
     let world = World::new(support::seed());
     let log = MemoryLog::new();
     stream::create(&log, PARTITIONS);
@@ -153,7 +168,10 @@ fn every_panel_shows_something_of_a_consumer_at_work() {
         assert!(Instant::now() < deadline && !run.is_finished(), "it does not start");
         std::thread::sleep(Duration::from_millis(10));
     };
-    let Some(prometheus) = Prometheus::start(address.strip_prefix("http://").unwrap()) else {
+    let producing = producer::Surroundings::default();
+    let pages = producing.serve("127.0.0.1:0".parse().unwrap()).unwrap();
+    let produced = pages.address().to_string();
+    let Some(prometheus) = Prometheus::start(address.strip_prefix("http://").unwrap(), &produced) else {
         around.shutdown.request("there is nothing to test with");
         run.join().unwrap().unwrap();
         return;
@@ -168,6 +186,10 @@ fn every_panel_shows_something_of_a_consumer_at_work() {
     assert!(waiting.remove(realised).is_some());
     assert!(waiting.len() > 25, "{waiting:?}");
 
+    let simulation = {
+        let around = producing.clone();
+        std::thread::spawn(move || simulate(&around))
+    };
     let deadline = Instant::now() + Duration::from_secs(180);
     // Events keep coming until everything was seen, or long after the last of them.
     let mut slices = records.chunks(records.len() / 40 + 1);
@@ -181,7 +203,9 @@ fn every_panel_shows_something_of_a_consumer_at_work() {
         waiting.retain(|query, _| prometheus.ask(query) == 0);
     }
     around.shutdown.request("the test is over");
+    producing.shutdown.request("the test is over");
     run.join().unwrap().unwrap();
+    simulation.join().unwrap();
     assert!(waiting.is_empty(), "no answer to {waiting:#?}");
     assert_eq!(prometheus.ask(realised), 0);
 }

@@ -245,7 +245,7 @@ fn the_importer() {
     let Ok(arguments) = std::env::var(IMPORT) else { return };
     let cli = producer::cli::Cli::try_parse_from(arguments.lines()).unwrap();
     let producer::cli::Command::Import(import) = cli.command else { panic!("no import: {arguments}") };
-    producer::import::run(&import, &telemetry::Shutdown::new()).unwrap();
+    producer::import::run(&import, &producer::Surroundings::default()).unwrap();
 }
 
 fn start_import(world: &World, place: &str, rate: &str) -> Child {

@@ -1,5 +1,7 @@
 //! What can be asked for on the command line.
 
+use std::net::SocketAddr;
+
 use clap::{Args, Parser, Subcommand};
 use types::Millis;
 
@@ -64,6 +66,9 @@ pub struct OutputArgs {
     /// How long after it a tick is written, so that slightly late events still count.
     #[arg(long, value_name = "SPAN", default_value = "1h")]
     pub tick_grace: Millis,
+    /// Serve /metrics, /healthz and /readyz here while it works; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
     /// Print one JSON object about what was done on standard output.
     #[arg(long)]
     pub json: bool,

@@ -2,6 +2,7 @@
 //!
 //! Both sources hand their events to one sink, which keys, ticks, batches and resumes; see [`sink`].
 
+mod around;
 pub mod checkup;
 pub mod cli;
 pub mod foreign;
@@ -14,3 +15,5 @@ pub mod simulate;
 pub mod sink;
 pub mod tick;
 pub mod wire;
+
+pub use around::Surroundings;

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use producer::cli::{Cli, Command};
-use telemetry::{LogFormat, LogTo, Shutdown};
+use producer::Surroundings;
+use producer::cli::{Cli, Command, OutputArgs};
+use telemetry::{LogFormat, LogTo, Server, Shutdown};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -19,11 +20,12 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     telemetry::init_tracing(LogFormat::Plain, LogTo::Stderr)?;
-    let shutdown = Shutdown::new();
-    shutdown.listen(|| {})?;
+    let around = Surroundings::new(Shutdown::new());
+    around.shutdown.listen(|| {})?;
     match cli.command {
         Command::Simulate(args) => {
-            let summary = producer::simulate::run(&args, &shutdown)?;
+            let _server = serve(&args.output, &around)?;
+            let summary = producer::simulate::run(&args, &around)?;
             if args.output.json {
                 println!("{}", serde_json::to_string(&summary)?);
             }
@@ -32,7 +34,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             }
         }
         Command::Import(args) if args.rejected => {
-            let summary = producer::import::run_mend(&args, &shutdown)?;
+            let _server = serve(&args.output, &around)?;
+            let summary = producer::import::run_mend(&args, &around)?;
             if args.output.json {
                 println!("{}", serde_json::to_string(&summary)?);
             } else {
@@ -40,7 +43,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             }
         }
         Command::Import(args) => {
-            let summary = producer::import::run(&args, &shutdown)?;
+            let _server = serve(&args.output, &around)?;
+            let summary = producer::import::run(&args, &around)?;
             if args.output.json {
                 println!("{}", serde_json::to_string(&summary)?);
             } else {
@@ -49,4 +53,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Serves numbers and health where that is asked for, until the command ends.
+fn serve(output: &OutputArgs, around: &Surroundings) -> std::io::Result<Option<Server>> {
+    output.http.map(|address| around.serve(address)).transpose()
 }

@@ -12,9 +12,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use partition_log::{Log, MemoryLog, RecordBuf};
+use producer::Surroundings;
 use producer::import::{ImportError, ImportOptions, Input, Summary, import};
 use producer::map::Mapping;
-use telemetry::Shutdown;
 use types::{EventTime, Offset, PartitionId, headers};
 
 const SCHEMA: &str = "message m {
@@ -108,7 +108,7 @@ fn run(log: &MemoryLog, map: &str, path: &Path) -> Result<Summary, ImportError> 
     let mapping = Mapping::from_toml(map, Path::new("map.toml")).unwrap();
     let mut options = ImportOptions::new("events", EventTime(T0 + 1_000_000_000_000));
     options.partitions = Some(1);
-    import(log, &[Input { path: PathBuf::from(path), mapping: &mapping }], &options, &Shutdown::new())
+    import(log, &[Input { path: PathBuf::from(path), mapping: &mapping }], &options, &Surroundings::default())
 }
 
 fn values(log: &MemoryLog) -> Vec<(String, String)> {

@@ -116,6 +116,8 @@ macro_rules! catalogue {
 catalogue! {
     BUILD_INFO = "churn_build_info", Gauge { lasts: None }, Count, ["version"],
         "Always 1; which version runs stands in the label.";
+    EVENTS_PRODUCED = "churn_events_produced_total", Counter, Count, ["topic"],
+        "Records that this producer has brought durably to the log, ticks aside: events, and rows of imports that are to become dead letters. What the log held already is not counted.";
     EVENTS_PROCESSED = "churn_events_processed_total", Counter, Count, [],
         "Records taken from the log: events, ticks, rejected ones, and those replayed to rebuild state.";
     EVENTS_REJECTED = "churn_events_rejected_total", Counter, Count, ["reason"],

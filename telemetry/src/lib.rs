@@ -28,7 +28,7 @@ pub use self::metrics::{Counter, LocalCounter, Metrics};
 pub use gauge::Gauge;
 pub use health::{Check, Health, Report};
 pub use histogram::{Histogram, LocalHistogram};
-pub use http::{bind, router, serve};
+pub use http::{Server, router};
 pub use logs::{LogFormat, LogTo, LogsError, init_tracing};
 pub use shutdown::Shutdown;
 pub use words::in_words;

@@ -99,7 +99,7 @@ fn simulate(dir: &Path, users: u32, days: u32) -> anyhow::Result<PathBuf> {
     let Command::Simulate(arguments) = Cli::try_parse_from(words)?.command else {
         anyhow::bail!("`simulate` simulates")
     };
-    producer::simulate::run(&arguments, &telemetry::Shutdown::new()).context("simulate")?;
+    producer::simulate::run(&arguments, &producer::Surroundings::default()).context("simulate")?;
     Ok(dir.to_owned())
 }
 

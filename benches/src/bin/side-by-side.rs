@@ -191,7 +191,7 @@ fn import(data: &Path, out: &Path, log: &str) -> anyhow::Result<()> {
     let Produce::Import(arguments) = Cli::try_parse_from(arguments)?.command else {
         unreachable!("`import` was given")
     };
-    producer::import::run(&arguments, &telemetry::Shutdown::new())?;
+    producer::import::run(&arguments, &producer::Surroundings::default())?;
     tell_cost()
 }
 

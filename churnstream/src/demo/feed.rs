@@ -39,10 +39,12 @@ pub(super) fn write(
         tick: Millis::DAY,
         tick_offset: Millis(0),
         tick_grace: Millis::HOUR,
+        http: None,
         json: false,
     };
+    let around = producer::Surroundings::new(shutdown.clone());
     let setting = Setting { days: wave.until_day, ..setting };
     let (totals, _, _) =
-        simulate::write(log, setting, &output, None, shutdown).context("simulate the demo's days")?;
+        simulate::write(log, setting, &output, None, &around).context("simulate the demo's days")?;
     Ok(totals.appended)
 }

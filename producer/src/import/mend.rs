@@ -22,6 +22,7 @@ use super::feed::{Body, Feed, Input, Item, Reading};
 use super::run::{ImportError, ImportOptions, entity_type, names};
 use super::source::{KEPT, Row};
 use super::summary::Counts;
+use crate::around::Surroundings;
 
 /// What was mended. `--json` prints it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -94,7 +95,7 @@ pub fn mend(
     log: &dyn Log,
     files: &[Input<'_>],
     options: &ImportOptions,
-    shutdown: &Shutdown,
+    around: &Surroundings,
 ) -> Result<MendSummary, ImportError> {
     let (sources, entity_type, topic) = (names(files)?, entity_type(files)?, &options.topic);
     let mut opened = log.writer(topic)?;
@@ -110,7 +111,10 @@ pub fn mend(
         Ok::<_, LogError>(writer)
     };
     let writers = partitions.clone().map(open).collect::<Result<Vec<_>, _>>()?;
+    around.ready().not_ready("looking for rejected rows on the log");
     let known = look(log, topic, partitions, &sources)?;
+    around.ready().ready();
+    let produced = around.produced(topic);
 
     let mut mending = Mending { topic, writers, sources: &sources, known, summary: MendSummary::default() };
     let reading =
@@ -118,13 +122,14 @@ pub fn mend(
     let mut counts = Counts::default();
     for (number, file) in files.iter().enumerate() {
         if !mending.known[number].rejected.is_empty() {
-            mending.file(number, file, &reading, &mut counts, shutdown)?;
+            mending.file(number, file, &reading, &mut counts, &around.shutdown)?;
         }
     }
     for writer in &mut mending.writers {
         writer.sync()?;
     }
     let mut summary = mending.summary;
+    produced.add(summary.events);
     summary.still_rejected = counts.rejected_by_name();
     summary.passed_over = counts.passed_over();
     Ok(summary)

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use partition_log::{Log, LogError, LogOptions};
-use telemetry::Shutdown;
 use types::{EventTime, Millis};
 
 use super::args::{Also, ImportArgs, Sort};
@@ -17,6 +16,7 @@ use super::order::{self, Order};
 use super::sort::Sorter;
 use super::source::SourceError;
 use super::summary::{Counts, Ending, Entities, Summary};
+use crate::around::Surroundings;
 use crate::map::{MapError, Mapping};
 use crate::progress::Progress;
 use crate::rate::{Pacer, Rate, Speed};
@@ -123,16 +123,16 @@ pub enum ImportError {
 ///
 /// # Errors
 /// See [`ImportError`]; bad rows are none.
-pub fn run(args: &ImportArgs, shutdown: &Shutdown) -> Result<Summary, ImportError> {
-    with_inputs(args, |log, files, options| import(log, files, options, shutdown))
+pub fn run(args: &ImportArgs, around: &Surroundings) -> Result<Summary, ImportError> {
+    with_inputs(args, |log, files, options| import(log, files, options, around))
 }
 
 /// Runs `producer import --rejected`.
 ///
 /// # Errors
 /// See [`ImportError`].
-pub fn run_mend(args: &ImportArgs, shutdown: &Shutdown) -> Result<MendSummary, ImportError> {
-    with_inputs(args, |log, files, options| mend(log, files, options, shutdown))
+pub fn run_mend(args: &ImportArgs, around: &Surroundings) -> Result<MendSummary, ImportError> {
+    with_inputs(args, |log, files, options| mend(log, files, options, around))
 }
 
 fn with_inputs<T>(
@@ -177,7 +177,7 @@ pub fn import(
     log: &dyn Log,
     files: &[Input<'_>],
     options: &ImportOptions,
-    shutdown: &Shutdown,
+    around: &Surroundings,
 ) -> Result<Summary, ImportError> {
     let begun = Instant::now();
     let sources = names(files)?;
@@ -192,26 +192,27 @@ pub fn import(
         sources,
     };
     // A topic is made only once the files are known to fit their maps.
-    let opened = log.topic(&config.topic)?.map(|_| EventSink::open(log, &config)).transpose()?;
+    let opened = log.topic(&config.topic)?.map(|_| EventSink::open(log, &config, around)).transpose()?;
     if opened.is_none() && options.sort != Sort::Auto {
         // Choosing an order would look through them.
         for (number, file) in files.iter().enumerate() {
             Feed::open(file, number, &reading)?;
         }
     }
+    around.ready().not_ready("looking whether the files are in order");
     let order = match (options.sort, opened.as_ref().and_then(EventSink::written_order)) {
         (Sort::Never, _) => Order::AsRead,
         (Sort::Always, _) | (Sort::Auto, Some(SourceOrder::Sorted)) => Order::Sorted,
         (Sort::Auto, _) => order::choose(files, &reading, options.lateness)?,
     };
     reading.read.store(0, Ordering::Relaxed);
-    let mut sink = opened.map_or_else(|| EventSink::open(log, &config), Ok)?;
+    let mut sink = opened.map_or_else(|| EventSink::open(log, &config, around), Ok)?;
     sink.set_order(if order == Order::Sorted { SourceOrder::Sorted } else { SourceOrder::Own })?;
     let bytes: u64 = files.iter().filter_map(|f| f.path.metadata().ok()).map(|m| m.len()).sum();
     let mut delivery = Delivery {
         sink,
         pacer: Pacer::new(options.rate, options.speed),
-        shutdown,
+        shutdown: &around.shutdown,
         progress: options.progress.then(|| Progress::new("import", Some(bytes))),
         read: Arc::clone(&reading.read),
         entities: Entities::default(),
@@ -221,6 +222,9 @@ pub fn import(
         position: Vec::new(),
     };
     let mut counts = Counts::default();
+    if order == Order::Sorted {
+        around.ready().not_ready("sorting");
+    }
     let whole = match order {
         Order::AsRead => as_read(files, &reading, &mut counts, &mut delivery)?,
         Order::Merged => merged(files, &reading, &mut counts, &mut delivery)?,

@@ -5,12 +5,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use partition_log::{Log as _, MemoryLog, RecordBuf};
-use telemetry::Shutdown;
 use types::{Event, EventTime, Offset, PartitionId, headers};
 
 use order::{is_in_order, rows};
 
 use super::*;
+use crate::around::Surroundings;
 use crate::map::Mapping;
 
 /// 2100: later than all that is imported here.
@@ -56,7 +56,7 @@ impl Bench {
 
     fn import(&self, map: &str, files: &[PathBuf]) -> Result<Summary, ImportError> {
         let mapping = Mapping::from_toml(map, Path::new("map.toml")).unwrap();
-        import(&self.log, &inputs(&mapping, files), &self.options, &Shutdown::new())
+        import(&self.log, &inputs(&mapping, files), &self.options, &Surroundings::default())
     }
 
     /// What is on the log, ticks aside, partition after partition.
@@ -302,9 +302,13 @@ fn a_joined_table_adds_columns_and_what_is_missing_is_as_the_map_says() {
         let map = bench.file("map.toml", join(missing).as_bytes());
         let mapping = Mapping::load(&map, &[]).unwrap();
         let log = MemoryLog::new();
-        let summary =
-            import(&log, &inputs(&mapping, std::slice::from_ref(&file)), &bench.options, &Shutdown::new())
-                .unwrap();
+        let summary = import(
+            &log,
+            &inputs(&mapping, std::slice::from_ref(&file)),
+            &bench.options,
+            &Surroundings::default(),
+        )
+        .unwrap();
         assert_eq!(
             (summary.events, summary.rejected_rows(), summary.not_joined),
             (events, rejected, skipped)
@@ -313,7 +317,8 @@ fn a_joined_table_adds_columns_and_what_is_missing_is_as_the_map_says() {
     let map = bench.file("map.toml", format!("null = [\"A\"]\n{}", join("empty")).as_bytes());
     let mapping = Mapping::load(&map, &[]).unwrap();
     let log = MemoryLog::new();
-    import(&log, &inputs(&mapping, std::slice::from_ref(&file)), &bench.options, &Shutdown::new()).unwrap();
+    import(&log, &inputs(&mapping, std::slice::from_ref(&file)), &bench.options, &Surroundings::default())
+        .unwrap();
     for partition in 0..2 {
         let mut reader = log.reader("events", PartitionId(partition), Offset::ZERO).unwrap();
         let mut records = RecordBuf::default();
@@ -346,12 +351,12 @@ fn files_with_maps_of_their_own_come_in_order_together() {
     let own = Mapping::from_toml(map, Path::new("ends.toml")).unwrap();
     let mapping = Mapping::from_toml(MAP, Path::new("map.toml")).unwrap();
     let files = [Input { path: events, mapping: &mapping }, Input { path: ends, mapping: &own }];
-    let summary = import(&bench.log, &files, &bench.options, &Shutdown::new()).unwrap();
+    let summary = import(&bench.log, &files, &bench.options, &Surroundings::default()).unwrap();
     assert_eq!((summary.order, summary.events), ("merged", 102));
     assert!(is_in_order(&bench));
     assert!(bench.records().contains(&("ends.csv:2".to_owned(), "u1 cancel 1701432000000".to_owned())));
     let other = Mapping::from_toml(&map.replace("\"user\"", "\"account\""), Path::new("ends.toml")).unwrap();
     let files = [files[0].clone(), Input { mapping: &other, ..files[1].clone() }];
-    let error = import(&bench.log, &files, &bench.options, &Shutdown::new()).unwrap_err();
+    let error = import(&bench.log, &files, &bench.options, &Surroundings::default()).unwrap_err();
     assert!(matches!(error, ImportError::EntityTypes(..)), "{error}");
 }

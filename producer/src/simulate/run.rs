@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use partition_log::{Log, LogError};
 use serde::Serialize;
-use telemetry::Shutdown;
 
 use super::SimulateArgs;
 use super::encode::{ENTITY_TYPE, Encoder};
 use super::service::{HOURS, Service, Setting};
 use super::truth::{self, TruthError};
+use crate::around::Surroundings;
 use crate::cli::OutputArgs;
 use crate::progress::Progress;
 use crate::rate::Pacer;
@@ -79,13 +79,13 @@ pub struct Summary {
 ///
 /// # Errors
 /// See [`SimulateError`].
-pub fn run(args: &SimulateArgs, shutdown: &Shutdown) -> Result<Summary, SimulateError> {
+pub fn run(args: &SimulateArgs, around: &Surroundings) -> Result<Summary, SimulateError> {
     let log = partition_log::open(&args.output.to, &partition_log::LogOptions::default())?;
     let setting = args.setting();
     let begun = Instant::now();
     let mut progress = Progress::new("simulate", Some(u64::from(setting.days) * HOURS as u64));
     let (totals, partitions, complete) =
-        write(log.as_ref(), setting, &args.output, Some(&mut progress), shutdown)?;
+        write(log.as_ref(), setting, &args.output, Some(&mut progress), around)?;
     progress.finish(totals.appended);
     let seconds = begun.elapsed().as_secs_f64();
 
@@ -105,7 +105,8 @@ pub fn run(args: &SimulateArgs, shutdown: &Shutdown) -> Result<Summary, Simulate
     };
     if let (Some(path), true) = (args.truth_path(), complete) {
         let last_decided = setting.days.checked_sub(truth::HORIZON_DAYS + 1);
-        summary.best_possible = truth::write(setting, &path, last_decided, shutdown)?;
+        around.ready().not_ready("all events are written; writing the truth");
+        summary.best_possible = truth::write(setting, &path, last_decided, &around.shutdown)?;
         summary.truth = Some(path);
     }
     Ok(summary)
@@ -121,7 +122,7 @@ pub fn write(
     setting: Setting,
     output: &OutputArgs,
     progress: Option<&mut Progress>,
-    shutdown: &Shutdown,
+    around: &Surroundings,
 ) -> Result<(SinkTotals, u32, bool), SimulateError> {
     let config = SinkConfig {
         topic: output.topic.clone(),
@@ -130,12 +131,12 @@ pub fn write(
         ticks: TickPlan::new(output.tick, output.tick_offset, output.tick_grace)?,
         sources: vec![format!("sim-{}-{}-{}", setting.seed, setting.users, setting.start)],
     };
-    let mut sink = EventSink::open(log, &config)?;
+    let mut sink = EventSink::open(log, &config, around)?;
     if sink.has_other_sources() {
         return Err(SimulateError::OtherEvents { topic: config.topic, place: log.place() });
     }
     let partitions = sink.topic().partitions;
-    let complete = write_days(&mut sink, setting, output, progress, shutdown)?;
+    let complete = write_days(&mut sink, setting, output, progress, &around.shutdown)?;
     if complete {
         sink.flush_ticks_until(setting.end())?;
     }
@@ -148,7 +149,7 @@ fn write_days(
     setting: Setting,
     output: &OutputArgs,
     mut progress: Option<&mut Progress>,
-    shutdown: &Shutdown,
+    shutdown: &telemetry::Shutdown,
 ) -> Result<bool, SimulateError> {
     let mut service = Service::new(setting);
     let mut encoder = Encoder::new(setting.first_midnight());

@@ -7,6 +7,7 @@ use telemetry::Shutdown;
 use types::{Event, EventTime, Millis, Offset, PartitionId, Value};
 
 use super::*;
+use crate::around::Surroundings;
 use crate::cli::OutputArgs;
 use crate::rate::Rate;
 
@@ -27,6 +28,7 @@ fn output(partitions: u32) -> OutputArgs {
         tick: Millis::DAY,
         tick_offset: Millis(0),
         tick_grace: Millis::HOUR,
+        http: None,
         json: false,
     }
 }
@@ -79,7 +81,8 @@ fn read(log: &dyn Log, partitions: u32) -> (BTreeMap<String, Vec<Seen>>, Vec<Vec
 
 fn simulate(setting: Setting, partitions: u32) -> MemoryLog {
     let log = MemoryLog::new();
-    let (totals, _, complete) = write(&log, setting, &output(partitions), None, &Shutdown::new()).unwrap();
+    let (totals, _, complete) =
+        write(&log, setting, &output(partitions), None, &Surroundings::default()).unwrap();
     assert!(complete && totals.appended > 0);
     log
 }
@@ -213,7 +216,7 @@ fn a_user_does_not_change_when_others_come_or_days_are_added() {
 #[test]
 fn more_days_go_on_where_fewer_ended() {
     let log = simulate(setting(40, 30), 3);
-    let (totals, ..) = write(&log, setting(40, 50), &output(3), None, &Shutdown::new()).unwrap();
+    let (totals, ..) = write(&log, setting(40, 50), &output(3), None, &Surroundings::default()).unwrap();
     assert!(totals.held > 0 && totals.appended > 0);
     assert_eq!(read(&log, 3), read(&simulate(setting(40, 50), 3), 3));
 }
@@ -222,7 +225,7 @@ fn more_days_go_on_where_fewer_ended() {
 fn another_simulation_on_the_same_topic_is_refused() {
     let log = simulate(setting(30, 20), 2);
     let other = Setting { seed: 8, ..setting(30, 20) };
-    let error = write(&log, other, &output(2), None, &Shutdown::new()).unwrap_err();
+    let error = write(&log, other, &output(2), None, &Surroundings::default()).unwrap_err();
     assert!(matches!(error, SimulateError::OtherEvents { .. }), "{error}");
 }
 
@@ -231,8 +234,9 @@ fn a_stop_comes_at_the_end_of_a_batch_and_leaves_nothing_behind_when_run_again()
     let log = MemoryLog::new();
     let stopped = Shutdown::new();
     stopped.request("test");
-    let (totals, _, complete) = write(&log, setting(200, 20), &output(2), None, &stopped).unwrap();
+    let (totals, _, complete) =
+        write(&log, setting(200, 20), &output(2), None, &Surroundings::new(stopped)).unwrap();
     assert!(!complete && (64..=1_024).contains(&totals.appended), "{totals:?}");
-    write(&log, setting(200, 20), &output(2), None, &Shutdown::new()).unwrap();
+    write(&log, setting(200, 20), &output(2), None, &Surroundings::default()).unwrap();
     assert_eq!(read(&log, 2), read(&simulate(setting(200, 20), 2), 2));
 }

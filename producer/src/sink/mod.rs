@@ -24,6 +24,7 @@
 
 mod config;
 mod partition;
+mod told;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -31,9 +32,11 @@ use std::time::{Duration, Instant};
 use partition_log::{Log, TopicConfig, TopicWriter, partition_for};
 use types::{Event, EventTime, Millis, PartitionId, RejectReason};
 
+use crate::around::Surroundings;
 use crate::tick::{TickPlan, tick_event};
 pub use config::{SinkConfig, SinkError, SinkTotals, SourceOrder};
 use partition::{Chain, Held, Partition};
+use told::Told;
 
 /// Writes the events of one or several sources to a topic. See the module's description.
 pub struct EventSink {
@@ -46,6 +49,7 @@ pub struct EventSink {
     batch: Batch,
     synced: Instant,
     totals: SinkTotals,
+    told: Told,
     order: SourceOrder,
     /// `SOURCE:` of each source.
     names: Vec<Box<[u8]>>,
@@ -89,7 +93,7 @@ impl EventSink {
     ///
     /// # Errors
     /// If the topic exists with other settings, is being written by another, or cannot be read.
-    pub fn open(log: &dyn Log, config: &SinkConfig) -> Result<Self, SinkError> {
+    pub fn open(log: &dyn Log, config: &SinkConfig, around: &Surroundings) -> Result<Self, SinkError> {
         let exists = log.topic(&config.topic)?;
         let partitions = config
             .partitions
@@ -122,6 +126,7 @@ impl EventSink {
             batch: Batch::default(),
             synced: Instant::now(),
             totals: SinkTotals::default(),
+            told: Told::new(around, &config.topic),
             order: SourceOrder::Own,
             names: config.sources.iter().map(|name| format!("{name}:").into_bytes().into()).collect(),
             header: Vec::with_capacity(256),
@@ -277,6 +282,9 @@ impl EventSink {
         {
             self.pass_ticks(ts, arrival)?;
         }
+        if self.batch.events == 0 {
+            self.told.batch(&self.partitions);
+        }
         self.batch.events += 1;
         self.batch.hour = hour_of(arrival);
         self.header.clear();
@@ -351,6 +359,7 @@ impl EventSink {
         }
         if sync {
             self.synced = Instant::now();
+            self.told.durable(self.totals.appended);
         }
         Ok(())
     }
@@ -364,6 +373,7 @@ impl EventSink {
         for partition in &mut self.partitions {
             partition.writer.sync()?;
         }
+        self.told.durable(self.totals.appended);
         if complete {
             for (id, partition) in (0..).map(PartitionId).zip(&self.partitions) {
                 if let Some(held) = partition.held_to.iter().flatten().next() {

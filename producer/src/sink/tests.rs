@@ -21,7 +21,17 @@ fn run(
     events: &[Made],
     until: Option<EventTime>,
 ) -> Result<SinkTotals, SinkError> {
-    let mut sink = EventSink::open(log, config)?;
+    run_in(&Surroundings::default(), log, config, events, until)
+}
+
+fn run_in(
+    around: &Surroundings,
+    log: &dyn Log,
+    config: &SinkConfig,
+    events: &[Made],
+    until: Option<EventTime>,
+) -> Result<SinkTotals, SinkError> {
+    let mut sink = EventSink::open(log, config, around)?;
     for (i, (user, ts, delay)) in events.iter().enumerate() {
         let entity = format!("u{user}");
         let (entity_type, kind, ts) = ("user".into(), "play".into(), EventTime(*ts));
@@ -130,18 +140,39 @@ proptest! {
 
         let mortal = Mortal::new(std::sync::Arc::new(MemoryLog::new()));
         for kill in kills {
+            mortal.live_for(u64::MAX);
+            let before = on_log(&mortal, partitions);
             mortal.live_for(kill);
-            let _ = run(&mortal, &config("s", partitions), &events, until);
+            let around = Surroundings::default();
+            let _ = run_in(&around, &mortal, &config("s", partitions), &events, until);
+            mortal.live_for(u64::MAX);
+            prop_assert!(counted(&around) <= on_log(&mortal, partitions) - before, "a number shown is a number measured");
         }
-        mortal.live_for(u64::MAX);
-        let totals = run(&mortal, &config("s", partitions), &events, until).unwrap();
+        let around = Surroundings::default();
+        let totals = run_in(&around, &mortal, &config("s", partitions), &events, until).unwrap();
         prop_assert_eq!(totals.appended + totals.held, events.len() as u64);
+        prop_assert_eq!(counted(&around), totals.appended);
         for partition in 0..partitions {
             prop_assert_eq!(stored(&mortal, partition), stored(&whole, partition));
         }
         let again = run(&mortal, &config("s", partitions), &events, until).unwrap();
         prop_assert_eq!(again, SinkTotals { appended: 0, held: events.len() as u64, tick_records: 0 });
     }
+}
+
+/// How many events the log shows.
+fn on_log(log: &dyn Log, partitions: u32) -> u64 {
+    if log.topic("events").unwrap().is_none() {
+        return 0;
+    }
+    (0..partitions).map(|id| stored(log, id).iter().filter(|r| r.tick().is_none()).count() as u64).sum()
+}
+
+/// How many the run says that it produced.
+fn counted(around: &Surroundings) -> u64 {
+    let numbers = around.numbers();
+    let line = numbers.lines().find_map(|l| l.strip_prefix("churn_events_produced_total{topic=\"events\"} "));
+    line.map_or(0, |n| n.parse().unwrap())
 }
 
 fn ticks(log: &dyn Log, partition: u32) -> Vec<i64> {
@@ -157,10 +188,10 @@ fn a_second_source_goes_on_with_the_ticks_of_the_first() {
     for partition in 0..2 {
         assert_eq!(ticks(&log, partition), [1100, 1101, 1102, 1103, 1104]);
     }
-    let sink = EventSink::open(&log, &config("c", 2)).unwrap();
+    let sink = EventSink::open(&log, &config("c", 2), &Surroundings::default()).unwrap();
     assert!(sink.has_other_sources() && !sink.is_resuming());
     drop(sink);
-    let sink = EventSink::open(&log, &config("a", 2)).unwrap();
+    let sink = EventSink::open(&log, &config("a", 2), &Surroundings::default()).unwrap();
     assert!(sink.is_resuming());
 }
 
@@ -195,7 +226,7 @@ fn a_source_that_changed_is_noticed() {
 fn a_topic_of_another_shape_is_refused() {
     let log = MemoryLog::new();
     run(&log, &config("a", 2), &[(1, DAY, 0)], None).unwrap();
-    assert!(EventSink::open(&log, &config("a", 3)).is_err());
+    assert!(EventSink::open(&log, &config("a", 3), &Surroundings::default()).is_err());
     let as_it_is = SinkConfig { partitions: None, ..config("a", 0) };
-    assert_eq!(EventSink::open(&log, &as_it_is).unwrap().topic().partitions, 2);
+    assert_eq!(EventSink::open(&log, &as_it_is, &Surroundings::default()).unwrap().topic().partitions, 2);
 }

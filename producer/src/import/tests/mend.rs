@@ -19,7 +19,7 @@ fn mended(
     file: &Path,
 ) -> Result<MendSummary, ImportError> {
     let mapping = Mapping::from_toml(map, Path::new("map.toml")).unwrap();
-    mend(log, &inputs(&mapping, &[file.to_owned()]), &bench.options, &Shutdown::new())
+    mend(log, &inputs(&mapping, &[file.to_owned()]), &bench.options, &Surroundings::default())
 }
 
 #[test]

@@ -187,6 +187,7 @@ fn the_choice_of_an_order_sees_times_that_are_spread_or_joined() {
     bench.file("times.csv", format!("id,at\nu1,{T0}\nu2,{}\n", T0 + 9 * DAY).as_bytes());
     let map = bench.file("map.toml", b"[entity]\ntype=\"user\"\nid=\"user\"\n[time]\ncolumn=\"times.at\"\nformat=\"ms\"\n[type]\ncolumn=\"what\"\n[[join]]\nname=\"times\"\nfile=\"times.csv\"\nkey=\"id\"\non=\"user\"\ncolumns=[\"at\"]\n");
     let mapping = Mapping::load(&map, &[]).unwrap();
-    let summary = import(&bench.log, &inputs(&mapping, &[file]), &bench.options, &Shutdown::new()).unwrap();
+    let summary =
+        import(&bench.log, &inputs(&mapping, &[file]), &bench.options, &Surroundings::default()).unwrap();
     assert_eq!((summary.order, summary.events), ("sorted", 2));
 }
