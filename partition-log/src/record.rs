@@ -1,6 +1,6 @@
 //! Records as readers see them: borrowed from a buffer that is reused from read to read.
 
-use types::{EventTime, Offset};
+use types::{EventTime, Offset, headers};
 
 use crate::format::{push_varint, read_varint};
 
@@ -9,7 +9,8 @@ use crate::format::{push_varint, read_varint};
 pub struct Record<'a> {
     /// Its place in the partition.
     pub offset: Offset,
-    /// Its Kafka timestamp: for events the arrival time, for scores the as-of time.
+    /// Its time: for events the arrival time, for scores the as-of time. Kafka's timestamp, unless it was written to Kafka later
+    /// ([`headers::TIME`]).
     pub timestamp: EventTime,
     /// What chose its partition; empty if it has none.
     pub key: &'a [u8],
@@ -31,6 +32,14 @@ impl<'a> Record<'a> {
     pub fn header(&self, name: &str) -> Option<&'a [u8]> {
         self.headers().filter(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value).last()
     }
+}
+
+/// The record's own time, if its first header says it: on Kafka it was written later.
+pub(crate) fn own_time((name, value): (&[u8], &[u8])) -> Option<EventTime> {
+    if name != headers::TIME.as_bytes() {
+        return None;
+    }
+    Some(EventTime(std::str::from_utf8(value).ok()?.parse().ok()?))
 }
 
 /// The headers of a record: name and value of each. Names are UTF-8 unless a foreign writer broke the rule.

@@ -46,8 +46,7 @@ fn read(log: &dyn Log, topic: &str) -> Vec<Row> {
 fn it_does_what_every_backend_must() {
     let Some(brokers) = broker::shared() else { return };
     let log: SharedLog = Arc::new(KafkaLog::new(&brokers.bootstrap, &LogOptions::default()).unwrap());
-    let differences =
-        Differences { shows_flushed: true, single_records: true, no_sizes: true, no_time_zero: true };
+    let differences = Differences { shows_flushed: true, single_records: true, no_sizes: true };
     run_with(&log, &fresh("conformance"), differences);
 }
 

@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use partition_log::checkup::{Purpose, Verdict};
 use partition_log::conformance::broker::{self, Brokers};
+use partition_log::conformance::drain;
 use partition_log::{KafkaLog, Log, LogOptions, TopicConfig};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use types::{EventTime, PartitionId};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, TopicPartitionList};
+use types::{EventTime, Offset, PartitionId};
 
 const P0: PartitionId = PartitionId(0);
 
@@ -73,17 +75,35 @@ fn a_brokers_defaults_are_refused_and_the_command_in_the_error_mends_them() {
 }
 
 #[test]
-fn a_topic_that_forgets_takes_what_it_keeps() {
+fn what_is_written_late_keeps_its_time_and_is_kept_from_then_on() {
     let Some(brokers) = broker::shared() else { return };
     let chosen = [("retention.ms", "86400000"), ("message.timestamp.after.max.ms", "9223372036854775807")];
     let topic = others_topic(brokers, "chosen", &chosen);
     let kafka = log(brokers);
     kafka.create_topic(&topic, &config(2)).unwrap();
     let mut writer = kafka.writer(&topic).unwrap().partition(P0).unwrap();
-    writer.append(EventTime(now() - 3_600_000), b"u1", b"an hour old", &[]).unwrap();
-    let error = writer.append(EventTime(now() - 90_000_000), b"u1", b"older", &[]).unwrap_err().to_string();
-    assert!(error.contains("retention.ms is 86400000") && error.contains("kafka-configs.sh"), "{error}");
+    let begun = now();
+    let times = [i64::MIN, 0, 90_000_000, begun - 3_600_000, begun - 1_000, begun + 3_600_000];
+    for time in times {
+        writer.append(EventTime(time), b"u1", b"old", &[("cs-source", b"a:1")]).unwrap();
+    }
     writer.sync().unwrap();
+    let rows = drain(&mut *kafka.reader(&topic, P0, Offset::ZERO).unwrap());
+    assert_eq!(rows.iter().map(|row| row.1).collect::<Vec<_>>(), times);
+    assert!(rows.iter().all(|row| row.4 == [(b"cs-source".to_vec(), b"a:1".to_vec())]), "{rows:?}");
+    for (index, time) in (0..).zip(times) {
+        assert_eq!(kafka.offset_at(&topic, P0, EventTime(time)).unwrap(), Offset(index));
+    }
+    // The broker, which deletes by its own times, has those of writing.
+    let asker: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &brokers.bootstrap)
+        .set("group.id", "times")
+        .create()
+        .unwrap();
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_offset(&topic, 0, rdkafka::Offset::Offset(begun - 120_000)).unwrap();
+    let found = asker.offsets_for_times(asked, Duration::from_secs(30)).unwrap();
+    assert_eq!(found.elements()[0].offset(), rdkafka::Offset::Offset(0));
 }
 
 #[test]

@@ -24,6 +24,9 @@ pub mod headers {
     pub const TRUNCATED: &str = "cs-truncated";
     /// On redriven events: exempt from lateness as far as state reaches back. Its value is empty.
     pub const REDRIVEN: &str = "cs-redriven";
+    /// On events that were written to Kafka more than a minute after their time, before all others: that time, in ms since 1970, as digits.
+    /// Kafka's own time of such a record is when it was written. Readers of the partition log see the event's time, and not this header.
+    pub const TIME: &str = "cs-time";
 }
 
 macro_rules! reasons {

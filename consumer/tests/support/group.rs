@@ -161,6 +161,11 @@ impl Proof {
     /// Runs a member to the end, and compares what is there then.
     pub(crate) fn holds(&self, store: &str) {
         self.run_to_the_end(store);
+        self.equals(store);
+    }
+
+    /// Compares what is there now with what is to be.
+    pub(crate) fn equals(&self, store: &str) {
         for (topic, expected) in &self.expected {
             compare::same_records(topic, expected, &without_offsets(&self.log, topic));
         }

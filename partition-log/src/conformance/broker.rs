@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::proxy::Proxy;
+
 /// Where a user's own brokers are, for tests.
 pub const OWN: &str = "CHURNSTREAM_TEST_KAFKA";
 
@@ -15,6 +17,31 @@ pub struct Brokers {
     pub bootstrap: String,
     /// The folder of those that were started here; none for a user's own.
     pub dir: Option<PathBuf>,
+}
+
+impl Brokers {
+    /// Sends a signal to one that was started here: `KILL`, `STOP`, `CONT`.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn signal(&self, number: u32, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder().join(format!("broker-{number}.pid"))).unwrap();
+        let sent = Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Starts one again that was killed, and returns when it serves.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn restart(&self, number: u32) {
+        let started = script().args(["broker", &number.to_string(), "--dir"]).arg(self.folder()).status();
+        assert!(started.unwrap().success());
+    }
+
+    fn folder(&self) -> &Path {
+        self.dir.as_deref().expect("brokers that were started here")
+    }
 }
 
 /// One broker for all tests of this process. `None`, with a clear line, where there is no Kafka and it is not required.
@@ -37,6 +64,17 @@ pub fn shared() -> Option<&'static Brokers> {
 /// As [`shared`].
 pub fn start(brokers: u32) -> Option<Brokers> {
     start_with(&["--brokers", &brokers.to_string()])
+}
+
+/// Starts one broker behind a proxy, by which all clients come.
+///
+/// # Panics
+/// As [`shared`].
+pub fn start_behind_proxy() -> Option<(Brokers, Proxy)> {
+    let proxy = Proxy::listen();
+    let brokers = start_with(&["--advertise", &proxy.address])?;
+    proxy.lead_to(&brokers.bootstrap);
+    Some((brokers, proxy))
 }
 
 /// Starts one broker that listens with TLS too; its folder holds what a client needs, see `scripts/kafka`.

@@ -10,6 +10,7 @@
 
 pub mod broker;
 mod mortal;
+pub mod proxy;
 mod reading;
 mod writing;
 
@@ -42,8 +43,6 @@ pub struct Differences {
     pub single_records: bool,
     /// Nothing is known of sizes: a broker does not say how many bytes a partition has.
     pub no_sizes: bool,
-    /// A record's time of 0 is written as 1: its client takes 0 for "now".
-    pub no_time_zero: bool,
 }
 
 type Check = fn(&SharedLog, &str, Differences);
@@ -87,7 +86,7 @@ fn writer(log: &SharedLog, topic: &str) -> Box<dyn PartitionWriter> {
     log.writer(topic).unwrap().partition(P0).unwrap()
 }
 
-/// The time of a record of a number; 0 is no time for librdkafka.
+/// The time of a record of a number.
 fn time(n: u64) -> EventTime {
     EventTime(n as i64 * 10 + 10)
 }

@@ -4,7 +4,7 @@ use types::{EventTime, Offset};
 
 use super::{BatchError, BatchHeader, Codec, compress, varint};
 use crate::RecordBuf;
-use crate::record::Entry;
+use crate::record::{Entry, own_time};
 
 /// The CRC-32C that a batch must carry: of everything from its attributes on. O(bytes).
 ///
@@ -86,13 +86,23 @@ fn read_record(bytes: &[u8], mut at: usize, header: &BatchHeader) -> Option<(Ent
     }
     let key = read_part(bytes, &mut at)?;
     let value = read_part(bytes, &mut at)?;
-    let header_count = u32::try_from(varint::read(bytes, &mut at)?).ok()?;
-    let headers_from = at;
-    for _ in 0..header_count {
-        read_part(bytes, &mut at)?;
-        read_part(bytes, &mut at)?;
+    let mut header_count = u32::try_from(varint::read(bytes, &mut at)?).ok()?;
+    let mut headers_from = at;
+    let mut own = None;
+    for index in 0..header_count {
+        let (name, value) = (read_part(bytes, &mut at)?, read_part(bytes, &mut at)?);
+        if index == 0 {
+            let part = |(from, to): (u32, u32)| &bytes[from as usize..to as usize];
+            own = own_time((part(name), part(value)));
+            if own.is_some() {
+                headers_from = at;
+            }
+        }
     }
-    let timestamp = if header.is_log_append_time() {
+    header_count -= u32::from(own.is_some());
+    let timestamp = if let Some(EventTime(own)) = own {
+        own
+    } else if header.is_log_append_time() {
         header.max_timestamp
     } else {
         // Wrapping, as in Kafka: the writer's difference wrapped too.
@@ -120,4 +130,36 @@ fn read_part(bytes: &[u8], at: &mut usize) -> Option<(u32, u32)> {
         Err(_) => return None,
     }
     Some((from as u32, *at as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use types::headers::TIME;
+
+    use super::*;
+    use crate::Compression;
+    use crate::format::BatchBuilder;
+
+    #[test]
+    fn a_first_header_that_says_the_time_is_the_time_and_no_header() {
+        let mut builder = BatchBuilder::new(Offset(0), Compression::None);
+        let given: [(&[(&str, &[u8])], i64, usize); 5] = [
+            (&[(TIME, b"-7"), ("a", b"1")], -7, 1),
+            (&[(TIME, b"9223372036854775807")], i64::MAX, 0),
+            (&[("a", b"1"), (TIME, b"-7")], 5, 2),
+            (&[(TIME, b"soon"), ("a", b"")], 5, 2),
+            (&[(TIME, b"")], 5, 1),
+        ];
+        for (headers, _, _) in given {
+            builder.push(EventTime(5), b"k", b"v", headers).unwrap();
+        }
+        let mut buf = RecordBuf::default();
+        decode_batch(builder.finish().unwrap(), Offset(0), &mut buf).unwrap();
+        assert_eq!(buf.len(), given.len());
+        for (record, (headers, time, left)) in buf.iter().zip(given) {
+            let kept: Vec<_> = record.headers().collect();
+            let end = headers[headers.len() - left..].iter().map(|(name, value)| (name.as_bytes(), *value));
+            assert_eq!((record.timestamp, kept), (EventTime(time), end.collect()));
+        }
+    }
 }

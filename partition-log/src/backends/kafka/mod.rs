@@ -6,7 +6,7 @@
 //!   durable then as it will ever be.
 //! - `flush` begins to send; what it sent is waited for when the writer is dropped, not when its process is killed.
 //! - A reader takes record by record, not batch by batch.
-//! - A record's time of 0 is written as 1 (ms): librdkafka takes 0 for "now".
+//! - A record that is written more than a minute after its time has that time in a header, which readers turn back (`writer`).
 //! - Sizes in bytes are not known to clients, so retention by size and `usage` are refused.
 
 mod ask;
@@ -177,6 +177,21 @@ impl KafkaLog {
         Ok(Bounds { start: unsigned(low), end: unsigned(high) })
     }
 
+    /// The first offset that has Kafka's time `time` or a later one; one past all others if there is none.
+    fn written_at(&self, topic: &str, partition: PartitionId, time: EventTime) -> Result<Offset, LogError> {
+        // Negative times mean something else to a broker.
+        if time.0 <= 0 {
+            return Ok(Offset::ZERO);
+        }
+        let failed = |error| self.connect.error(format!("find a time in {topic}-{partition}"), &error);
+        let asked = one(topic, partition, Offset(time.0.unsigned_abs())).map_err(failed)?;
+        let found = self.asker.offsets_for_times(asked, ASK).map_err(failed)?;
+        match found.find_partition(topic, number(partition)).map(|found| found.offset()) {
+            Some(rdkafka::Offset::Offset(offset)) => Ok(unsigned(offset)),
+            _ => Ok(Offset(u64::MAX)),
+        }
+    }
+
     fn out_of_range(
         &self,
         topic: &str,
@@ -246,17 +261,16 @@ impl Log for KafkaLog {
     fn offset_at(&self, topic: &str, partition: PartitionId, time: EventTime) -> Result<Offset, LogError> {
         let bounds = self.bounds(topic, partition)?;
         let topic = &self.name(topic);
-        // Negative times mean something else to a broker.
-        if time.0 <= 0 {
-            return Ok(bounds.start);
+        let from = self.written_at(topic, partition, time)?.max(bounds.start);
+        // Those before it were written before that time; some behind it may have been written long after theirs.
+        let (mut reader, mut records) = (self.open_reader(topic, partition, from), RecordBuf::default());
+        while reader.position() < bounds.end && reader.read(&mut records, 1 << 20)? > 0 {
+            if let Some(found) = records.iter().find(|record| record.timestamp >= time) {
+                return Ok(found.offset);
+            }
+            records.clear();
         }
-        let failed = |error| self.connect.error(format!("find a time in {topic}-{partition}"), &error);
-        let asked = one(topic, partition, Offset(time.0.unsigned_abs())).map_err(failed)?;
-        let found = self.asker.offsets_for_times(asked, ASK).map_err(failed)?;
-        match found.find_partition(topic, number(partition)).map(|found| found.offset()) {
-            Some(rdkafka::Offset::Offset(offset)) => Ok(unsigned(offset).min(bounds.end)),
-            _ => Ok(bounds.end),
-        }
+        Ok(bounds.end)
     }
 
     fn writer(&self, topic: &str) -> Result<Box<dyn TopicWriter>, LogError> {

@@ -13,6 +13,7 @@ use super::KafkaLog;
 use super::closing::only_settles;
 use super::connect::{ASK, Consumer, let_go, number, one, unsigned};
 use super::headers::headers;
+use crate::record::own_time;
 use crate::{LogError, PartitionReader, RecordBuf};
 
 /// What librdkafka fetches ahead.
@@ -159,12 +160,15 @@ pub(super) fn push(into: &mut RecordBuf, message: &BorrowedMessage<'_>, next: Of
     if only_settles(message.key(), message.payload()) {
         return Some(offset.next());
     }
+    let mut headers = headers(message).peekable();
+    let own = headers.peek().copied().and_then(own_time);
+    let headers = headers.skip(usize::from(own.is_some()));
     into.push_parts(
         offset,
-        EventTime(message.timestamp().to_millis().unwrap_or(-1)),
+        own.unwrap_or_else(|| EventTime(message.timestamp().to_millis().unwrap_or(-1))),
         message.key().unwrap_or_default(),
         message.payload().unwrap_or_default(),
-        headers(message),
+        headers,
     );
     Some(offset.next())
 }

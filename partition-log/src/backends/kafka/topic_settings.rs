@@ -119,7 +119,7 @@ impl TopicSettings {
                     fault(
                         setting,
                         "-1",
-                        "records are deleted, imported history as soon as it is written",
+                        "records are deleted, scores of history as soon as they are written",
                         true,
                     );
                 }
@@ -239,30 +239,6 @@ impl KafkaLog {
     }
 }
 
-/// Which times a topic takes: a record outside them would be deleted or rejected.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Times {
-    /// Older by more than this, and it is deleted.
-    pub(super) kept_ms: Option<i64>,
-}
-
-impl Times {
-    pub(super) fn of(settings: Option<&TopicSettings>) -> Self {
-        Self { kept_ms: settings.and_then(|found| found.number("retention.ms")).filter(|span| *span >= 0) }
-    }
-
-    /// Why a record of this time is not kept, both it and the clock in ms since 1970. The clock is read only if it matters.
-    pub(super) fn loses(self, time: i64, now: impl FnOnce() -> i64) -> Option<String> {
-        let (kept, now) = (self.kept_ms?, now());
-        (time < now.saturating_sub(kept)).then(|| {
-            format!(
-                "a record is {} days old and would be deleted, because the topic's retention.ms is {kept}",
-                (now - time) / 86_400_000
-            )
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,14 +300,5 @@ mod tests {
             wanted(&faults),
             "cleanup.policy=delete,retention.ms=-1,message.timestamp.after.max.ms=9223372036854775807"
         );
-    }
-
-    #[test]
-    fn a_record_older_than_the_retention_is_not_kept() {
-        const DAY: i64 = 86_400_000;
-        let times = Times::of(Some(&of(&DEFAULTS)));
-        assert_eq!(times.loses(3 * DAY, || 10 * DAY), None);
-        assert!(times.loses(3 * DAY - 1, || 10 * DAY).unwrap().contains("retention.ms is 604800000"));
-        assert_eq!(Times::default().loses(i64::MIN, || i64::MAX), None);
     }
 }

@@ -1,5 +1,10 @@
 //! Appending to a topic by an idempotent producer: what a broker that goes away and comes back leaves is each record once, in order.
 //!
+//! librdkafka sends a batch again whose acknowledgement got lost, and the broker passes over it if it knows the producer and its last batches.
+//! Two rules see to it that it does. It forgets producers by the times of their records, after a day (`producer.id.expiration.ms`): when it
+//! comes back, and six times an hour. So what is written later than its time is given the time of writing, and its own in a header
+//! ([`headers::TIME`]). And of each producer a broker that comes back knows the last batch only: so one is under way at a time.
+//!
 //! Kafka has no lock for a topic. Within a process there is one writer at a time; a second process is not kept out, and is noticed when
 //! records get other offsets than those they were promised.
 
@@ -13,17 +18,19 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
-use types::{EventTime, Offset, PartitionId};
+use types::{EventTime, Offset, PartitionId, headers};
 
 use super::KafkaLog;
 use super::connect::{let_go, number, say};
-use super::topic_settings::{MAX_MESSAGE_BYTES, Times};
+use super::topic_settings::MAX_MESSAGE_BYTES;
 use crate::{LogError, PartitionWriter, RecordBuf, Recovery, TopicConfig, TopicWriter};
 
 /// How long a sync waits for the brokers: as long as librdkafka itself tries.
 const SYNC: Duration = Duration::from_secs(310);
 /// Beside key, value and headers, what a record and its batch may take.
 pub(super) const OVERHEAD: usize = 1 << 10;
+/// A record that is older when it is written gets the time of writing. Together with [`SYNC`], far less than any broker remembers.
+const LATE_MS: i64 = 60_000;
 
 /// What the brokers have said of one partition's records.
 #[derive(Debug, Default)]
@@ -67,7 +74,6 @@ pub(super) struct Held {
     config: TopicConfig,
     /// The largest record that the topic takes.
     max_bytes: usize,
-    times: Times,
     /// Taken only when this is dropped.
     producer: Option<BaseProducer<Deliveries>>,
     out: Mutex<BTreeSet<PartitionId>>,
@@ -108,7 +114,7 @@ impl Writer {
         let found = log.settings_of(topic)?;
         let max_bytes = found.as_ref().and_then(|found| found.number("max.message.bytes"));
         let max_bytes = max_bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(MAX_MESSAGE_BYTES);
-        let (max_bytes, times) = (max_bytes.min(MAX_MESSAGE_BYTES), Times::of(found.as_ref()));
+        let max_bytes = max_bytes.min(MAX_MESSAGE_BYTES);
         let locked =
             || LogError::Locked { topic: topic.to_owned(), lock: log.connect.brokers.clone().into() };
         if !log.writers().insert(topic.to_owned()) {
@@ -119,6 +125,7 @@ impl Writer {
         // of a whole. So none expires, and where the broker refuses one, the producer stops.
         let mut settings = log.connect.producer_config(log.compression);
         settings.set("message.timeout.ms", "0").set("enable.gapless.guarantee", "true");
+        settings.set("max.in.flight.requests.per.connection", "1");
         let made = settings.create_with_context(deliveries);
         let producer = made.map_err(|error| {
             log.writers().remove(topic);
@@ -127,7 +134,7 @@ impl Writer {
         let out = Mutex::default();
         let producer = Some(producer);
         let (log, topic) = (log.clone(), topic.into());
-        Ok(Self(Arc::new(Held { log, topic, config, max_bytes, times, producer, out })))
+        Ok(Self(Arc::new(Held { log, topic, config, max_bytes, producer, out })))
     }
 }
 
@@ -205,16 +212,22 @@ impl Appender {
         let batch = std::mem::take(&mut self.batch);
         let producer = self.held.producer()?;
         let deadline = Instant::now() + SYNC;
+        let now = now();
         for record in batch.iter() {
-            let mut headers = OwnedHeaders::new_with_capacity(record.headers().len());
+            let mut all = OwnedHeaders::new_with_capacity(record.headers().len() + 1);
+            let mut time = record.timestamp.0;
+            if time < now - LATE_MS {
+                all = all.insert(Header { key: headers::TIME, value: Some(time.to_string().as_bytes()) });
+                time = now;
+            }
             for (key, value) in record.headers() {
-                headers = headers.insert(Header { key: &String::from_utf8_lossy(key), value: Some(value) });
+                all = all.insert(Header { key: &String::from_utf8_lossy(key), value: Some(value) });
             }
             let mut outgoing = BaseRecord::with_opaque_to(&self.held.topic, self.partition.0 as usize)
                 .partition(number(self.partition))
                 .payload(record.value)
-                .timestamp(record.timestamp.0)
-                .headers(headers);
+                .timestamp(time)
+                .headers(all);
             if !record.key.is_empty() {
                 outgoing = outgoing.key(record.key);
             }
@@ -256,10 +269,6 @@ impl PartitionWriter for Appender {
     ) -> Result<Offset, LogError> {
         let more = headers.iter().map(|(name, value)| name.len() + value.len() + 16).sum::<usize>();
         let size = key.len() + value.len() + more;
-        if let Some(loss) = self.held.times.loses(timestamp.0, now) {
-            let remedy = self.held.log.command_to_set(&self.held.topic, "retention.ms=-1");
-            return Err(self.failed(format!("{loss}. Write into another topic, or set it by: {remedy}")));
-        }
         if size + OVERHEAD > self.held.max_bytes {
             return Err(LogError::RecordTooLarge {
                 topic: self.held.topic.to_string(),
@@ -273,8 +282,6 @@ impl PartitionWriter for Appender {
         if self.batch.bytes() + size > self.held.log.batch_bytes {
             self.hand_over()?;
         }
-        // librdkafka takes 0 for "now".
-        let timestamp = if timestamp.0 == 0 { EventTime(1) } else { timestamp };
         let parts = headers.iter().map(|(name, value)| (name.as_bytes(), *value));
         let offset = self.end;
         self.batch.push_parts(offset, timestamp, key, value, parts);
