@@ -149,3 +149,23 @@ fn more_partitions_than_a_topic_was_made_with_are_refused() {
     let check = found.iter().find(|check| check.about == format!("topic {topic}")).unwrap();
     assert_eq!(check.verdict, Verdict::Problem, "{found:?}");
 }
+
+#[test]
+fn several_that_begin_together_make_a_topic_once() {
+    let Some(brokers) = broker::shared() else { return };
+    let logs: Vec<KafkaLog> = (0..12).map(|_| log(brokers)).collect();
+    // The moments that matter are short: some topics, and those who make one are a little apart.
+    for round in 0..4 {
+        let topic = format!("together-{round}-{}", now());
+        std::thread::scope(|scope| {
+            for (late, kafka) in (0..).zip(&logs) {
+                let topic = &topic;
+                scope.spawn(move || {
+                    std::thread::sleep(Duration::from_millis(late * 20));
+                    kafka.create_topic(topic, &config(1)).unwrap();
+                });
+            }
+        });
+        assert_eq!(log(brokers).topic(&topic).unwrap(), Some(config(1)));
+    }
+}

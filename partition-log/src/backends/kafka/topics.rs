@@ -30,9 +30,11 @@ impl KafkaLog {
     pub(super) fn make_topic(&self, topic: &str, config: &TopicConfig, role: Role) -> Result<(), LogError> {
         if let Some(existing) = self.find_topic(topic)? {
             self.check_settings(topic, role)?;
-            let foreign = existing.key.is_empty() && !self.notes()?.contains_key(topic);
-            if !foreign {
-                return config.check_same(topic, &existing);
+            // Another process may be making it just now: then its note has come since.
+            let noted =
+                if existing.key.is_empty() { self.notes()?.remove(topic) } else { Some(existing.clone()) };
+            if let Some(noted) = noted {
+                return config.check_same(topic, &noted);
             }
             // Somebody made it for us: what it is keyed by is what we say now.
             let stated = TopicConfig { partitions: existing.partitions, ..config.clone() };
