@@ -1,7 +1,7 @@
 # Everything from a fresh clone: each target installs what is missing, builds, and runs.
 
 PREFIX ?= /usr/local
-PROGRAMS = churnstream producer consumer
+PROGRAMS = churnstream producer consumer autoscaler
 CARGO ?= cargo
 
 .PHONY: help setup build demo test soak bench fuzz lint install uninstall clean

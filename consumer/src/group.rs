@@ -122,7 +122,7 @@ pub(crate) fn run(
     ready: Arc<Check>,
 ) -> Result<Status, ConsumerError> {
     let joining = GroupOptions {
-        group: options.group.clone().unwrap_or_else(|| format!("churnstream-{}", kafka.name(&options.topic))),
+        group: options.group.clone().unwrap_or_else(|| kafka.usual_group(&options.topic)),
         member: member(&options.store)?,
         topic: options.topic.clone(),
         outputs: outputs(base.decides_ticks).chain([SNAPSHOTS]).map(str::to_owned).collect(),

@@ -1,15 +1,15 @@
 //! The supervisor's eyes and hands: what it sees once a second, shows, and does about the number of workers.
 
 mod ends;
-mod lag;
+mod rate;
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use autoscaler::{
-    Action, DecisionLog, DecisionMetrics, History, Limits, Policy, Sample, ThresholdPolicy, Tracker, decide,
-    place,
+    Action, DecisionLog, DecisionMetrics, History, LagAge, Limits, Policy, Sample, ThresholdPolicy, Tracker,
+    decide, place,
 };
 use feature_store::Store;
 use partition_log::Log;
@@ -27,7 +27,7 @@ use crate::watch::SweepGauges;
 use crate::{ConsumerError, ConsumerOptions};
 
 use self::ends::Ends;
-use self::lag::{LagAge, Rate};
+use self::rate::Rate;
 
 /// The file in the store's folder that holds every decision of the autoscaler.
 const DECISIONS: &str = "decisions.jsonl";

@@ -162,6 +162,8 @@ catalogue! {
         "Workers: how many the policy wants (desired) and how many there are (actual).";
     AUTOSCALER_DECISIONS = "churn_autoscaler_decisions_total", Counter, Count, ["action", "reason"],
         "Decisions of the autoscaler, by what it did and why.";
+    AUTOSCALER_DEATHS = "churn_autoscaler_process_deaths_total", Counter, Count, [],
+        "Consumer processes of the autoscaler that ended without being told to, or could not be started; each is started again.";
 }
 
 #[cfg(test)]

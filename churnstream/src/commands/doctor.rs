@@ -66,7 +66,7 @@ pub fn run(command: &Doctor, out: &mut dyn Write) -> Result<ExitCode> {
     let checks = match partition_log::open(&command.from, &LogOptions::default()) {
         Ok(log) => {
             let mut checks = match log.as_kafka() {
-                Some(kafka) => kafka.checkup(&purpose(format!("churnstream-{}", kafka.name(&command.topic)))),
+                Some(kafka) => kafka.checkup(&purpose(kafka.usual_group(&command.topic))),
                 None => checkup::of_files(log.as_ref(), &purpose(String::new())),
             };
             checks.extend(command.through.check(log.as_ref(), &command.topic));

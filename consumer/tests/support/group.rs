@@ -50,17 +50,22 @@ pub(crate) struct Member {
 
 impl Proof {
     pub(crate) fn new(brokers: &str, name: &str, seed: u64, shape: Shape) -> Self {
+        Self::over(PARTITIONS, brokers, name, seed, shape)
+    }
+
+    /// The same over another number of partitions.
+    pub(crate) fn over(partitions: u32, brokers: &str, name: &str, seed: u64, shape: Shape) -> Self {
         let world = World::new(seed);
         let records = stream::make(seed, shape);
         drop(world.registry("registry"));
         let reference = format!("file:{}", world.dir().join("reference-log").display());
         let file = partition_log::open(&reference, &LogOptions::default()).unwrap();
-        stream::create(file.as_ref(), PARTITIONS);
+        stream::create(file.as_ref(), partitions);
         Appender::new(file.as_ref()).append(&records);
         let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
         let place = format!("kafka:{brokers}/{name}-{nanos}.");
         let log = partition_log::open(&place, &LogOptions::default()).unwrap();
-        stream::create(log.as_ref(), PARTITIONS);
+        stream::create(log.as_ref(), partitions);
         Self::of(world, records, place, log, &reference, &file)
     }
 

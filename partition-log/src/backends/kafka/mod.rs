@@ -17,6 +17,7 @@ mod connect;
 mod group;
 mod group_reader;
 mod headers;
+mod lag;
 mod leave;
 mod membership;
 mod owners;
@@ -38,6 +39,7 @@ use rdkafka::consumer::Consumer as _;
 use types::{EventTime, Offset, PartitionId};
 
 pub use self::group::{GroupEvent, GroupOffset, GroupOptions, KafkaGroup, NotCommitted};
+pub use self::lag::{GroupLag, GroupView};
 pub use self::settings::Settings;
 pub use self::transaction::TransactionWriter;
 

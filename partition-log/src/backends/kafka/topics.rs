@@ -4,6 +4,7 @@
 //! [`TopicConfig`] as JSON. A topic without a note was made by somebody else: its key is not known, and given as empty.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
@@ -75,8 +76,12 @@ impl KafkaLog {
 
     /// How many partitions a topic has; `None` if there is no such topic.
     pub(super) fn partitions(&self, topic: &str) -> Result<Option<u32>, LogError> {
+        self.partitions_within(topic, ASK)
+    }
+
+    pub(super) fn partitions_within(&self, topic: &str, within: Duration) -> Result<Option<u32>, LogError> {
         let action = || format!("ask for topic `{topic}`");
-        let metadata = self.metadata(Some(topic), ASK).map_err(|error| self.asked(action(), &error))?;
+        let metadata = self.metadata(Some(topic), within).map_err(|error| self.asked(action(), &error))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
             return Ok(None);
         };

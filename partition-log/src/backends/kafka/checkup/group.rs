@@ -1,12 +1,12 @@
 //! The group: the right to be in it, who is, and how far behind they are.
 
-use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use types::PartitionId;
 
 use super::super::KafkaLog;
-use super::super::connect::{Consumer, let_go, number};
+use super::super::connect::{Consumer, let_go};
+use super::super::lag::committed;
 use super::FIND;
 use super::topics::rights;
 use crate::checkup::{Check, Purpose};
@@ -40,11 +40,7 @@ impl KafkaLog {
                 return checks;
             }
         };
-        let mut list = TopicPartitionList::new();
-        for partition in 0..partitions {
-            list.add_partition(&topic, number(PartitionId(partition)));
-        }
-        let committed = consumer.committed_offsets(list, FIND);
+        let committed = committed(&consumer, &topic, partitions, FIND);
         let members = consumer.fetch_group_list(Some(&purpose.group), FIND);
         let_go("consumer", consumer);
         let committed = match committed {
@@ -61,15 +57,9 @@ impl KafkaLog {
         });
         let running = running.unwrap_or_else(|| "members not known".to_owned());
         let (mut lag, mut begun, mut lost) = (0, 0, Vec::new());
-        for (partition, bounds) in (0..).map(PartitionId).zip(&ends) {
-            let found = committed.find_partition(&topic, number(partition));
-            let next = match found.map(|found| found.offset()) {
-                Some(rdkafka::Offset::Offset(next)) => {
-                    begun += 1;
-                    super::super::connect::unsigned(next)
-                }
-                _ => bounds.start,
-            };
+        for ((partition, bounds), next) in (0..).map(PartitionId).zip(&ends).zip(committed) {
+            begun += u32::from(next.is_some());
+            let next = next.unwrap_or(bounds.start);
             if next < bounds.start {
                 lost.push(partition.to_string());
             }

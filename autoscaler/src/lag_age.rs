@@ -1,4 +1,4 @@
-//! How old lag is, and how fast records are processed.
+//! How old lag is.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use types::Offset;
 
 /// For how long the oldest record that is not committed has been seen to wait. How long those waited that were there before
-/// this process began is not known here: until they are done, the age is not either.
-#[derive(Default)]
-pub(super) struct LagAge {
+/// it first looked is not known: until they are done, the age is not either.
+#[derive(Debug, Clone, Default)]
+pub struct LagAge {
     /// The log's end at the first look.
     found: Option<Offset>,
     /// When the log was first seen to reach so far, oldest first; all beyond what is committed but the first.
@@ -16,8 +16,8 @@ pub(super) struct LagAge {
 }
 
 impl LagAge {
-    /// By an end that was asked for `ago`.
-    pub(super) fn seconds(
+    /// The age in seconds at a moment of any monotonic clock, by an end that was asked for `ago`; 0 if nothing waits, `None` if it is not known.
+    pub fn seconds(
         &mut self,
         at: Duration,
         (end, ago): (Offset, Duration),
@@ -34,27 +34,6 @@ impl LagAge {
             return None;
         }
         Some(self.ends.front().map_or(0.0, |(since, _)| at.saturating_sub(*since).as_secs_f64()))
-    }
-}
-
-/// A rate over the last few seconds.
-#[derive(Default)]
-pub(super) struct Rate {
-    seen: VecDeque<(Duration, u64)>,
-}
-
-impl Rate {
-    const WINDOW: usize = 5;
-
-    /// A second, by how many there were in all at a moment.
-    pub(super) fn over(&mut self, at: Duration, count: u64) -> f64 {
-        self.seen.push_back((at, count));
-        if self.seen.len() > Self::WINDOW {
-            self.seen.pop_front();
-        }
-        let Some(&(from, before)) = self.seen.front() else { return 0.0 };
-        let seconds = at.saturating_sub(from).as_secs_f64();
-        if seconds > 0.0 { (count - before) as f64 / seconds } else { 0.0 }
     }
 }
 
