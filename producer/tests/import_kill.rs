@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use partition_log::conformance::broker;
-use partition_log::{LogOptions, RecordBuf, open};
+use partition_log::{LogOptions, RecordBuf, TopicConfig, open};
 use types::{Offset, PartitionId};
 
 const PARTITIONS: u32 = 3;
@@ -155,6 +155,15 @@ fn records(log: &str) -> Vec<Vec<Stored>> {
         .collect()
 }
 
+fn assert_same(found: &[Vec<Stored>], expected: &[Vec<Stored>]) {
+    for (partition, (found, expected)) in found.iter().zip(expected).enumerate() {
+        if let Some((found, expected)) = found.iter().zip(expected).find(|(a, b)| a != b) {
+            panic!("partition {partition}: {} where {} belongs", shown(found), shown(expected));
+        }
+        assert_eq!(found.len(), expected.len(), "partition {partition}");
+    }
+}
+
 /// Kills imports into fresh logs on files, or with topics of fresh names on brokers.
 fn check(brokers: Option<&str>, shape: Shape, kills: u32, random: &mut Random) {
     let folder = tempfile::tempdir().unwrap();
@@ -167,11 +176,7 @@ fn check(brokers: Option<&str>, shape: Shape, kills: u32, random: &mut Random) {
     };
     let whole = on_files("whole");
     assert!(command(folder.path(), &files, &whole).status().unwrap().success());
-    let mut expected = records(&whole);
-    if brokers.is_some() {
-        // librdkafka takes 0 for "now".
-        expected.iter_mut().flatten().for_each(|record| record.1 = record.1.max(1));
-    }
+    let expected = records(&whole);
     let begun = Instant::now();
     assert!(command(folder.path(), &files, &fresh("timed")).status().unwrap().success());
     let span = begun.elapsed().as_micros() as u64;
@@ -209,13 +214,7 @@ fn check(brokers: Option<&str>, shape: Shape, kills: u32, random: &mut Random) {
             }
         }
         assert!(command(folder.path(), &files, &log).status().unwrap().success());
-        let found = records(&log);
-        for (partition, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            assert_eq!(found.len(), expected.len(), "partition {partition}");
-            if let Some((found, expected)) = found.iter().zip(expected).find(|(a, b)| a != b) {
-                panic!("partition {partition}: {} where {} belongs", shown(found), shown(expected));
-            }
-        }
+        assert_same(&records(&log), &expected);
         if let Some(log) = log.strip_prefix("file:") {
             std::fs::remove_dir_all(log).unwrap();
         }
@@ -248,4 +247,39 @@ fn kill_9_at_random_moments_changes_no_record_on_kafka() {
     for shape in [Shape::Csv, Shape::ShuffledCsv] {
         check(Some(&brokers.bootstrap), shape, kills(6, 60), &mut random);
     }
+}
+
+/// The rows are years old, and by their times the broker would have forgotten who wrote them.
+#[test]
+fn a_broker_that_is_killed_before_it_acknowledges_what_it_wrote_changes_no_record() {
+    let Some((brokers, proxy)) = broker::start_behind_proxy() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("map.toml"), MAP).unwrap();
+    let files = write_files(folder.path(), Shape::Csv, &mut random());
+    let whole = format!("file:{}", folder.path().join("whole").display());
+    assert!(command(folder.path(), &files, &whole).status().unwrap().success());
+    let log = format!("kafka:{}/import.", proxy.address);
+    // The note of a topic is to be acknowledged.
+    let config = TopicConfig { partitions: PARTITIONS, key: "user".into(), partitioner: "murmur2".into() };
+    open(&log, &LogOptions::default()).unwrap().create_topic("events", &config).unwrap();
+    proxy.keep_answers("import.events");
+    let mut child = command(folder.path(), &files, &log).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while proxy.kept_back() == 0 {
+        assert!(child.try_wait().unwrap().is_none() && Instant::now() < deadline, "nothing was written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    brokers.signal(1, "KILL");
+    proxy.forget_answers();
+    brokers.restart(1);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("the import does not end");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(child.wait().unwrap().success());
+    assert_same(&records(&log), &records(&whole));
+    broker::stop(&brokers);
 }
