@@ -105,7 +105,6 @@ impl EventLog {
     }
 
     /// Reads the record at a place and gives the next one's place. `None` only on bytes that no log wrote.
-    #[expect(clippy::inline_always, reason = "as absorb_life")]
     #[inline(always)]
     pub(crate) fn read(&self, plan: &Plan, place: Place, record: &mut Record) -> Option<Place> {
         let mut at = place.at as usize;

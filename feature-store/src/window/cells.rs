@@ -136,7 +136,6 @@ impl Cells {
     }
 
     /// To the life words and the series.
-    #[expect(clippy::inline_always, reason = "as absorb_life")]
     #[inline(always)]
     fn add_beyond_windows(&mut self, plan: &Plan, record: &Record) {
         let (at, rule) = (self.words[0], &plan.rules[record.rule]);
@@ -232,7 +231,6 @@ impl Cells {
 }
 
 /// Counts a record in cells.
-#[expect(clippy::inline_always, reason = "as absorb_life")]
 #[inline(always)]
 fn enter(words: &mut [i64], series: &mut [Series], updates: &[Update], record: &Record) {
     for update in updates.iter().filter(|update| update.needs.met_by(record.bits)) {
