@@ -84,7 +84,7 @@ reasons! {
     NoHelp = "no_help",
     /// What would have to be known is not.
     TelemetryMissing = "telemetry_missing",
-    /// Every partition is stuck, which workers do not cure.
+    /// Every partition is stuck, which workers do not cure; or the policy wants fewer, but a partition is.
     Stuck = "stuck",
 }
 

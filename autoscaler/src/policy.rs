@@ -98,7 +98,8 @@ impl History {
 /// Decides how many workers there shall be, and remembers it.
 ///
 /// - While the lag of a partition is not known the number stays: growing or shrinking blindly can only harm.
-/// - Stuck partitions are left out of what the policy sees.
+/// - Stuck partitions are left out of what the policy sees, and while there are any the number is not lowered: a partition whose state is being
+///   restored looks stuck to who sees nothing but commits, and taking its worker away would have it restored once more.
 /// - The number is within the limits, always; the first decision brings it there.
 /// - After a change it is not changed in the opposite direction, nor lowered further, before the cooldown has passed, and not
 ///   raised further before the settling time has.
@@ -119,7 +120,7 @@ pub fn decide(policy: &dyn Policy, limits: &Limits, history: &mut History, seen:
     };
     let wished = wish.workers;
     let (desired, reason, words) = if base == before {
-        allow(wish, base, limits, history, &live)
+        allow(wish, base, limits, history, &live, stuck)
     } else {
         let words =
             format!("{before} workers are outside the bounds of {} to {}", limits.min(), limits.max());
@@ -165,6 +166,7 @@ fn allow(
     limits: &Limits,
     history: &History,
     live: &Observation,
+    stuck: u32,
 ) -> (u32, Reason, String) {
     let Wish { workers: wished, reason, words } = wish;
     if wished == base {
@@ -174,6 +176,10 @@ fn allow(
     if target == base {
         let bound = if wished > base { "most" } else { "fewest" };
         return (base, Reason::Bounds, format!("{words}; but {base} is the {bound} allowed"));
+    }
+    if target < base && stuck > 0 {
+        let words = format!("{words}; but {stuck} partitions are stuck, and it is not known by what");
+        return (base, Reason::Stuck, words);
     }
     let loads: Vec<f64> =
         live.partitions.iter().map(|p| p.arrival_rate).collect::<Option<_>>().unwrap_or_default();

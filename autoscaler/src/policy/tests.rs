@@ -124,6 +124,22 @@ fn stuck_partitions_are_no_demand() {
 }
 
 #[test]
+fn nobody_is_taken_away_while_a_partition_is_stuck() {
+    let mut history = History::new();
+    let little = |at| {
+        let mut seen = seen(at, 2, &[900, 0]);
+        seen.partitions[0].status = PartitionStatus::Stall;
+        seen
+    };
+    let decisions: Vec<_> =
+        (0..30).map(|at| decide(&policy(), &limits(1, 2), &mut history, &little(at))).collect();
+    assert!(decisions.iter().all(|decision| decision.desired == 2), "{decisions:?}");
+    expect(&decisions[29], 2, Action::Hold, Reason::Stuck);
+    let decision = decide(&policy(), &limits(1, 2), &mut history, &seen(30, 2, &[0, 0]));
+    expect(&decision, 1, Action::Shrink, Reason::LagLow);
+}
+
+#[test]
 fn more_than_partitions_and_hot_partitions_are_not_grown_for() {
     let decision = decide(&policy(), &limits(1, 8), &mut History::new(), &seen(0, 2, &[9000, 9000]));
     expect(&decision, 2, Action::Hold, Reason::NoHelp);
