@@ -181,10 +181,10 @@ fn processes_come_with_the_lag_and_go_with_it_and_one_that_is_killed_is_replaced
     let (waiting, rest) = proof.records.split_at(proof.records.len() / 2);
     let mut appender = Appender::new(proof.log.as_ref());
     appender.append(waiting);
-    let mut slices = rest.chunks(rest.len().div_ceil(300));
+    let mut slices = rest.chunks(rest.len().div_ceil(500));
     let mut scaler = Autoscaler::start(&proof, 3);
-    let deadline = Instant::now() + group::PATIENCE;
-    // As long as more comes, none of them goes.
+    // As long as more comes, none of them goes: it lasts for longer than three minutes.
+    let deadline = Instant::now() + group::PATIENCE * 3 / 2;
     while !(0..3).all(|process| scaler.works(process)) {
         slices.next().inspect(|slice| appender.append(slice));
         sleep(Duration::from_millis(400));
