@@ -10,7 +10,7 @@
 //! [`History`] that the caller holds. So a simulation runs the very code that runs live, and the same observations give the
 //! same decisions.
 //!
-//! Whoever owns the workers acts on the decision. A consumer does so for its threads; for the processes of a Kafka group [`run`] does, which
+//! Whoever owns the workers acts on the decision. A consumer does so for its threads; for the processes of a Kafka group [`run()`] does, which
 //! the program `autoscaler` calls. Only its modules speak to brokers and start processes: `group_lag`, `processes`, `bound` and `http`.
 
 mod bound;
