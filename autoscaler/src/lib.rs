@@ -14,6 +14,7 @@
 //! the program `autoscaler` calls. Only its modules speak to brokers and start processes: `group_lag`, `processes`, `bound` and `http`.
 
 mod bound;
+pub mod cli;
 mod command;
 mod decision;
 mod decision_log;

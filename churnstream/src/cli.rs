@@ -71,11 +71,34 @@ enum Command {
     Doctor(crate::commands::doctor::Doctor),
     /// Throw the state away so that it is made anew from the log.
     Rebuild(crate::commands::rebuild::Rebuild),
-    /// Print completions for a shell: churnstream completions bash > /etc/bash_completion.d/churnstream
+    /// Print completions for a shell: churnstream completions bash consumer > /etc/bash_completion.d/consumer
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
+        /// Of which program.
+        #[arg(default_value = "churnstream")]
+        program: Program,
     },
+}
+
+/// The programs that completions are for.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Program {
+    Churnstream,
+    Producer,
+    Consumer,
+    Autoscaler,
+}
+
+impl Program {
+    fn command(self) -> clap::Command {
+        match self {
+            Self::Churnstream => Arguments::command(),
+            Self::Producer => producer::cli::Cli::command(),
+            Self::Consumer => consumer::cli::Arguments::command(),
+            Self::Autoscaler => autoscaler::cli::Arguments::command(),
+        }
+    }
 }
 
 /// Parses the arguments, runs the command, says what went wrong.
@@ -107,8 +130,10 @@ pub fn main() -> ExitCode {
         Command::Models(command) => command.run(),
         Command::Forget(command) => command.run(),
         Command::Rebuild(command) => command.run(),
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "churnstream", &mut std::io::stdout());
+        Command::Completions { shell, program } => {
+            let mut command = program.command();
+            let name = command.get_name().to_owned();
+            clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
             Ok(())
         }
     };
@@ -117,6 +142,30 @@ pub fn main() -> ExitCode {
         Err(error) => {
             eprintln!("churnstream: {}", telemetry::in_words(error.as_ref()));
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum as _;
+
+    use super::*;
+
+    #[test]
+    fn every_program_has_completions_for_every_shell() {
+        for program in Program::value_variants() {
+            let mut command = program.command();
+            command.clone().debug_assert();
+            let name = command.get_name().to_owned();
+            let known = program.to_possible_value().unwrap_or_else(|| panic!("{program:?}"));
+            assert_eq!(name, known.get_name());
+            for shell in clap_complete::Shell::value_variants() {
+                let mut script = Vec::new();
+                clap_complete::generate(*shell, &mut command, &name, &mut script);
+                let script = String::from_utf8_lossy(&script);
+                assert!(script.contains(&name) && script.contains("help"), "{shell}");
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! [`pipeline`] computes; everything else here moves bytes, threads and promises around it. [`run`] is the whole consumer.
 
 mod api;
+pub mod cli;
 mod error;
 mod files;
 mod group;
