@@ -37,5 +37,5 @@ pub use prices::{Condition, Price, Prices, When};
 pub use query::{FeatureReading, ReadStatus};
 pub use run::{Surroundings, run};
 pub use stats::{PartitionStats, StatsSnapshot};
-pub use status::{LastDecision, PartitionStatus, Status, StatusBoard};
-pub use store_read::{check_ended, read_store, spec_of};
+pub use status::{LastDecision, Needed, PartitionStatus, Status, StatusBoard};
+pub use store_read::{check_ended, needed, read_store, spec_of};

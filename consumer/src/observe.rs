@@ -3,7 +3,7 @@
 mod ends;
 mod rate;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ const DECISIONS_BYTES: u64 = 4 << 20;
 pub(crate) struct Observer {
     options: ConsumerOptions,
     log: Arc<dyn Log>,
+    /// The store's folder, links resolved.
+    store: PathBuf,
     spec: String,
     features: Vec<String>,
     stats: Vec<Arc<PartitionStats>>,
@@ -84,6 +86,7 @@ impl Observer {
             matches!(options.workers, crate::Workers::Auto { .. }).then(|| open_decisions(&log_path));
         Ok(Self {
             options: options.clone(),
+            store: options.store.canonicalize().unwrap_or_else(|_| options.store.clone()),
             log: Arc::clone(log),
             spec: spec.hash().to_string(),
             features: spec.feature_names().to_vec(),
@@ -291,6 +294,7 @@ impl Observer {
                 end: seen.lag_events.map(|lag| Offset(stats.committed.0 + lag)),
                 lag: seen.lag_events,
                 lag_seconds: seen.lag_seconds,
+                needed: self.stats[index].needed(),
                 worker: pool.map_or(0, |pool| pool.placement()[index]),
             });
         let rejected = RejectReason::ALL.iter().enumerate().filter_map(|(index, reason)| {
@@ -304,6 +308,7 @@ impl Observer {
         let newest = all.iter().map(|s| s.newest_as_of).max().filter(|newest| *newest > i64::MIN);
         let status = Status {
             topic: self.options.topic.clone(),
+            store: self.store.clone(),
             spec: self.spec.clone(),
             uptime_seconds: at.as_secs_f64(),
             partitions: partitions.collect(),

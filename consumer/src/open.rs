@@ -1,8 +1,9 @@
 //! Opening: check that topic, spec, model, store and outputs belong together, and build tasks for partitions.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use feature_store::{Spec, Store, StoreIdentity};
+use feature_store::{Spec, Store, StoreError, StoreIdentity};
 use partition_log::{Bounds, Log, PartitionReader, TopicConfig, TopicWriter};
 use scorer::Schedule;
 use telemetry::Metrics;
@@ -14,9 +15,13 @@ use crate::pipeline::{Pipeline, UserStore};
 use crate::prices::Prices;
 use crate::promotions::Judge;
 use crate::stats::PartitionStats;
+use crate::status::Needed;
 use crate::store_read::keep_spec;
 use crate::task::{Commits, Outputs, PartitionTask};
 use crate::{ConsumerError, ConsumerOptions};
+
+/// How long a store is waited for that another process has open.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was checked and opened before any partition is.
 pub(crate) struct Base {
@@ -56,7 +61,7 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
         topic: options.topic.clone(),
         partitions: config.partitions,
     };
-    let store = Store::open(&options.store, &identity, options.state.clone())?;
+    let store = open_store(options, &identity)?;
 
     keep_spec(&options.store, &options.features)?;
 
@@ -72,6 +77,19 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
     let dead_letter_bytes = log.largest(DEAD_LETTERS)?;
     let stats = (0..config.partitions).map(|_| Arc::default()).collect();
     Ok(Base { config, spec, store, decides_ticks, dead_letter_bytes, prices, stats })
+}
+
+/// Opens the store. A command that looks into it has it for a moment, and is waited for.
+fn open_store(options: &ConsumerOptions, identity: &StoreIdentity) -> Result<Store, StoreError> {
+    let begun = Instant::now();
+    loop {
+        match Store::open(&options.store, identity, options.state.clone()) {
+            Err(StoreError::InUse { .. }) if begun.elapsed() < STORE_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// Whether nobody writes ticks to a topic, so that whoever reads it decides them: others made it, on Kafka.
@@ -186,7 +204,9 @@ fn own_task(
         control: None,
         snapshots: None,
     };
-    base.stats[partition.0 as usize].begin(from, next_input);
+    let stats = &base.stats[partition.0 as usize];
+    stats.need(Needed::by(&users));
+    stats.begin(from, next_input);
     Ok(build(options, base, schedule, metrics, partition, users, reader, outputs, Commits::Alone))
 }
 

@@ -8,6 +8,7 @@ use types::{Band, Offset, RejectReason, Trigger};
 
 use crate::output::Emitted;
 use crate::pipeline::ScoreRecord;
+use crate::status::{LastNeeded, Needed};
 use crate::watch::{LastSweep, SweepSeen};
 
 /// Counters of one partition since the process began. Written by one worker at a time, once a batch or more rarely
@@ -39,6 +40,7 @@ pub struct PartitionStats {
     /// The sweep under way was begun by an earlier process, which counted its first users.
     resumed: AtomicBool,
     seen: LastSweep,
+    needed: LastNeeded,
 }
 
 impl Default for PartitionStats {
@@ -65,6 +67,7 @@ impl Default for PartitionStats {
             sweeps: AtomicU64::new(0),
             resumed: AtomicBool::new(false),
             seen: LastSweep::default(),
+            needed: LastNeeded::default(),
         }
     }
 }
@@ -119,6 +122,16 @@ impl PartitionStats {
         self.committed.store(position.0, Relaxed);
         add_one(&self.commits);
         self.committed_at.store(nanos(self.begun.elapsed()).max(1), Relaxed);
+    }
+
+    /// What of the log is needed after a crash, by what is committed on the disk.
+    pub(crate) fn need(&self, needed: Needed) {
+        self.needed.set(needed);
+    }
+
+    /// What of the log is needed after a crash.
+    pub(crate) fn needed(&self) -> Needed {
+        self.needed.get()
     }
 
     /// The next record to process.

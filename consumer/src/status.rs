@@ -1,15 +1,22 @@
 //! What a consumer says of itself: positions, lag, workers, the last decision.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use types::{EventTime, Offset, PartitionId};
+
+use crate::pipeline::UserStore;
 
 /// A consumer at a moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The topic of events.
     pub topic: String,
+    /// The folder of its store, links resolved.
+    #[serde(default)]
+    pub store: PathBuf,
     /// The spec's hash.
     pub spec: String,
     /// How long it has run, in seconds.
@@ -58,8 +65,44 @@ pub struct PartitionStatus {
     pub lag: Option<u64>,
     /// Age of the oldest record that waits, in seconds; 0 if none does, unknown if it could not be found out.
     pub lag_seconds: Option<f64>,
+    /// What of the log it needs to go on after a crash.
+    #[serde(default)]
+    pub needed: Needed,
     /// The worker that owns it.
     pub worker: usize,
+}
+
+/// From which offset on a partition's records are needed to go on after a crash, as of its last commit; these never go back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needed {
+    /// Of the events: what is not in blocks of the store is made again from there.
+    pub events: Offset,
+    /// Of each output that this process alone writes: what is made again is compared with what stands there. None before the first commit.
+    pub outputs: BTreeMap<String, Offset>,
+}
+
+impl Needed {
+    /// By what of a partition is on the disk.
+    pub(crate) fn by(users: &UserStore) -> Self {
+        users.committed().map_or_else(Self::default, |commit| Self {
+            events: users.replay_from(),
+            outputs: commit.outputs.clone(),
+        })
+    }
+}
+
+/// What a partition needed at its last commit. Locked once a commit, and when looked at.
+#[derive(Debug, Default)]
+pub(crate) struct LastNeeded(Mutex<Needed>);
+
+impl LastNeeded {
+    pub(crate) fn set(&self, needed: Needed) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = needed;
+    }
+
+    pub(crate) fn get(&self) -> Needed {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// A change of the number of workers.

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use feature_store::{Spec, Store, StoreOptions, UserState};
+use feature_store::{Spec, Store, StoreIdentity, StoreOptions, UserState};
 use partition_log::{Log, partition_for};
 use types::{EventTime, Offset, PartitionId};
 
 use crate::files::replace;
-use crate::{ConsumerError, FeatureReading, ReadStatus};
+use crate::{ConsumerError, FeatureReading, Needed, ReadStatus};
 
 /// The copy of the spec that a store was made with.
 const SPEC: &str = "spec.toml";
@@ -50,6 +50,19 @@ pub fn check_ended(store: &Path, log: &dyn Log) -> Result<(), ConsumerError> {
         }
     }
     Ok(())
+}
+
+/// What each partition of a store needs of the log to go on after a crash, and what the store was made from.
+///
+/// # Errors
+/// If a consumer has the store open, or it cannot be read.
+pub fn needed(store: &Path) -> Result<(StoreIdentity, Vec<Needed>), ConsumerError> {
+    let identity = feature_store::store::identity(store)?;
+    let opened = Store::open(store, &identity, StoreOptions::default())?;
+    let partitions = (0..identity.partitions).map(PartitionId);
+    let needed = partitions.map(|partition| Ok(Needed::by(&opened.partition::<UserState>(partition)?)));
+    let needed = needed.collect::<Result<_, ConsumerError>>()?;
+    Ok((identity, needed))
 }
 
 /// Reads a user's features from a store, as far as its blocks reach: after a clean end they hold everything; after a crash

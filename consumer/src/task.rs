@@ -22,6 +22,7 @@ use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
 use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Stop, UserStore, Work};
 use crate::prices::Prices;
 use crate::stats::{PartitionStats, Written};
+use crate::status::Needed;
 use crate::watch::SweepCounter;
 
 /// How much is read from the log at once.
@@ -350,6 +351,7 @@ impl PartitionTask {
     /// before: state is published for the next one.
     pub(crate) fn committed(&mut self, commit: Commit, since: Option<Duration>) -> Result<(), ConsumerError> {
         self.users.commit(commit)?;
+        self.stats.need(Needed::by(&self.users));
         self.committed = Some(self.place.clone());
         self.pressed = false;
         self.stats.wrote(&std::mem::take(&mut self.written));

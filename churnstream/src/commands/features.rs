@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::commands::running;
 use crate::commands::through::Through;
 use anyhow::{Context, bail};
 use backtest::{AsOfRequest, features_as_of};
@@ -112,20 +113,8 @@ impl Get {
 
 /// Asks the consumer that runs; `None` if none answers there.
 fn ask(address: &str, user: &str, as_of: Option<EventTime>) -> anyhow::Result<Option<FeatureReading>> {
-    let mut url = format!("{address}/v1/users/{}/features", path_segment(user));
-    if let Some(as_of) = as_of {
-        url.push_str(&format!("?as_of={as_of}"));
-    }
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    match agent.get(&url).call() {
-        Ok(mut answer) if matches!(answer.status().as_u16(), 200 | 404) => {
-            Ok(Some(answer.body_mut().read_json()?))
-        }
-        Ok(mut answer) => bail!("the consumer says: {}", answer.body_mut().read_to_string()?.trim()),
-        // It died without removing its address.
-        Err(ureq::Error::Io(_) | ureq::Error::ConnectionFailed) => Ok(None),
-        Err(error) => Err(error).context("ask the consumer"),
-    }
+    let as_of = as_of.map_or(String::new(), |as_of| format!("?as_of={as_of}"));
+    running::ask(address, &format!("/v1/users/{}/features{as_of}", path_segment(user)))
 }
 
 /// Writes a user's id so that it is one segment of a path, whatever it holds.

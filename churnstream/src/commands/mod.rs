@@ -16,6 +16,7 @@ pub(crate) mod progress;
 pub(crate) mod rebuild;
 pub(crate) mod retrain;
 pub(crate) mod rows;
+mod running;
 pub(crate) mod score;
 pub(crate) mod scores;
 mod through;

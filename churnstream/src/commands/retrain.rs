@@ -15,7 +15,8 @@ use types::{EventTime, Millis};
 use super::features::parse_moment;
 use super::fitting::Bar;
 use super::models::gates::{self, GateArgs};
-use super::models::{champion, check_ahead, date, running};
+use super::models::{champion, check_ahead, date};
+use super::running;
 use super::train::ModelArgs;
 use crate::commands::through::Through;
 use crate::mlflow;
@@ -220,7 +221,7 @@ impl Retrain {
             // Nothing was scored before the first champion.
             (None, None) => EventTime::MIN,
             (None, Some(_)) => {
-                let scored = self.store.as_ref().and_then(|store| running(store)?.newest_as_of);
+                let scored = self.store.as_ref().and_then(|store| running::status(store)?.newest_as_of);
                 let entry = registry.entries()?.last().map(|entry| entry.from);
                 let past = [newest.map(|tick| tick.as_of), scored, entry].into_iter().flatten().max();
                 spec.tick().next_after(past.unwrap_or_default())

@@ -35,6 +35,7 @@ use types::{Event, EventTime, Millis, PartitionId, RejectReason};
 use crate::around::Surroundings;
 use crate::tick::{TickPlan, tick_event};
 pub use config::{SinkConfig, SinkError, SinkTotals, SourceOrder};
+pub use partition::needed_from;
 use partition::{Chain, Held, Partition};
 use told::Told;
 

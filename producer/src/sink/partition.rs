@@ -90,6 +90,38 @@ pub(super) fn find_end(
     }
 }
 
+/// From where on a partition is needed by a producer that goes on: it looks for the newest record that has a source, and for the newest
+/// tick. The end of the partition if it holds neither.
+///
+/// # Errors
+/// If the partition cannot be read.
+pub fn needed_from(log: &dyn Log, topic: &str, id: PartitionId) -> Result<Offset, LogError> {
+    let bounds = log.bounds(topic, id)?;
+    let mut records = RecordBuf::default();
+    let mut look = FIRST_LOOK;
+    loop {
+        let from = Offset(bounds.end.0.saturating_sub(look).max(bounds.start.0));
+        let mut reader = log.reader(topic, id, from)?;
+        let (mut sourced, mut tick) = (None, None);
+        while {
+            records.clear();
+            reader.read(&mut records, READ_BYTES)? > 0
+        } {
+            for record in records.iter() {
+                if record.header(headers::SOURCE).is_none() {
+                    tick = tick_of(record.key, record.value).map(|_| record.offset).or(tick);
+                } else if record.header(headers::REDRIVEN).is_none() {
+                    sourced = Some(record.offset);
+                }
+            }
+        }
+        if from == bounds.start || (sourced.is_some() && tick.is_some()) {
+            return Ok([sourced, tick].into_iter().flatten().min().unwrap_or(bounds.end));
+        }
+        look = look.saturating_mul(16);
+    }
+}
+
 fn scan(
     log: &dyn Log,
     topic: &str,

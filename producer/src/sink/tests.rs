@@ -196,6 +196,27 @@ fn a_second_source_goes_on_with_the_ticks_of_the_first() {
 }
 
 #[test]
+fn what_a_producer_looks_for_when_it_goes_on_is_needed() {
+    let log = MemoryLog::new();
+    let of_partition =
+        |id| (0..).find(|n: &u8| partition_for(format!("u{n}").as_bytes(), 2).0 == id).unwrap();
+    let (silent, busy) = (of_partition(0), of_partition(1));
+    let at = |user, day: i64| (user, day * DAY + Millis::HOUR.0, 0);
+    let mut events = vec![at(silent, 1100), at(silent, 1100)];
+    events.extend((1100..1110).map(|day| at(busy, day)));
+    run(&log, &config("a", 2), &events, None).unwrap();
+    let needed = |id| needed_from(&log, "events", PartitionId(id)).unwrap();
+    assert_eq!(stored(&log, 0)[2].source.as_deref(), Some(&b"a:1"[..]));
+    assert_eq!(needed(0), Offset(2), "its newest event, whatever ticks came since");
+    let end = stored(&log, 1).len() as u64;
+    assert_eq!(needed(1), Offset(end - 2), "the newest tick stands before the newest event");
+    let other =
+        partition_log::TopicConfig { partitions: 1, key: "user".into(), partitioner: "murmur2".into() };
+    log.create_topic("none", &other).unwrap();
+    assert_eq!(needed_from(&log, "none", PartitionId(0)).unwrap(), Offset::ZERO);
+}
+
+#[test]
 fn a_time_that_cannot_be_right_passes_no_tick() {
     let log = MemoryLog::new();
     let sane = 1100 * DAY + Millis::HOUR.0;

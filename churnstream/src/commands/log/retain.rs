@@ -2,15 +2,21 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use feature_store::{Store, StoreOptions, UserState};
+use consumer::{ConsumerError, Needed};
+use feature_store::StoreError;
 use partition_log::{Log, Retention};
 use serde::Serialize;
 use types::{EventTime, Millis, Offset, PartitionId};
 
 use super::{TopicArgs, bytes, json, open};
+use crate::commands::running;
+
+/// How long a store is waited for whose owner does not answer: a consumer that starts, or another command, which is done soon.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What may go.
 #[derive(Debug, Args)]
@@ -23,7 +29,7 @@ pub struct RetainArgs {
     /// The oldest records of each partition that is larger than this may go: 10GB, 500MB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     larger_than: Option<u64>,
-    /// The consumer's store: what its state is still made from stays. No consumer may be running. Needed on files
+    /// The consumer's store: what its state is still made from stays. A consumer that has it open is asked. Needed on files
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
 }
@@ -42,7 +48,7 @@ struct Retained {
     removed_records: u64,
     start: Offset,
     end: Offset,
-    /// The store needs everything from here on.
+    /// The consumer or a producer that goes on needs everything from here on.
     needed_from: Offset,
     bytes: u64,
 }
@@ -59,7 +65,7 @@ pub(super) fn run(args: &RetainArgs, now: EventTime, out: &mut dyn Write) -> Res
     let Some(store) = &args.store else {
         bail!("--store DIR is needed: the consumer's store says what its state is still made from");
     };
-    let floors = floors(store, topic, config.partitions)?;
+    let floors = floors(&*log, store, topic, config.partitions)?;
     let keep = Retention {
         oldest: args.older_than.map(|Millis(span)| EventTime(now.0.saturating_sub(span))),
         max_bytes: args.larger_than,
@@ -110,35 +116,59 @@ fn retain(
     })
 }
 
-/// From which offset on each partition of a topic is still needed: events to make the state again, outputs to compare with
-/// what is made again.
-fn floors(store: &Path, topic: &str, partitions: u32) -> Result<Vec<Offset>> {
-    let about = || format!("reading the store {}", store.display());
-    let identity = feature_store::store::identity(store).with_context(about)?;
-    if identity.partitions != partitions {
+/// From which offset on each partition of a topic is still needed: events to make the state again, and for producers to find where they
+/// stopped; outputs to compare with what is made again.
+fn floors(log: &dyn Log, store: &Path, topic: &str, partitions: u32) -> Result<Vec<Offset>> {
+    let (made_from, needed) =
+        needed(store, PATIENCE).with_context(|| format!("reading the store {}", store.display()))?;
+    if needed.len() != partitions as usize {
         bail!(
             "the store is of {} partitions and `{topic}` has {partitions}: it is another log's",
-            identity.partitions
+            needed.len()
         );
     }
-    let opened = Store::open(store, &identity, StoreOptions::default()).with_context(about)?;
-    (0..partitions)
-        .map(|partition| {
-            let users = opened.partition::<UserState>(PartitionId(partition)).with_context(about)?;
-            let commit = users.committed();
-            if topic == identity.topic {
-                return Ok(commit.map_or(Offset::ZERO, |_| users.replay_from()));
-            }
-            let written = commit.and_then(|commit| commit.outputs.get(topic).copied());
-            written.with_context(|| {
+    let floors = (0..).map(PartitionId).zip(needed).map(|(partition, needed)| {
+        let floor = if topic == made_from {
+            needed.events.min(producer::sink::needed_from(log, topic, partition)?)
+        } else {
+            needed.outputs.get(topic).copied().with_context(|| {
                 format!(
-                    "what of `{topic}` is still needed cannot be known: the store was made from `{}`, and its commit of \
-                     partition {partition} knows no output of that name",
-                    identity.topic
+                    "what of `{topic}` is still needed cannot be known: the store was made from `{made_from}`, and its commit of \
+                     partition {partition} knows no output of that name"
                 )
-            })
-        })
-        .collect()
+            })?
+        };
+        let end = log.bounds(topic, partition)?.end;
+        if floor > end {
+            bail!(
+                "partition {partition} of `{topic}` ends at {end}, and the store was made from one that goes on to {floor} at least: it \
+                 is another log's"
+            );
+        }
+        Ok(floor)
+    });
+    floors.collect()
+}
+
+/// What each partition of a store needs, and the topic that the store was made from: from the consumer that has the store, otherwise from
+/// the store itself. A store whose owner does not answer is waited for.
+fn needed(store: &Path, patience: Duration) -> Result<(String, Vec<Needed>)> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = running::status(store) {
+            return Ok((status.topic, status.partitions.into_iter().map(|p| p.needed).collect()));
+        }
+        match consumer::needed(store) {
+            Ok((identity, needed)) => return Ok((identity.topic, needed)),
+            Err(ConsumerError::Store(StoreError::InUse { .. })) if begun.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            Err(ConsumerError::Store(StoreError::InUse { .. })) => bail!(
+                "it is open in another process, and no consumer answers from there: one that is starting does so soon, try again"
+            ),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn print(out: &mut dyn Write, report: &RetainReport) -> Result<()> {
@@ -182,8 +212,8 @@ fn parse_size(text: &str) -> Result<u64, String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use feature_store::StoreIdentity;
     use feature_store::store::Commit;
+    use feature_store::{Store, StoreIdentity, StoreOptions, UserState};
     use partition_log::{FileLog, LogOptions, TopicConfig};
 
     use super::*;
@@ -251,8 +281,8 @@ mod tests {
             Ok(log.bounds(&args.topic.topic.topic, P0).unwrap().start.0)
         };
         // While somebody has the store nothing is known of it.
-        let error = format!("{:#}", retain(args("events", Some("1d"), None)).unwrap_err());
-        assert!(error.contains("reading the store"), "{error}");
+        let error = needed(&place, Duration::ZERO).unwrap_err().to_string();
+        assert!(error.contains("no consumer answers"), "{error}");
         commit(100);
         drop(store);
 

@@ -13,6 +13,8 @@ use clap::Subcommand;
 use scorer::{Bundle, Entry, Registry, Role, Schedule};
 use types::EventTime;
 
+use super::running;
+
 /// Works on a registry of model bundles.
 #[derive(Subcommand)]
 pub(crate) enum Models {
@@ -55,7 +57,7 @@ fn champions(entries: &[Entry]) -> impl DoubleEndedIterator<Item = &Entry> {
 
 /// Refuses a moment that the running consumer has passed.
 pub(crate) fn check_ahead(store: Option<&PathBuf>, at: EventTime) -> anyhow::Result<()> {
-    if let Some(status) = store.and_then(|store| running(store))
+    if let Some(status) = store.and_then(|store| running::status(store))
         && let Some(newest) = status.newest_as_of.filter(|newest| at <= *newest)
     {
         bail!(
@@ -65,12 +67,6 @@ pub(crate) fn check_ahead(store: Option<&PathBuf>, at: EventTime) -> anyhow::Res
         );
     }
     Ok(())
-}
-
-/// The status of the consumer that has the store open, if one answers.
-pub(crate) fn running(store: &Path) -> Option<consumer::Status> {
-    let address = consumer::address_of(store)?;
-    ureq::get(&format!("{address}/v1/status")).call().ok()?.body_mut().read_json().ok()
 }
 
 fn load(bundle: &Path) -> anyhow::Result<Bundle> {

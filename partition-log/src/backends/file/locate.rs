@@ -75,25 +75,40 @@ impl View {
 /// The visible part by the checkpoint; without one (a folder copied from a broker) or where the files are shorter than it
 /// says (a loss of power, not yet recovered), up to the last whole batch. If what was synced is gone, still what the
 /// checkpoint says, so that whoever reads on comes upon the damage.
+///
+/// Beside a writer, retention may remove what a checkpoint named a moment ago, never what the newest one names: then it is looked again.
 pub(super) fn view(partition: &Partition, checkpoint: Option<&CheckpointFile>) -> Result<View, LogError> {
-    let bases = segments(&partition.dir)?;
-    let start = bases.first().copied().unwrap_or_default();
-    let checkpoint = checkpoint.map(CheckpointFile::read).transpose()?.flatten();
-    let mut gone = None;
-    if let Some(Checkpoint { visible, durable }) = checkpoint {
-        if is_there(&partition.dir, visible) {
-            return Ok(View { start, visible, gone });
+    let read = || match checkpoint {
+        Some(file) => file.read(),
+        // There may be one by now.
+        None => Ok(CheckpointFile::open(&partition.dir)?.map(|file| file.read()).transpose()?.flatten()),
+    };
+    loop {
+        let bases = segments(&partition.dir)?;
+        let start = bases.first().copied().unwrap_or_default();
+        let stored = read()?;
+        if let Some(Checkpoint { visible, .. }) = stored.filter(|c| is_there(&partition.dir, c.visible)) {
+            return Ok(View { start, visible, gone: None });
         }
-        gone = Some(Gone { end: visible.offset, synced: is_gone(&partition.dir, &bases, durable) })
-            .filter(|gone| gone.end > Offset::ZERO);
-        if gone.is_some_and(|gone| gone.synced) {
-            return Ok(View { start, visible, gone });
+        if read()? != stored {
+            continue;
+        }
+        let mut gone = None;
+        if let Some(Checkpoint { visible, durable }) = stored {
+            gone = Some(Gone { end: visible.offset, synced: is_gone(&partition.dir, &bases, durable) })
+                .filter(|gone| gone.end > Offset::ZERO);
+            if gone.is_some_and(|gone| gone.synced) {
+                return Ok(View { start, visible, gone });
+            }
+        }
+        let Some(&last) = bases.last() else {
+            return Ok(View { start, visible: Place::default(), gone });
+        };
+        match last_whole(partition, last) {
+            Err(error) if was_removed(partition, last, &error)? => {}
+            visible => return Ok(View { start, visible: visible?, gone }),
         }
     }
-    let Some(&last) = bases.last() else {
-        return Ok(View { start, visible: Place::default(), gone });
-    };
-    Ok(View { start, visible: last_whole(partition, last)?, gone })
 }
 
 /// Where the whole batches of the last segment end.
@@ -108,6 +123,16 @@ pub(super) fn last_whole(partition: &Partition, last: Offset) -> Result<Place, L
         }
     }
     Ok(Place { offset: scan.expected, segment: last, position: scan.position })
+}
+
+/// Whether an error comes from a segment that was there and that retention has removed meanwhile.
+pub(super) fn was_removed(partition: &Partition, base: Offset, error: &LogError) -> Result<bool, LogError> {
+    let may = match error {
+        LogError::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+        LogError::OutOfRange { .. } => true,
+        _ => false,
+    };
+    Ok(may && !segments(&partition.dir)?.contains(&base))
 }
 
 /// Whether what was synced up to a place is in no file any more. What retention removed is not meant.

@@ -122,8 +122,11 @@ impl Log for FileLog {
         let view = self.view(&partition)?;
         let bases = segments(&partition.dir)?;
         for &base in bases.iter().filter(|base| **base <= view.visible.segment) {
-            if let Some(found) = find_in_segment(&partition, &view, base, time)? {
-                return Ok(found);
+            match find_in_segment(&partition, &view, base, time) {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
+                Err(error) if locate::was_removed(&partition, base, &error)? => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(view.bounds().end)
@@ -150,7 +153,7 @@ impl Log for FileLog {
         floor: Offset,
     ) -> Result<Bounds, LogError> {
         let partition = self.partition(topic, partition)?;
-        retain::retain(&partition, keep, floor)?;
+        retain::retain(&self.dir, &partition, keep, floor)?;
         Ok(self.view(&partition)?.bounds())
     }
 

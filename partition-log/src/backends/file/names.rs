@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/events.topic                              the topic's settings, as JSON
 //! DIR/events.lock                               locked while a writer has the topic
+//! DIR/events.removing                           locked while segments go, and while a new writer looks through them
 //! DIR/events-0/checkpoint                       how far readers may see; see `checkpoint`
 //! DIR/events-0/00000000000000000000.log         batches, from the offset in the name
 //! DIR/events-0/00000000000000000000.index       offset -> place in the .log
@@ -55,6 +56,16 @@ pub(super) fn partition_dir(dir: &Path, topic: &str, partition: PartitionId) -> 
 
 pub(super) fn lock_path(dir: &Path, topic: &str) -> PathBuf {
     dir.join(format!("{topic}.lock"))
+}
+
+/// Waits until nobody removes or replaces segments of a topic, and keeps others from it until what it returns is dropped. Readers and
+/// the writer at work need it not: what they use stays.
+pub(super) fn lock_segments(dir: &Path, topic: &str) -> Result<File, LogError> {
+    let path = dir.join(format!("{topic}.removing"));
+    let opened = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = opened.map_err(io_error("open", &path))?;
+    file.lock().map_err(io_error("lock", &path))?;
+    Ok(file)
 }
 
 pub(super) fn segment_path(partition_dir: &Path, base: Offset, suffix: &str) -> PathBuf {

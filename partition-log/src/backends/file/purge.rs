@@ -11,7 +11,7 @@ use std::io::{BufWriter, Write};
 use types::{Offset, PartitionId};
 
 use super::FileLog;
-use super::names::{INDEX, LOG, io_error, segment_path, segments, sync_dir};
+use super::names::{INDEX, LOG, io_error, lock_segments, segment_path, segments, sync_dir};
 use super::recover::rebuild_closed;
 use super::scan::{Partition, Scan};
 use super::writer::FileTopicWriter;
@@ -50,6 +50,7 @@ fn purge_until(
 ) -> Result<u64, LogError> {
     // It holds the lock, and has put right what a crash left.
     let mut writer = FileTopicWriter::open(log, topic)?;
+    let _alone = lock_segments(log.dir(), topic)?;
     let partition = log.partition(topic, id)?;
     let mut concerned = Vec::new();
     for base in segments(&partition.dir)? {

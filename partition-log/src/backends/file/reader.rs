@@ -8,7 +8,7 @@ use types::Offset;
 
 use super::aborted::Aborted;
 use super::checkpoint::{CheckpointFile, Place};
-use super::locate::{is_there, scan_start, view};
+use super::locate::{is_there, scan_start, view, was_removed};
 use super::names::{LOG, io_error, segment_path, segments};
 use super::scan::{Partition, Scan};
 use crate::format::{BatchError, BatchHeader, decode_batch};
@@ -141,10 +141,7 @@ impl FileReader {
         };
         match self.locate_in(base) {
             // Retention was faster.
-            Err(LogError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound
-                    && !segments(&self.partition.dir)?.contains(&base) =>
-            {
+            Err(error) if was_removed(&self.partition, base, &error)? => {
                 let bases = segments(&self.partition.dir)?;
                 Err(self.out_of_range(self.next, bases.first().copied().unwrap_or_default()))
             }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use types::{EventTime, Offset, PartitionId};
 
 use super::FileLog;
-use super::names::{io_error, lock_path};
+use super::names::{io_error, lock_path, lock_segments};
 use super::partition::{BatchInfo, OpenPartition};
 use super::recover;
 use super::scan::Partition;
@@ -38,6 +38,8 @@ impl FileTopicWriter {
         let config = log.require(topic)?.config;
         let lock_path = lock_path(log.dir(), topic);
         let lock = lock_file(topic, &lock_path)?;
+        // What it looks through stays meanwhile.
+        let _still = lock_segments(log.dir(), topic)?;
         let (mut partitions, mut recovery) = (Vec::new(), Vec::new());
         for index in 0..config.partitions {
             let (opened, found) = recover::open(log.partition(topic, PartitionId(index))?, log.options())?;
