@@ -208,11 +208,7 @@ fn what_cannot_be_read_is_named_with_what_to_do() {
             ISO.replace("\"at\"", "\"when\""),
             "x.csv: the map reads column `when`, which is not there; there are `user`, `at`, `what`",
         ),
-        (
-            b"PK\x03\x04",
-            ISO.into(),
-            "x.csv near line 0: it is a zip archive, or a workbook of Excel: unpack it",
-        ),
+        (b"PK\x03\x04", ISO.into(), "x.csv: it is a zip archive, or a workbook of Excel: unpack it"),
         (b"u\0s\0e\0r\0,\0a\0t\0\n\0", ISO.into(), "write encoding = \"utf-16le\" into the map"),
         (
             b"user,at,what\n",

@@ -10,6 +10,7 @@ use backtest::{AsOfRequest, features_as_of};
 use clap::{Args, Subcommand};
 use consumer::{FeatureReading, ReadStatus};
 use feature_store::Spec;
+use producer::map::moment;
 use types::{EventTime, Offset};
 
 /// Reads of features.
@@ -33,8 +34,8 @@ pub(crate) struct Get {
     /// The consumer's store.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    /// The moment, as RFC 3339 or milliseconds since 1970; the user's newest event unless given.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    /// The moment, as 2025-03-01 (midnight in UTC), RFC 3339 or milliseconds since 1970; the user's newest event unless given.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     as_of: Option<EventTime>,
     /// Replay this log instead of reading state.
     #[arg(long, value_name = "PLACE")]
@@ -53,17 +54,6 @@ pub(crate) struct Get {
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
-}
-
-/// A moment as RFC 3339 or in milliseconds.
-pub(crate) fn parse_moment(text: &str) -> Result<EventTime, String> {
-    if let Ok(ms) = text.parse() {
-        return Ok(EventTime(ms));
-    }
-    let time: jiff::Timestamp = text
-        .parse()
-        .map_err(|e| format!("write it as 2025-03-01T00:00:00Z or in milliseconds since 1970: {e}"))?;
-    Ok(EventTime(time.as_millisecond()))
 }
 
 impl Features {
@@ -170,12 +160,5 @@ mod tests {
     #[test]
     fn any_user_is_one_segment() {
         assert_eq!(path_segment("a/b?c=ü"), "a%2Fb%3Fc%3D%C3%BC");
-    }
-
-    #[test]
-    fn moments_are_read_both_ways() {
-        assert_eq!(parse_moment("1970-01-02T00:00:00Z"), Ok(EventTime(86_400_000)));
-        assert_eq!(parse_moment("86400000"), Ok(EventTime(86_400_000)));
-        assert!(parse_moment("yesterday").is_err());
     }
 }

@@ -11,6 +11,7 @@ use partition_log::admin::{
     DumpedRecord, RedriveOptions, RedriveReport, RepartitionReport, Selection, TopicStat, VerifyReport,
 };
 use partition_log::{LogOptions, SharedLog, TopicPlace, admin};
+use producer::map::moment;
 use serde::Serialize;
 use types::{EventTime, Offset, PartitionId, RejectReason};
 
@@ -91,8 +92,8 @@ pub struct DumpArgs {
     /// Begin at this offset of each partition
     #[arg(long, value_name = "OFFSET")]
     from: Option<u64>,
-    /// Begin at the first record with this timestamp or a later one: RFC 3339, or milliseconds since 1970
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    /// Begin at the first record with this timestamp or a later one: 2024-03-01 (midnight in UTC), RFC 3339, or milliseconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<EventTime>,
     /// Only records of this key
     #[arg(long)]
@@ -126,15 +127,6 @@ pub struct RepartitionArgs {
     /// How many partitions it gets
     #[arg(long, value_name = "N")]
     partitions: u32,
-}
-
-fn parse_time(text: &str) -> Result<EventTime, String> {
-    if let Ok(millis) = text.parse() {
-        return Ok(EventTime(millis));
-    }
-    let time: jiff::Timestamp =
-        text.parse().map_err(|e| format!("{e}: write 2024-03-01T00:00:00Z or milliseconds"))?;
-    Ok(EventTime(time.as_millisecond()))
 }
 
 fn parse_reason(text: &str) -> Result<String, String> {

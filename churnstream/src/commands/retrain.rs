@@ -9,10 +9,10 @@ use backtest::Labels;
 use clap::Args;
 use feature_store::Spec;
 use partition_log::Log;
+use producer::map::moment;
 use scorer::{Bundle, Registry, SameRows};
 use types::{EventTime, Millis};
 
-use super::features::parse_moment;
 use super::fitting::Bar;
 use super::models::gates::{self, GateArgs};
 use super::models::{champion, check_ahead, date};
@@ -56,7 +56,7 @@ pub(crate) struct Retrain {
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
     /// The first as-of time for which the model holds; the tick after the newest one unless given.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment, conflicts_with = "every")]
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "every")]
     at: Option<EventTime>,
     /// Train again so often, by the clock, until interrupted.
     #[arg(long, value_name = "SPAN", conflicts_with = "on_drift")]

@@ -32,8 +32,8 @@ pub struct ImportArgs {
     /// How far a row may lie behind those before it without being sorted: the spec's allowed lateness.
     #[arg(long, value_name = "SPAN", default_value = "24h")]
     pub lateness: Millis,
-    /// What is later has not happened yet: a moment such as 2024-05-01 (UTC) or 2024-05-01T12:00:00Z [default: now]
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// What is later has not happened yet: 2024-05-01 (midnight in UTC), 2024-05-01T12:00:00Z or milliseconds since 1970 [default: now]
+    #[arg(long, value_name = "TIME", value_parser = crate::map::moment)]
     pub not_after: Option<EventTime>,
     /// Longer rows, in bytes, are set aside (of UTF-16, in bytes of UTF-8).
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u64).range(1_024..=1 << 26))]
@@ -67,10 +67,4 @@ pub enum Sort {
     Always,
     /// Not at all: file by file, row by row.
     Never,
-}
-
-fn moment(text: &str) -> Result<EventTime, String> {
-    let reader = crate::map::TimeReader::new("iso", Some("UTC")).map_err(|e| e.to_string())?;
-    let time = reader.read(&crate::map::Cell::Text(text.into()));
-    time.map_err(|_| format!("`{text}` is no moment: write 2024-05-01 or 2024-05-01T12:00:00Z"))
 }

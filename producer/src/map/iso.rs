@@ -72,6 +72,23 @@ pub(crate) fn parse(text: &[u8]) -> Option<Written> {
     Some(Written { wall_ms: date_ms + in_day, offset_ms })
 }
 
+/// A moment as it is written on command lines: a date (midnight in UTC), a date and a time of day (in UTC, unless it says its offset), or
+/// milliseconds since 1970.
+///
+/// # Errors
+/// How it is to be written.
+pub fn moment(text: &str) -> Result<EventTime, String> {
+    if let Ok(ms) = text.parse() {
+        return Ok(EventTime(ms));
+    }
+    let written = parse(text.as_bytes()).ok_or_else(|| {
+        format!(
+            "`{text}` is no moment: write 2024-03-01 (midnight in UTC), 2024-03-01T00:00:00Z or milliseconds since 1970"
+        )
+    })?;
+    Ok(EventTime(written.wall_ms - written.offset_ms.unwrap_or(0)))
+}
+
 struct Cursor<'a> {
     rest: &'a [u8],
 }
@@ -120,5 +137,28 @@ impl Cursor<'_> {
         let minutes = if self.rest.is_empty() { 0 } else { self.number(2)? };
         let valid = hours <= 25 && minutes <= 59 && self.rest.is_empty();
         valid.then(|| Some(sign * i64::from(hours * 60 + minutes) * 60_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_date_a_time_or_a_number() {
+        let midnight = Ok(EventTime(1_748_563_200_000));
+        let same = [
+            "2025-05-30",
+            "2025-05-30T00:00:00Z",
+            "2025-05-30 00:00",
+            "1748563200000",
+            "2025-05-30T02:00:00+02:00",
+        ];
+        for text in same {
+            assert_eq!(moment(text), midnight, "{text}");
+        }
+        for text in ["yesterday", "2025-02-30", "2025-05-30T24:30:00Z", ""] {
+            assert!(moment(text).unwrap_err().contains("2024-03-01 (midnight in UTC)"), "{text}");
+        }
     }
 }

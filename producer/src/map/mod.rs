@@ -104,6 +104,7 @@ pub(crate) use compile::is_within;
 pub use encoding::TextEncoding;
 pub(crate) use encoding::decode;
 pub use error::MapError;
+pub use iso::moment;
 pub use layout::{Delimiter, Format, Layout, Quote};
 pub use time::{TimeError, TimeFormatError, TimeReader};
 

@@ -9,6 +9,7 @@ use anyhow::ensure;
 use backtest::{Labels, Ticks, Triggers, Watched};
 use clap::Args;
 use feature_store::Spec;
+use producer::map::moment;
 use scorer::drift::{MIN_ROWS, Verdict};
 use scorer::{Baseline, Bundle, Schedule};
 use serde::Serialize;
@@ -16,7 +17,6 @@ use telemetry::catalogue;
 use types::EventTime;
 
 use self::realised::{Realised, realised};
-use super::features::parse_moment;
 use super::models::gates;
 use crate::commands::through::Through;
 
@@ -57,10 +57,10 @@ pub(crate) struct DriftCommand {
     #[arg(long, value_name = "BUNDLE|REGISTRY")]
     model: PathBuf,
     /// Look at the last tick up to this moment; without it, at the newest of the log.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<EventTime>,
     /// Look at every tick from this moment on: a line each.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<EventTime>,
     /// When a user counts as lost: also show expected and realised AUC of the ticks whose outcomes are known, each with the champion
     /// that held then.

@@ -7,12 +7,12 @@ use anyhow::{Context, bail, ensure};
 use backtest::Labels;
 use clap::Args;
 use feature_store::Spec;
+use producer::map::moment;
 use scorer::{Bundle, Gate, Registry, SameRows};
 use types::EventTime;
 
 use super::gates::{self, GateArgs};
 use super::{champion, champions, check_ahead, date, load};
-use crate::commands::features::parse_moment;
 use crate::commands::through::Through;
 use crate::{mlflow, training};
 
@@ -37,7 +37,7 @@ pub(crate) struct Promote {
     registry: PathBuf,
     /// The first as-of time for which it holds: a tick ahead of everything that the consumer has scored, since what was said is
     /// not said anew. The beginning of time for the first champion.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<EventTime>,
     /// Score in the shadow beside the champion.
     #[arg(long)]
@@ -72,7 +72,7 @@ pub(crate) struct Rollback {
     #[arg(long, value_name = "DIR")]
     registry: PathBuf,
     /// The first as-of time for which it holds: a tick ahead of everything that the consumer has scored.
-    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     at: EventTime,
     /// The consumer's store: refuses a moment that the running consumer has passed.
     #[arg(long, value_name = "DIR")]

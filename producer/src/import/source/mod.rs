@@ -38,7 +38,7 @@ use text::{Separator, TextParser};
 #[non_exhaustive]
 pub enum SourceError {
     /// The system refused, or what is compressed is damaged.
-    #[error("{} near line {line}: {source}", path.display())]
+    #[error("{}{}: {source}", path.display(), near(*line))]
     Io {
         /// The file.
         path: PathBuf,
@@ -63,6 +63,10 @@ pub enum SourceError {
         /// What does not fit.
         message: String,
     },
+}
+
+fn near(line: u64) -> String {
+    if line == 0 { String::new() } else { format!(" near line {line}") }
 }
 
 /// Reads the rows of one file.
