@@ -49,6 +49,53 @@ fn others_topic(brokers: &Brokers, name: &str, settings: &[(&str, &str)]) -> Str
     name
 }
 
+/// Runs Kafka's own tool for settings.
+fn configure<'a>(arguments: impl Iterator<Item = &'a str>) {
+    let tool = ["tool", "org.apache.kafka.tools.ConfigCommand"];
+    let done = broker::script().args(tool).args(arguments).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+#[test]
+fn a_broker_that_forgets_producers_too_soon_is_found_and_the_advice_mends_it() {
+    // Of its own: its settings are changed.
+    let Some(brokers) = broker::start(1) else { return };
+    let purpose = Purpose {
+        events: "events".into(),
+        outputs: vec![],
+        compacted: vec![],
+        group: "g".into(),
+        try_writing: false,
+    };
+    let kafka = log(&brokers);
+    let found = || {
+        let checks = kafka.checkup(&purpose);
+        checks.into_iter().find(|check| check.found.contains("producer.id.expiration.ms"))
+    };
+    // What is set is not known everywhere at once.
+    let wait_for = |wanted: bool| {
+        let deadline = SystemTime::now() + Duration::from_secs(60);
+        loop {
+            let found = found();
+            if found.is_some() == wanted {
+                return found;
+            }
+            assert!(SystemTime::now() < deadline, "{found:?}");
+        }
+    };
+    assert_eq!(found(), None, "a day, if nobody says otherwise");
+    let address = &brokers.bootstrap;
+    let short = format!(
+        "--bootstrap-server {address} --alter --entity-type brokers --entity-default --add-config producer.id.expiration.ms=60000"
+    );
+    configure(short.split_whitespace());
+    let check = wait_for(true).unwrap();
+    assert_eq!(check.verdict, Verdict::Problem);
+    configure(check.advice.strip_prefix("kafka-configs.sh ").unwrap().split_whitespace());
+    wait_for(false);
+    broker::stop(&brokers);
+}
+
 #[test]
 fn a_brokers_defaults_are_refused_and_the_command_in_the_error_mends_them() {
     let Some(brokers) = broker::shared() else { return };
@@ -60,13 +107,7 @@ fn a_brokers_defaults_are_refused_and_the_command_in_the_error_mends_them() {
         "{error}"
     );
     let (_, command) = error.split_once("kafka-configs.sh ").unwrap();
-    let arguments = command.split_whitespace().map(|word| word.trim_end_matches('.')).take(9);
-    let mended = broker::script()
-        .args(["tool", "org.apache.kafka.tools.ConfigCommand"])
-        .args(arguments)
-        .output()
-        .unwrap();
-    assert!(mended.status.success(), "{mended:?}");
+    configure(command.split_whitespace().map(|word| word.trim_end_matches('.')).take(9));
     kafka.create_topic(&topic, &config(2)).unwrap();
     let mut writer = kafka.writer(&topic).unwrap().partition(P0).unwrap();
     writer.append(EventTime(1), b"u1", b"old", &[]).unwrap();

@@ -61,7 +61,7 @@ struct Value {
     chosen: bool,
 }
 
-/// A topic's settings as the brokers tell them.
+/// A topic's settings, or a broker's, as the brokers tell them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TopicSettings(BTreeMap<String, Value>);
 
@@ -171,11 +171,22 @@ impl KafkaLog {
 
     /// A topic's settings; `None` if this user has no right to see them. The topic is named as the brokers do.
     pub(super) fn settings_of(&self, topic: &str) -> Result<Option<TopicSettings>, LogError> {
-        let action = || format!("ask for the settings of topic `{topic}`");
+        self.described(&ResourceSpecifier::Topic(topic))
+    }
+
+    /// The same of a broker.
+    pub(super) fn settings_of_broker(&self, number: i32) -> Result<Option<TopicSettings>, LogError> {
+        self.described(&ResourceSpecifier::Broker(number))
+    }
+
+    fn described(&self, what: &ResourceSpecifier<'_>) -> Result<Option<TopicSettings>, LogError> {
+        let action = || match what {
+            ResourceSpecifier::Topic(topic) => format!("ask for the settings of topic `{topic}`"),
+            other => format!("ask for the settings of {other:?}"),
+        };
         let admin = self.connect.admin()?;
         let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
-        let answer =
-            futures_executor::block_on(admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options));
+        let answer = futures_executor::block_on(admin.describe_configs([what], &options));
         super::connect::let_go("admin client", admin);
         let answer = answer.map_err(|error| self.connect.error(action(), &error))?;
         match answer.into_iter().next() {
@@ -186,7 +197,10 @@ impl KafkaLog {
                 });
                 Ok(Some(TopicSettings(entries.collect())))
             }
-            None | Some(Err(RDKafkaErrorCode::TopicAuthorizationFailed)) => Ok(None),
+            None
+            | Some(Err(
+                RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            )) => Ok(None),
             Some(Err(error)) => Err(self.connect.failed(action(), error.to_string())),
         }
     }

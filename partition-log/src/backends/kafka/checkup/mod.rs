@@ -20,6 +20,8 @@ use crate::checkup::{Check, Purpose};
 const FIND: Duration = Duration::from_secs(10);
 /// How long a connection to one of them may take.
 const CONNECT: Duration = Duration::from_secs(3);
+/// So long a broker has to remember a producer: longer than one waits for an acknowledgement.
+const MEMORY_MS: i64 = 600_000;
 
 impl KafkaLog {
     /// Looks at everything that a consumer and its producers need of the brokers.
@@ -36,6 +38,7 @@ impl KafkaLog {
             }
         };
         checks.push(check_brokers(&metadata));
+        checks.extend(self.check_memory(&metadata));
         checks.extend(self.check_topics(purpose, &metadata));
         checks.extend(self.check_group(purpose));
         if purpose.try_writing {
@@ -45,6 +48,22 @@ impl KafkaLog {
             checks.push(self.compare_clocks(purpose));
         }
         checks
+    }
+
+    /// What is wrong with how long brokers remember producers, as far as this user may see it.
+    fn check_memory(&self, metadata: &Metadata) -> Option<Check> {
+        let setting = "producer.id.expiration.ms";
+        let short = metadata.brokers().iter().find_map(|broker| {
+            let settings = self.settings_of_broker(broker.id()).ok()??;
+            settings.number(setting).filter(|remembered| *remembered < MEMORY_MS)
+        })?;
+        let found =
+            format!("{setting} is {short}: a batch whose acknowledgement got lost can be written twice");
+        let advice = format!(
+            "kafka-configs.sh --bootstrap-server {} --alter --entity-type brokers --entity-default --add-config {setting}=86400000",
+            self.connect.brokers
+        );
+        Some(Check::problem("brokers", found, advice))
     }
 
     fn check_client(&self) -> Check {
