@@ -26,3 +26,48 @@ pub(crate) fn status(store: &Path) -> Option<Status> {
     let status: Status = ask(&consumer::address_of(store)?, "/v1/status").ok().flatten()?;
     (store.canonicalize().ok()? == status.store).then_some(status)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Whoever has an address by now says once what it is.
+    fn answer(status: &Status) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let body = serde_json::to_string(status).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut asked, mut piece) = (Vec::new(), [0; 512]);
+            while !asked.ends_with(b"\r\n\r\n") {
+                let read = stream.read(&mut piece).unwrap();
+                asked.extend_from_slice(&piece[..read]);
+            }
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).unwrap();
+        });
+        address
+    }
+
+    #[test]
+    fn a_consumer_of_another_store_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().canonicalize().unwrap();
+        assert_eq!(status(&store), None, "nobody says where they are");
+        let says = |of: &Path| {
+            let address =
+                answer(&Status { store: of.to_owned(), topic: "events".to_owned(), ..Status::default() });
+            std::fs::write(store.join(consumer::ADDRESS_FILE), address + "\n").unwrap();
+            status(&store).map(|status| status.topic)
+        };
+        assert_eq!(says(&store), Some("events".to_owned()));
+        assert_eq!(says(&store.join("other")), None);
+        assert_eq!(says(Path::new("")), None, "it has not looked at itself yet");
+        // A killed one left its address, and nobody is there.
+        assert_eq!(status(&store), None);
+    }
+}

@@ -103,10 +103,11 @@ pub fn needed_from(log: &dyn Log, topic: &str, id: PartitionId) -> Result<Offset
         let from = Offset(bounds.end.0.saturating_sub(look).max(bounds.start.0));
         let mut reader = log.reader(topic, id, from)?;
         let (mut sourced, mut tick) = (None, None);
-        while {
+        loop {
             records.clear();
-            reader.read(&mut records, READ_BYTES)? > 0
-        } {
+            if reader.read(&mut records, READ_BYTES)? == 0 {
+                break;
+            }
             for record in records.iter() {
                 if record.header(headers::SOURCE).is_none() {
                     tick = tick_of(record.key, record.value).map(|_| record.offset).or(tick);
