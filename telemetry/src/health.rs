@@ -28,6 +28,8 @@ struct Beat {
 enum State {
     Ready,
     NotReady(String),
+    /// Ready, unless it still waits at that moment.
+    Waiting(Instant, String),
     Failed(String),
 }
 
@@ -86,6 +88,7 @@ impl Health {
         }
         self.report(|part, entry| match &entry.state {
             State::NotReady(why) => Some(format!("{part}: {why}")),
+            State::Waiting(until, why) if Instant::now() > *until => Some(format!("{part}: {why}")),
             _ => entry.dead().map(|why| format!("{part}: {why}")),
         })
     }
@@ -121,6 +124,11 @@ impl Check {
     /// The part does not do its work now and expects to again.
     pub fn not_ready(&self, reason: &str) {
         self.set(State::NotReady(reason.to_owned()));
+    }
+
+    /// The part waits for something that is soon there. If it still waits after so long, it is not ready, and `reason` says for what.
+    pub fn waits(&self, reason: &str, at_most: Duration) {
+        self.set(State::Waiting(Instant::now() + at_most, reason.to_owned()));
     }
 
     /// The part will not recover by itself.
@@ -185,6 +193,20 @@ mod tests {
         assert!(!health.ready().ok);
         worker.beat();
         assert!(health.live().ok && health.ready().ok);
+    }
+
+    #[test]
+    fn a_part_that_waits_for_too_long_is_not_ready_and_lives() {
+        let health = Health::new();
+        let check = health.check("producer", "opening");
+        check.waits("the log is slow", Duration::from_secs(3600));
+        assert!(health.ready().ok);
+        check.waits("the log is slow", Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(health.ready().reasons, ["producer: the log is slow"]);
+        assert!(health.live().ok);
+        check.ready();
+        assert!(health.ready().ok);
     }
 
     #[test]

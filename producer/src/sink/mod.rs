@@ -117,7 +117,8 @@ impl EventSink {
             let end = partition::find_end(log, &config.topic, id, &sources)?;
             foreign |= end.foreign && end.positions.iter().all(Option::is_none);
             let chains = vec![Chain::default(); config.sources.len()];
-            opened.push(Partition { writer, held_to: end.positions, chains, last_tick: end.tick });
+            let (held_to, last_tick, ticks_removed) = (end.positions, end.tick, end.tick.is_none());
+            opened.push(Partition { writer, held_to, chains, last_tick, ticks_removed });
         }
         Ok(Self {
             partitions: opened,
@@ -337,6 +338,11 @@ impl EventSink {
             return Ok(());
         }
         for partition in &mut self.partitions {
+            // What stood before a record that the log holds was written before it; retention has removed it since.
+            if partition.ticks_removed && partition.held_to.iter().any(Option::is_some) {
+                partition.last_tick = Some(passed);
+                continue;
+            }
             let mut next = partition.last_tick.map_or(passed, |last| self.ticks.after(last));
             while next <= passed {
                 self.value.clear();
@@ -355,9 +361,11 @@ impl EventSink {
         self.batch = Batch::default();
         // A sync flushes too, so whether one is due changes no byte.
         let sync = self.synced.elapsed() >= Self::SYNC_EVERY;
-        for partition in &mut self.partitions {
-            if sync { partition.writer.sync()? } else { partition.writer.flush()? }
-        }
+        let partitions = &mut self.partitions;
+        self.told.while_waiting(|| {
+            let mut writers = partitions.iter_mut().map(|partition| &mut partition.writer);
+            writers.try_for_each(|writer| if sync { writer.sync() } else { writer.flush() })
+        })?;
         if sync {
             self.synced = Instant::now();
             self.told.durable(self.totals.appended);

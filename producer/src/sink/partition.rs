@@ -14,6 +14,8 @@ pub(super) struct Partition {
     /// Of each source what it has given to this partition so far, from its beginning on.
     pub(super) chains: Vec<Chain>,
     pub(super) last_tick: Option<EventTime>,
+    /// Whether there was none when it was opened.
+    pub(super) ticks_removed: bool,
 }
 
 /// The last record of a source.
