@@ -16,9 +16,10 @@ const MORE_HELP: &str = "Examples:
 
 Processes: in the command, {n} stands for the number of a process: 0, 1, 2 and so on. Those with the highest numbers are stopped first:
 by SIGTERM, upon which a consumer commits and ends, and after 30 s by SIGKILL. One that dies is started again, after 1 s, then 2 s, up to
-60 s; one that refuses its arguments (exit code 2) ends the autoscaler. If the autoscaler is killed, its processes get SIGTERM (on Linux;
+60 s; one that refuses its arguments (exit code 2) ends the autoscaler, unless one has run for 10 s before. A script must end with
+`exec consumer ...`, or signals reach the shell alone. If the autoscaler is killed, its processes get SIGTERM (on Linux;
 elsewhere they live on, and those of the next autoscaler fail and say that the store is in use until they are stopped). Other members of
-the group are left alone and not counted.
+the group are left alone and not counted; without a command, the group's members are.
 
 Lag that is not known, because brokers do not answer, changes nothing: as many processes as there are stay.
 
@@ -76,8 +77,8 @@ pub struct Arguments {
     /// Serve /metrics, /healthz, /readyz and /targets here; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,
-    /// Write every decision, with the numbers that led to it, into this file, one JSON object a line. Beyond 4 MiB it is renamed to
-    /// FILE.1 and begun anew.
+    /// Write decisions, with the numbers that led to them, into this file, one JSON object a line; what is held for one reason once a minute.
+    /// Beyond 4 MiB it is renamed to FILE.1 and begun anew.
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// Start and stop nothing.
@@ -123,7 +124,7 @@ impl Arguments {
         let command = match self.command.clone() {
             words if words.is_empty() => None,
             words => Some(
-                ProcessCommand::new(words, topic, group.as_deref(), *max)
+                ProcessCommand::new(words, &self.from, topic, group.as_deref(), *max)
                     .map_err(|wrong| wrong.to_string())?,
             ),
         };

@@ -23,6 +23,16 @@ pub enum CommandError {
          or port 0"
     )]
     SharedAddress,
+    /// The last of them would have none.
+    #[error(
+        "of {max} processes the last would have --http {address}, which is no address: leave room in the port, as in 127.0.0.1:95{{n}}, or say port 0"
+    )]
+    NoAddress {
+        /// How many there may be.
+        max: u32,
+        /// What it would be told.
+        address: String,
+    },
     /// They would end, and be started again.
     #[error("a process with --until-end ends by itself, and would be started again: leave it out")]
     EndsByItself,
@@ -31,7 +41,7 @@ pub enum CommandError {
         "the lag is asked of {what} {asked}, but the command reads {read}: give --{what} the same value on both sides of --"
     )]
     Differs {
-        /// Topic or group.
+        /// Place, topic or group.
         what: &'static str,
         /// Which one the autoscaler looks at.
         asked: String,
@@ -41,11 +51,17 @@ pub enum CommandError {
 }
 
 impl ProcessCommand {
-    /// The command of up to `max` processes that read a topic as a group, which both may be the usual ones.
+    /// The command of up to `max` processes that read a topic of a place as a group; topic and group may be the usual ones.
     ///
     /// # Errors
     /// If several processes, or these processes, cannot be run by it.
-    pub fn new(words: Vec<String>, topic: &str, group: Option<&str>, max: u32) -> Result<Self, CommandError> {
+    pub fn new(
+        words: Vec<String>,
+        from: &str,
+        topic: &str,
+        group: Option<&str>,
+        max: u32,
+    ) -> Result<Self, CommandError> {
         let command = Self(words);
         if command.0.iter().any(|word| word == "--until-end") {
             return Err(CommandError::EndsByItself);
@@ -62,7 +78,14 @@ impl ProcessCommand {
         if max > 1 && http.is_some_and(|http| !http.contains(NUMBER) && !http.ends_with(":0")) {
             return Err(CommandError::SharedAddress);
         }
+        let last = |http: &str| http.replace(NUMBER, &(max.max(1) - 1).to_string());
+        if let Some(address) = http.map(last).filter(|http| http.parse::<SocketAddr>().is_err()) {
+            return Err(CommandError::NoAddress { max, address });
+        }
+        // Brokers may be named in several ways; what stands before their topics' names not.
+        let read = command.value("--from").filter(|read| topics_of(read) != topics_of(from)).unwrap_or(from);
         let pairs = [
+            ("from", Some(from), Some(read)),
             ("topic", Some(topic), command.value("--topic").or(Some("events"))),
             ("group", group, command.value("--group")),
         ];
@@ -97,12 +120,19 @@ impl ProcessCommand {
     }
 }
 
+/// What the names of a place's topics begin with.
+fn topics_of(place: &str) -> &str {
+    place.split_once('/').map_or("", |(_, prefix)| prefix)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FROM: &str = "kafka:b:1";
+
     fn command(words: &str, max: u32) -> Result<ProcessCommand, CommandError> {
-        ProcessCommand::new(words.split(' ').map(str::to_owned).collect(), "events", None, max)
+        ProcessCommand::new(words.split(' ').map(str::to_owned).collect(), FROM, "events", None, max)
     }
 
     #[test]
@@ -129,13 +159,16 @@ mod tests {
         let said = refused("consumer --store /s/{n} --http 127.0.0.1:9464", 2);
         assert!(said.contains("--http 127.0.0.1:946{n}"), "{said}");
         command("consumer --store /s/{n} --http 127.0.0.1:0", 2).unwrap();
+        command("consumer --store /s/{n} --http 127.0.0.1:946{n}", 10).unwrap();
+        let said = refused("consumer --store /s/{n} --http 127.0.0.1:946{n}", 11);
+        assert!(said.contains("127.0.0.1:94610, which is no address"), "{said}");
         assert_eq!(command("consumer --store s --until-end", 1), Err(CommandError::EndsByItself));
     }
 
     #[test]
     fn the_lag_is_that_of_what_the_processes_read() {
         let new = |words: &str, topic: &str, group: Option<&str>| {
-            ProcessCommand::new(words.split(' ').map(str::to_owned).collect(), topic, group, 2)
+            ProcessCommand::new(words.split(' ').map(str::to_owned).collect(), FROM, topic, group, 2)
         };
         new("consumer --store {n} --topic clicks --group g", "clicks", Some("g")).unwrap();
         new("consumer --store {n} --topic=events", "events", None).unwrap();
@@ -143,5 +176,9 @@ mod tests {
         assert!(said.contains("group the usual one") && said.contains("reads `g`"), "{said}");
         let said = new("consumer --store {n}", "clicks", None).unwrap_err().to_string();
         assert!(said.contains("topic `clicks`") && said.contains("reads `events`"), "{said}");
+        new("consumer --store {n} --from kafka:other:1", "events", None).unwrap();
+        let said =
+            new("consumer --store {n} --from kafka:b:1/prod.", "events", None).unwrap_err().to_string();
+        assert!(said.contains("from `kafka:b:1`") && said.contains("reads `kafka:b:1/prod.`"), "{said}");
     }
 }

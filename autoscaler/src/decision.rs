@@ -154,10 +154,10 @@ impl DecisionMetrics {
         }
     }
 
-    /// Counts a decision and shows the workers that it is about.
-    pub fn record(&self, decision: &Decision) {
+    /// Counts a decision and shows the workers that it is about; `actual` is how many there are, if that is known.
+    pub fn record(&self, decision: &Decision, actual: Option<u32>) {
         self.desired.set(f64::from(decision.desired));
-        self.actual.set(f64::from(decision.numbers.workers));
+        self.actual.set_known(actual.map(f64::from));
         self.metrics.counter(AUTOSCALER_DECISIONS, [decision.action.name(), decision.reason.name()]).add(1);
     }
 }

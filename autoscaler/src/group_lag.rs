@@ -1,6 +1,6 @@
 //! What the brokers say of a group: how far it is, and where the log ends.
 //!
-//! Brokers may take long to answer, or not answer at all, and who asks looks after processes too: so they are asked on a thread of its
+//! Brokers may take long to answer, or not answer at all, and who asks looks after processes too: so they are asked on a thread of their
 //! own.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -21,6 +21,8 @@ const LASTS: Duration = Duration::from_secs(3);
 struct Look {
     asked: Instant,
     found: Result<Vec<GroupLag>, String>,
+    /// How many members the group has, if that was asked and answered.
+    members: Option<u32>,
 }
 
 /// Follows a group.
@@ -32,17 +34,18 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Asks from now on, so often.
-    pub(crate) fn start(view: GroupView, every: Duration) -> std::io::Result<Self> {
-        let (found, looks) = channel();
+    /// Asks from now on, so often; with `members` also how many members the group has.
+    pub(crate) fn start(view: GroupView, every: Duration, members: bool) -> std::io::Result<Self> {
+        let (tell, looks) = channel();
         let (stop, stopped) = channel::<()>();
         std::thread::Builder::new().name("group-lag".to_owned()).spawn(move || {
             loop {
                 let asked = Instant::now();
-                let look =
-                    Look { asked, found: view.look(WITHIN).map_err(|error: LogError| error.to_string()) };
+                let found = view.look(WITHIN).map_err(|error: LogError| error.to_string());
+                let members = if members && found.is_ok() { view.members(WITHIN).ok() } else { None };
+                let look = Look { asked, found, members };
                 let left = every.saturating_sub(asked.elapsed());
-                if found.send(look).is_err() || stopped.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
+                if tell.send(look).is_err() || stopped.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
             }
@@ -56,10 +59,14 @@ impl Follower {
         self.seen.tracker.observe(self.seen.begun.elapsed(), workers)
     }
 
+    /// How many members the group had at the last look, if that is known.
+    pub(crate) fn members(&self) -> Option<u32> {
+        self.seen.members
+    }
+
     /// Why nothing is known, if so.
     pub(crate) fn trouble(&self) -> Option<&str> {
-        let nobody = self.seen.ages.is_empty().then_some("nobody has answered yet");
-        self.seen.trouble.as_deref().or(nobody)
+        self.seen.trouble(self.seen.begun.elapsed())
     }
 }
 
@@ -71,6 +78,9 @@ struct Seen {
     ages: Vec<LagAge>,
     /// Why the last look saw nothing, if so.
     trouble: Option<String>,
+    members: Option<u32>,
+    /// When the last look was taken in.
+    heard: Duration,
 }
 
 impl Seen {
@@ -78,11 +88,20 @@ impl Seen {
         let lasts = LASTS.max(every * 3);
         // Of one partition, whose lag is unknown: of none at all everything would be known.
         let tracker = Tracker::new(1, lasts);
-        Self { begun, lasts, tracker, ages: Vec::new(), trouble: None }
+        Self { begun, lasts, tracker, ages: Vec::new(), trouble: None, members: None, heard: Duration::ZERO }
+    }
+
+    fn trouble(&self, now: Duration) -> Option<&str> {
+        if self.ages.is_empty() && self.trouble.is_none() {
+            return Some("nobody has answered yet");
+        }
+        let silent = now.saturating_sub(self.heard) > self.lasts + WITHIN;
+        self.trouble.as_deref().or(silent.then_some("the brokers have stopped answering"))
     }
 
     fn take(&mut self, look: Look) {
         let at = look.asked.saturating_duration_since(self.begun);
+        (self.heard, self.members) = (at, look.members);
         match look.found {
             Ok(found) => {
                 if self.trouble.take().is_some() || self.ages.is_empty() {
@@ -143,7 +162,7 @@ mod tests {
         let second = Duration::from_secs;
         let mut seen = Seen::new(begun, second(1));
         for (at, found) in looks {
-            seen.take(Look { asked: begun + second(at), found });
+            seen.take(Look { asked: begun + second(at), found, members: None });
         }
         seen.tracker.observe(second(at), 2)
     }
@@ -170,6 +189,20 @@ mod tests {
         );
         assert_eq!((seen.lag_events(), seen.lag_seconds()), (Some(90), Some(3.0)));
         assert_eq!(seen.arrival_rate(), Some(18.0));
+    }
+
+    #[test]
+    fn silence_is_trouble_too() {
+        let begun = Instant::now();
+        let second = Duration::from_secs;
+        let mut seen = Seen::new(begun, second(1));
+        assert_eq!(seen.trouble(second(1)), Some("nobody has answered yet"));
+        let found = Ok(vec![lag(0, 0, Some(9), 10)]);
+        seen.take(Look { asked: begun + second(2), found, members: Some(3) });
+        assert_eq!((seen.trouble(second(3)), seen.members), (None, Some(3)));
+        assert_eq!(seen.trouble(second(30)), Some("the brokers have stopped answering"));
+        seen.take(Look { asked: begun + second(31), found: Err("away".to_owned()), members: None });
+        assert_eq!((seen.trouble(second(32)), seen.members), (Some("away"), None));
     }
 
     #[test]

@@ -49,7 +49,7 @@ mod tests {
     fn targets_are_those_that_are_to_run() {
         let list = |http: &str, desired, asked| {
             let words = ["consumer", "--store", "{n}", "--http", http].map(str::to_owned).to_vec();
-            let command = ProcessCommand::new(words, "events", None, 4).unwrap();
+            let command = ProcessCommand::new(words, "kafka:b:1", "events", None, 4).unwrap();
             serde_json::to_string(&targets(&command, desired, asked)).unwrap()
         };
         let everywhere = list("0.0.0.0:946{n}", 2, Some("autoscaler:9470"));

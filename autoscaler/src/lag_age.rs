@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use types::Offset;
 
+/// So many ends are remembered at most.
+const MOST_ENDS: usize = 4096;
+
 /// For how long the oldest record that is not committed has been seen to wait. How long those waited that were there before
 /// it first looked is not known: until they are done, the age is not either.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +28,14 @@ impl LagAge {
     ) -> Option<f64> {
         let found = *self.found.get_or_insert(end);
         if self.ends.back().is_none_or(|(_, last)| *last < end) {
+            if self.ends.len() >= MOST_ENDS {
+                // Nobody reads for long: every second one tells what comes to be oldest well enough.
+                let mut number = 0;
+                self.ends.retain(|_| {
+                    number += 1;
+                    number % 2 == 1
+                });
+            }
             self.ends.push_back((at.saturating_sub(ago), end));
         }
         while self.ends.front().is_some_and(|(_, reached)| *reached <= committed) {
@@ -53,6 +64,17 @@ mod tests {
         assert_eq!(seconds(7, 150, 150), Some(0.0));
         assert_eq!(seconds(9, 151, 150), Some(0.0));
         assert_eq!(seconds(12, 151, 150), Some(3.0));
+    }
+
+    #[test]
+    fn a_week_without_readers_takes_no_more_memory_and_the_age_stays() {
+        let mut age = LagAge::default();
+        let mut last = None;
+        for second in 0..600_000 {
+            last = age.seconds(Duration::from_secs(second), (Offset(second), Duration::ZERO), Offset(0));
+        }
+        assert!(age.ends.len() <= MOST_ENDS);
+        assert_eq!(last, Some(599_998.0));
     }
 
     #[test]

@@ -23,6 +23,6 @@ pub struct AutoscalerOptions {
     pub every: Duration,
     /// Where metrics, health and targets are served; nowhere without one.
     pub http: Option<SocketAddr>,
-    /// The file that every decision goes to.
+    /// The file that decisions go to, as [`DecisionLog`](crate::DecisionLog) writes them.
     pub log: Option<PathBuf>,
 }

@@ -26,6 +26,8 @@ pub(crate) struct Pace {
     pub(crate) rest: Duration,
     /// How long at most. One that lived for so long did not die soon.
     pub(crate) most_rest: Duration,
+    /// Once a process has lived for so long, the command is one that programs take: a refusal is a death like others.
+    pub(crate) proven: Duration,
 }
 
 impl Default for Pace {
@@ -34,6 +36,7 @@ impl Default for Pace {
             stop: Duration::from_secs(30),
             rest: Duration::from_secs(1),
             most_rest: Duration::from_secs(60),
+            proven: Duration::from_secs(10),
         }
     }
 }
@@ -48,6 +51,8 @@ struct Slots {
     pace: Pace,
     deaths: telemetry::Counter,
     desired: usize,
+    /// Whether a process has lived for a while.
+    proven: bool,
     /// By number, up to the highest that there ever was.
     slots: Vec<Slot>,
 }
@@ -92,6 +97,7 @@ impl Processes {
             pace,
             deaths: metrics.counter(AUTOSCALER_DEATHS, []),
             desired: 0,
+            proven: false,
             slots: Vec::new(),
         })))
     }
@@ -188,9 +194,12 @@ impl Slots {
         match &mut self.slots[number].state {
             State::Idle | State::Rests { .. } => {}
             State::Runs { child, since } => {
-                let Some(status) = child.try_wait().map_err(waiting)? else { return Ok(()) };
                 let lived = now.saturating_duration_since(*since);
-                if status.code() == Some(REFUSED) {
+                let Some(status) = child.try_wait().map_err(waiting)? else {
+                    self.proven |= lived >= self.pace.proven;
+                    return Ok(());
+                };
+                if status.code() == Some(REFUSED) && !self.proven {
                     self.slots[number].state = State::Idle;
                     return Err(self.refused(number));
                 }

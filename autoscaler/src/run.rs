@@ -81,7 +81,7 @@ pub fn run(options: &AutoscalerOptions, log: &dyn Log, around: &Surroundings) ->
     if let Some(server) = &server {
         tracing::info!(bound = %server.address(), "metrics, health and targets");
     }
-    let follower = Follower::start(view, options.every)
+    let follower = Follower::start(view, options.every, processes.is_none())
         .map_err(|source| AutoscalerError::Io { action: "start a thread", source })?;
     let doing = if processes.is_some() { "keeping processes" } else { "only saying what should be" };
     tracing::info!(
@@ -137,11 +137,13 @@ impl Scaler<'_> {
     }
 
     fn decide(&mut self) {
-        let running = self.processes.as_ref().map_or(0, Processes::running);
-        let seen = self.follower.observe(running);
+        // Without processes of its own it says what the group should be, whose members it counts.
+        let mut seen = self.follower.observe(0);
+        let running = self.processes.as_ref().map(Processes::running).or_else(|| self.follower.members());
+        seen.workers = running.unwrap_or(0);
         let policy = &self.options.policy;
         let decision = decide(policy, &self.options.limits, &mut self.history, &seen);
-        self.metrics.record(&decision);
+        self.metrics.record(&decision, running);
         if let Some(Err(error)) =
             self.decisions.as_mut().map(|log| log.append(wall_time(), policy.name(), &decision))
         {

@@ -204,7 +204,7 @@ impl Observer {
         }
         let scaling = &mut self.scaling;
         let decision = decide(&scaling.policy, &scaling.limits, &mut scaling.history, &seen);
-        scaling.metrics.record(&decision);
+        scaling.metrics.record(&decision, Some(decision.numbers.workers));
         if let Some(Err(error)) =
             scaling.log.as_mut().map(|log| log.append(wall_time(), scaling.policy.name(), &decision))
         {

@@ -170,7 +170,7 @@ fn metrics_show_the_decision() {
     let metrics = telemetry::Metrics::new("0");
     let shown = crate::DecisionMetrics::new(&metrics);
     let decision = decide(&policy(), &limits(1, 2), &mut History::new(), &seen(0, 1, &[9000, 9000]));
-    shown.record(&decision);
+    shown.record(&decision, Some(decision.numbers.workers));
     let text = metrics.render();
     for line in [
         r#"churn_autoscaler_workers{state="actual"} 1"#,

@@ -18,7 +18,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let script = script.replace("$DIR", dir.path().to_str().unwrap());
         let words = vec!["sh".to_owned(), "-c".to_owned(), script];
-        let command = ProcessCommand::new(words, "events", None, 1).unwrap();
+        let command = ProcessCommand::new(words, "kafka:b:1", "events", None, 1).unwrap();
         let metrics = Metrics::new("0");
         let processes = Processes::new(&command, Vec::new(), pace, &metrics);
         Self { dir, metrics, processes }
@@ -53,6 +53,7 @@ fn quick() -> Pace {
         stop: Duration::from_secs(50),
         rest: Duration::from_millis(10),
         most_rest: Duration::from_secs(40),
+        proven: Duration::from_secs(100),
     }
 }
 
@@ -134,6 +135,17 @@ fn one_that_does_not_end_is_killed_with_what_it_started() {
     let gone =
         || std::fs::read_to_string(format!("/proc/{child}/stat")).map_or(true, |stat| stat.contains(") Z "));
     world.wait_for("its child to be gone", gone);
+}
+
+#[test]
+fn one_that_refuses_what_others_took_is_a_death_like_others() {
+    // The first lives, and the second refuses what the first has shown to be right.
+    let script = "test {n} = 0 || sleep 0.3; test {n} = 0 || exit 2; while :; do sleep 0.05; done";
+    let world = World::new(script, Pace { proven: Duration::from_millis(1), ..quick() });
+    world.processes.desire(2);
+    let died = || world.metrics.render().contains("churn_autoscaler_process_deaths_total 2");
+    world.wait_for("it to die twice", died);
+    world.processes.stop();
 }
 
 #[test]

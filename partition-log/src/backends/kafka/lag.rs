@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use types::{Offset, PartitionId};
 
@@ -83,6 +83,17 @@ impl GroupView {
             Ok(GroupLag { partition, bounds, committed })
         };
         (0..partitions).map(PartitionId).zip(committed).map(lag).collect()
+    }
+
+    /// How many members the group has now; none if there is no such group.
+    ///
+    /// # Errors
+    /// If the brokers do not say it in time.
+    pub fn members(&self, within: Duration) -> Result<u32, LogError> {
+        let list =
+            self.consumer.fetch_group_list(Some(&self.group), within).map_err(|error| self.asked(&error))?;
+        let members = list.groups().first().map_or(0, |group| group.members().len());
+        Ok(u32::try_from(members).unwrap_or(u32::MAX))
     }
 
     fn asked(&self, error: &KafkaError) -> LogError {
