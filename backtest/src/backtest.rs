@@ -138,7 +138,7 @@ pub fn backtest(
     bundle: &Bundle,
     rivals: &[(String, Bundle)],
 ) -> Result<(Backtest, Scored), BacktestError> {
-    let mut doubts = Vec::new();
+    let mut doubts: Vec<String> = rows.summary.doubt().into_iter().collect();
     for of in std::iter::once(bundle).chain(rivals.iter().map(|(_, rival)| rival)) {
         doubts.extend(labels.check(of)?);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use partition_log::{Log, RecordBuf};
 use scorer::drift::DayCounts;
-use types::{Event, EventTime, Millis, PartitionId, SystemEvent};
+use types::{Event, EventTime, Millis, Offset, PartitionId, SystemEvent};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::BacktestError;
@@ -22,7 +22,8 @@ const MOST_DAYS: i64 = 20_000;
 /// The days of a log.
 #[derive(Debug, Clone, Default)]
 pub struct Counted {
-    /// The first of the days: the midnight (UTC) that it begins with.
+    /// The first of the days: the midnight (UTC) that it begins with. Where retention has removed the log's beginning, the first of which
+    /// it still holds everything.
     pub first: EventTime,
     /// Every day from then on, up to the newest that is over: an event of a later day does not tell that, a tick does.
     pub days: Vec<DayCounts>,
@@ -58,10 +59,13 @@ pub fn count_days(
     let mut tallies: BTreeMap<i64, DayCounts> = BTreeMap::new();
     let (mut records, mut read, mut out_of_time) = (RecordBuf::default(), 0, 0);
     let mut ticked = i64::MIN;
+    // The first day that every partition still holds whole.
+    let mut whole = i64::MIN;
     for partition in (0..config.partitions).map(PartitionId) {
         let mut open = Open { newest: i64::MIN, ..Open::default() };
         let start = log.bounds(topic, partition)?.start;
         let mut reader = log.reader(topic, partition, start)?;
+        let mut oldest = i64::MAX;
         loop {
             records.clear();
             if reader.read(&mut records, 1 << 20)? == 0 {
@@ -91,6 +95,7 @@ pub fn count_days(
                     continue;
                 }
                 open.newest = open.newest.max(day);
+                oldest = oldest.min(day);
                 let next = numbers.len();
                 let number = *numbers.entry_ref(&*event.kind).or_insert(next);
                 let bit = if number < KINDS { 1 << number } else { 0 };
@@ -103,7 +108,11 @@ pub fn count_days(
             progress(read);
         }
         open.close(i64::MAX, &mut tallies);
+        if start > Offset::ZERO && oldest < i64::MAX {
+            whole = whole.max(oldest + LATE + 1);
+        }
     }
+    tallies.retain(|day, _| *day >= whole);
     // The newest day may not be over yet; a tick after it says that it is.
     if let Some(last) = tallies.last_entry().filter(|last| *last.key() >= ticked) {
         last.remove();

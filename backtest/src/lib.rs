@@ -29,6 +29,7 @@ pub use compare::{Comparison, Measured, compare};
 pub use error::BacktestError;
 pub use incidents::{Counted, count_days};
 pub use labels::{Decision, Labels, Lost, Outcome, OutcomeTable, Triggers, Verdict};
+pub use replay::{Removed, removed};
 pub use rows::{LabelledRows, RowSummary, Swept, collect, current};
 pub use split::{Split, SplitPlan, check_split};
 pub use sweeps::sweeps;

@@ -1,5 +1,6 @@
 //! Replaying a topic: all of its records through the live pipeline, partition by partition.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,49 @@ pub(crate) struct Replayed {
     pub(crate) records: u64,
     /// Of these, those that could not be used.
     pub(crate) rejected: u64,
+    /// Records that retention removed before.
+    pub(crate) removed: u64,
+}
+
+/// What retention has taken away from the beginning of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// Records, of all partitions together.
+    pub records: u64,
+    /// The partition that has lost most, and the offset that it begins at.
+    pub most: (PartitionId, Offset),
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { records, most: (partition, start) } = self;
+        write!(
+            f,
+            "retention removed the first {records} records (partition {partition} begins at offset {start})"
+        )
+    }
+}
+
+/// What is missing at the beginning of a topic; `None` if nothing is. A replay of such a topic knows users by what is left alone: it gives
+/// other numbers than a consumer that has seen all.
+///
+/// # Errors
+/// If there is no such topic, or the log cannot be read.
+pub fn removed(log: &dyn Log, topic: &str) -> Result<Option<Removed>, BacktestError> {
+    let Some(config) = log.topic(topic)? else {
+        return Err(BacktestError::NoTopic { topic: topic.to_owned(), place: log.place() });
+    };
+    let mut removed: Option<Removed> = None;
+    for partition in (0..config.partitions).map(PartitionId) {
+        let start = log.bounds(topic, partition)?.start;
+        if start > Offset::ZERO {
+            let Removed { records, most } =
+                removed.unwrap_or(Removed { records: 0, most: (partition, start) });
+            let most = if start > most.1 { (partition, start) } else { most };
+            removed = Some(Removed { records: records + start.0, most });
+        }
+    }
+    Ok(removed)
 }
 
 /// State that lives and dies with the replay: everything stays in memory, and nothing is written.
@@ -79,7 +123,8 @@ pub(crate) fn replay(
     let pipeline = Pipeline::new(Arc::clone(spec)).deciding_ticks(decides_ticks);
     let (mut records, mut rejects) = (RecordBuf::default(), Vec::new());
     let mut rows = Rows::new(spec.feature_names().len());
-    let mut replayed = Replayed::default();
+    let removed = removed(log, topic)?.map_or(0, |removed| removed.records);
+    let mut replayed = Replayed { removed, ..Replayed::default() };
     for partition in (0..identity.partitions).map(PartitionId) {
         visitor.begin(partition);
         // A store of its own for each partition, so that memory holds one partition's users at a time.

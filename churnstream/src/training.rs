@@ -182,6 +182,7 @@ pub fn train(
     let (baselines, others) = baselines(&past, &test, training, &mut progress)?;
     let (auc_interval, paired) = paired::pair(&test, &ours, &others);
     let mut notes = notes(&model, &baselines, &paired, &found);
+    notes.extend(all.summary.doubt());
     if training.refit {
         notes.push(format!(
             "the figures are of the same settings fitted on {} rows and judged on the {} rows from {} on; this model was then \

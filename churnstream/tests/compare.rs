@@ -38,6 +38,7 @@ fn consume(dir: &Path, log: &Arc<dyn Log>) {
         batch_events: 10_000,
         reasons: Reasons::Off,
         prices: None,
+        without_beginning: false,
         state: feature_store::StoreOptions::default(),
         http: None,
         scaling: Scaling::default(),

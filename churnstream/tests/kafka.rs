@@ -81,6 +81,7 @@ fn options(dir: &Path) -> ConsumerOptions {
         batch_events: 10_000,
         reasons: consumer::pipeline::Reasons::Risen,
         prices: None,
+        without_beginning: false,
         state: feature_store::StoreOptions::default(),
         http: None,
         scaling: Scaling::default(),

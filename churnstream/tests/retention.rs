@@ -69,6 +69,7 @@ fn the_consumer() {
         batch_events: 200,
         reasons: consumer::pipeline::Reasons::Risen,
         prices: None,
+        without_beginning: false,
         state: StoreOptions { snapshot_interval: Duration::from_millis(100), ..StoreOptions::default() },
         http: Some(([127, 0, 0, 1], 0).into()),
         scaling: Scaling { every: Duration::from_millis(50), ..Scaling::default() },
@@ -303,4 +304,66 @@ fn what_is_left_beside_producers_and_consumers_that_are_killed_is_that_of_an_uni
         let checked = live.log.verify(topic, PartitionId(0)).unwrap();
         assert!(checked.findings.is_empty(), "{checked:?}");
     }
+}
+
+#[test]
+fn a_log_without_its_beginning_is_not_taken_for_a_whole_one() {
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = temporary.path();
+    write_events(dir);
+    std::fs::write(
+        dir.join("labels.toml"),
+        "horizon = \"7d\"\n[lost]\nsilence = true\n[rows]\nmin_history = \"0d\"\ntriggers = \"sweep\"\n",
+    )
+    .unwrap();
+    let spec = small::SPEC.replace("[lifecycle]", "[lifecycle]\nsilence = \"7d\"");
+    std::fs::write(dir.join("silent.toml"), spec).unwrap();
+    let live = Place::new(dir, "live");
+    live.produce("max").ends_well();
+    live.consume(true).ends_well();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_churnstream"))
+            .current_dir(dir)
+            .args(arguments)
+            .args(["--from", &place(dir, "live")])
+            .output()
+            .unwrap();
+        let [said, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.success(), said, errors)
+    };
+    let rows = ["rows", "export", "--features", "silent.toml", "--labels", "labels.toml", "--json", "--to"];
+    let get = ["features", "get", "u1", "--store", "live-store"];
+    for whole in [&[&rows[..], &["whole.parquet"]].concat()[..], &get, &["incidents"]] {
+        let (ok, _, errors) = run(whole);
+        assert!(ok && !errors.contains("mind"), "{whole:?}: {errors}");
+    }
+
+    let removed = live.retain("events").unwrap();
+    assert!(removed > 0);
+    let train = ["train", "--features", "silent.toml", "--labels", "labels.toml", "--to", "new"];
+    let retrain =
+        ["retrain", "--features", "silent.toml", "--labels", "labels.toml", "--registry", "registry"];
+    let rows = [&rows[..], &["rows.parquet"]].concat();
+    for cut in [&rows[..], &get, &train, &retrain, &["drift", "--features", "spec.toml", "--model", "model"]]
+    {
+        let (ok, _, errors) = run(cut);
+        assert!(!ok && errors.contains("no longer holds its beginning"), "{cut:?}: {errors}");
+        assert!(errors.contains(&format!("the first {removed} records")), "{cut:?}: {errors}");
+    }
+    for cut in [&rows[..], &get] {
+        let (ok, said, errors) = run(&[cut, &["--without-beginning"]].concat());
+        assert!(ok && errors.contains("mind: retention removed the first"), "{cut:?}: {errors}");
+        let report = serde_json::from_str::<serde_json::Value>(&said).unwrap_or_default();
+        assert!(cut == get || report["replay"]["removed"] == removed, "{said}");
+    }
+    // Days need nothing of before, but those that are whole are judged alone.
+    let (ok, _, errors) = run(&["incidents"]);
+    assert!(ok, "{errors}");
+
+    // Who was scored goes on; who has no state does not begin in the middle.
+    live.consume(true).ends_well();
+    std::fs::rename(dir.join("live-store"), dir.join("elsewhere")).unwrap();
+    let mut fresh = live.consume(true);
+    assert!(!fresh.child.wait().unwrap().success());
+    assert!(fresh.said().contains("BeginningGone"), "{}", fresh.said());
 }

@@ -66,6 +66,10 @@ pub struct Arguments {
     /// A model bundle, or a registry of them.
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
+    /// With an empty store, begin although retention has removed the beginning of the topic: users are then known by what is left alone.
+    /// A Kafka topic that others write may always be begun so.
+    #[arg(long)]
+    pub without_beginning: bool,
     /// How many threads process partitions: a number, or `auto` to follow the lag.
     #[arg(long, default_value = "1", value_parser = parse_workers)]
     pub workers: Workers,
@@ -144,6 +148,7 @@ impl Arguments {
             store: self.store.clone(),
             model: self.model.clone(),
             features: self.features.clone(),
+            without_beginning: self.without_beginning,
             workers: self.workers,
             until_end: self.until_end,
             commit_interval: span(self.commit_interval),

@@ -192,6 +192,20 @@ pub enum ConsumerError {
         /// The first that is there.
         start: Offset,
     },
+    /// The topic's beginning is gone, and there is no state of it.
+    #[error(
+        "{topic}-{partition} begins at offset {start}: retention removed what came before, and the store is empty, so users would be \
+         scored as if they had begun there. Start with the store that has their state (--store); or give --without-beginning to know \
+         users by what is left alone"
+    )]
+    BeginningGone {
+        /// The input topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// The first offset that is there.
+        start: Offset,
+    },
     /// A replay made another record than the output holds.
     #[error(
         "{topic}-{partition}: offset {offset} holds another record than the replay makes: was the model, the registry or \

@@ -187,6 +187,9 @@ fn own_task(
     check_end(&topic, partition, next_input, bounds)?;
     let from = if committed.is_some() { users.replay_from() } else { bounds.start };
     check_start(&topic, partition, from, bounds)?;
+    if committed.is_none() {
+        check_beginning(options, base, partition, bounds)?;
+    }
     let reader = log.reader(&topic, partition, from)?;
 
     let at = |name: &str| committed.as_ref().and_then(|commit| commit.outputs.get(name).copied());
@@ -252,6 +255,25 @@ pub(crate) fn check_end(
         let (topic, end) = (topic.to_owned(), bounds.end);
         return Err(ConsumerError::InputBehindCommit { topic, partition, committed, end });
     }
+    Ok(())
+}
+
+/// A partition of which there is no state is read from its first record on. Others may keep their topics for as long as they like: there
+/// it is only said.
+pub(crate) fn check_beginning(
+    options: &ConsumerOptions,
+    base: &Base,
+    partition: PartitionId,
+    bounds: Bounds,
+) -> Result<(), ConsumerError> {
+    let (topic, start) = (options.topic.clone(), bounds.start);
+    if start == Offset::ZERO {
+        return Ok(());
+    }
+    if !options.without_beginning && !base.decides_ticks {
+        return Err(ConsumerError::BeginningGone { topic, partition, start });
+    }
+    tracing::warn!(topic, %partition, %start, "the topic's beginning is gone: users are known by what is left alone");
     Ok(())
 }
 

@@ -49,6 +49,8 @@ pub struct ConsumerOptions {
     pub prices: Option<PathBuf>,
     /// How the store is set up.
     pub state: feature_store::StoreOptions,
+    /// Whether to begin with what is left of a topic whose beginning retention has removed. On a topic that others write it always does.
+    pub without_beginning: bool,
     /// Where metrics, health and reads are served; nowhere without one.
     pub http: Option<SocketAddr>,
     /// How the workers are scaled where they are.

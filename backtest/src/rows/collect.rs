@@ -268,6 +268,7 @@ impl<'a> Collect<'a> {
             }
         }
         (rows.summary.records, rows.summary.rejected) = (replayed.records, replayed.rejected);
+        rows.summary.removed = replayed.removed;
         let key = |row: usize| (rows.as_of[row], rows.entities[row].as_str(), rows.position[row]);
         order.sort_unstable_by(|a, b| key(*a).cmp(&key(*b)));
         let swept = Swept { began: self.oldest, ..self.swept.finish() };

@@ -29,6 +29,7 @@ pub fn current(
     let mut all = current.all;
     all.summary.records = replayed.records;
     all.summary.rejected = replayed.rejected;
+    all.summary.removed = replayed.removed;
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_unstable_by(|a, b| all.entities[*a].cmp(&all.entities[*b]));
     Ok(all.take(&order))

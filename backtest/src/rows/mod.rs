@@ -55,6 +55,8 @@ pub struct RowSummary {
     pub records: u64,
     /// Records that could not be used.
     pub rejected: u64,
+    /// Records that retention had removed from the topic's beginning: users are known by what is left alone.
+    pub removed: u64,
     /// Users seen.
     pub users: u64,
     /// Scores of sweeps on the days with rows, from which rows were chosen.
@@ -73,6 +75,20 @@ pub struct RowSummary {
     pub left_within_lead: u64,
     /// Rows of which the outcome table says nothing.
     pub unknown: u64,
+}
+
+impl RowSummary {
+    /// What a reader of the numbers must know of the topic's beginning, if some of it is missing.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        (self.removed > 0).then(|| {
+            format!(
+                "retention removed the first {} records of the log: users are known by what is left alone, so what reaches further \
+                 back (lifetimes, long windows) is smaller here than in production",
+                self.removed
+            )
+        })
+    }
 }
 
 impl LabelledRows {

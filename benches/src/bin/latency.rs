@@ -108,6 +108,7 @@ fn options(arguments: &Arguments, dir: &std::path::Path) -> Result<ConsumerOptio
         batch_events: 10_000,
         reasons: Reasons::Off,
         prices: None,
+        without_beginning: false,
         state: feature_store::StoreOptions::default(),
         http: None,
         scaling: Scaling::default(),

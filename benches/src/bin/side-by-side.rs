@@ -212,6 +212,7 @@ fn consume(out: &Path, log: &str, workers: u32) -> anyhow::Result<()> {
         // Neither the job nor the systems beside it ask why.
         reasons: Reasons::Off,
         prices: None,
+        without_beginning: false,
         state: feature_store::StoreOptions::default(),
         http: Some(([127, 0, 0, 1], 0).into()),
         scaling: Scaling::default(),

@@ -10,7 +10,7 @@ use scorer::{Shap, Signals};
 
 use super::backtest::{load, spec_for, write};
 use super::progress;
-use crate::commands::through::Through;
+use crate::commands::through::Replayed;
 use crate::training;
 
 /// Suggests an action for each user by rules: as of the newest tick of a log, those with most to lose first.
@@ -29,7 +29,7 @@ pub(crate) struct Actions {
     #[arg(long, default_value = "events")]
     topic: String,
     #[command(flatten)]
-    through: Through,
+    through: Replayed,
     /// The bundle that scores.
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,
@@ -93,6 +93,7 @@ impl Actions {
             let report = serde_json::json!({
                 "as_of": rows.as_of.iter().max(),
                 "users": rows.len(),
+                "removed": rows.summary.removed,
                 "currency": settings.currency,
                 "actions": tallies,
                 "written": self.to.as_ref().filter(|_| !self.dry_run),

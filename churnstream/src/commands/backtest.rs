@@ -15,7 +15,7 @@ use scorer::Bundle;
 use types::Millis;
 
 use super::progress;
-use crate::commands::through::Through;
+use crate::commands::through::Replayed;
 use crate::training;
 use crate::walk::walk_forward;
 
@@ -36,7 +36,7 @@ pub(crate) struct Backtest {
     #[arg(long, default_value = "events")]
     topic: String,
     #[command(flatten)]
-    through: Through,
+    through: Replayed,
     /// The bundle to judge.
     #[arg(long, value_name = "BUNDLE")]
     model: PathBuf,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::commands::running;
-use crate::commands::through::Through;
+use crate::commands::through::Replayed;
 use anyhow::{Context, bail};
 use backtest::{AsOfRequest, features_as_of};
 use clap::{Args, Subcommand};
@@ -44,7 +44,7 @@ pub(crate) struct Get {
     #[arg(long, default_value = "events")]
     topic: String,
     #[command(flatten)]
-    through: Through,
+    through: Replayed,
     /// Only records before this offset are known, with --from.
     #[arg(long, value_name = "OFFSET", requires = "from")]
     position: Option<u64>,

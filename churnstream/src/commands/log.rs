@@ -59,8 +59,8 @@ pub enum LogCommand {
     ///
     /// Producers and the consumer may run meanwhile: a running consumer is asked what it needs. Of the topic that the store was made from,
     /// that is what its state would be replayed from after a crash, and the newest record of a producer; of an output, what the last
-    /// commit does not cover. Training, backtests and `churnstream rebuild` want the log from its first record:
-    /// remove only what they can do without. And do not import a file again whose records are gone. On Kafka the brokers
+    /// commit does not cover. Training, backtests and `churnstream rebuild` want the log from its first record,
+    /// and refuse one that lacks it: keep a copy to train from. And do not import a file again whose records are gone. On Kafka the brokers
     /// remove what is old: this says how to tell them.
     ///
     /// Examples:

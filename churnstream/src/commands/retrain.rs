@@ -18,7 +18,7 @@ use super::models::gates::{self, GateArgs};
 use super::models::{champion, check_ahead, date};
 use super::running;
 use super::train::ModelArgs;
-use crate::commands::through::Through;
+use crate::commands::through::Replayed;
 use crate::mlflow;
 use crate::training::{self, Training};
 
@@ -42,7 +42,7 @@ pub(crate) struct Retrain {
     #[arg(long, default_value = "events")]
     topic: String,
     #[command(flatten)]
-    through: Through,
+    through: Replayed,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml")]
     features: PathBuf,
@@ -130,6 +130,7 @@ impl Retrain {
             eprintln!("there is no champion yet: a first one is trained");
             return self.round(task);
         };
+        self.through.check(task.log.as_ref(), &self.topic)?;
         let bar = super::progress::bar(training::records(task.log.as_ref(), &self.topic)?, "replay");
         let tick = gates::newest_tick(task.log.as_ref(), &self.topic, &task.spec, &champion, |at| {
             bar.set_position(at);
@@ -150,6 +151,8 @@ impl Retrain {
     /// Trains a model and promotes it, or says which gate it does not pass.
     fn round(&self, task: &Task) -> anyhow::Result<()> {
         let Task { log, spec, labels, training, .. } = task;
+        // A log may lose its beginning while a schedule goes on.
+        self.through.check(log.as_ref(), &self.topic)?;
         let candidates = tempfile::Builder::new()
             .prefix(".retrain-")
             .tempdir_in(&self.registry)

@@ -15,7 +15,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::progress;
-use crate::commands::through::Through;
+use crate::commands::through::Replayed;
 use crate::training;
 
 /// Makes labelled rows for other tools.
@@ -40,7 +40,7 @@ pub(crate) struct Export {
     #[arg(long, default_value = "events")]
     topic: String,
     #[command(flatten)]
-    through: Through,
+    through: Replayed,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml")]
     features: PathBuf,

@@ -21,6 +21,45 @@ pub(crate) struct Through {
     schema_registry: Option<String>,
 }
 
+/// How the topic of events is replayed: from its first record on, since users are what they have done.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct Replayed {
+    #[command(flatten)]
+    through: Through,
+    /// Go on although retention has removed the topic's beginning: users are then known by what is left alone, and numbers that reach
+    /// further back are smaller than the consumer's.
+    #[arg(long)]
+    without_beginning: bool,
+}
+
+impl Replayed {
+    /// Opens a log to replay a topic.
+    ///
+    /// # Errors
+    /// If the topic's beginning is gone, too.
+    pub(crate) fn open(&self, place: &str, topic: &str) -> anyhow::Result<SharedLog> {
+        let log = self.through.open(place, topic)?;
+        self.check(log.as_ref(), topic)?;
+        Ok(log)
+    }
+
+    /// Refuses a topic whose beginning is gone, unless that is wanted; then it is said.
+    pub(crate) fn check(&self, log: &dyn Log, topic: &str) -> anyhow::Result<()> {
+        let Some(removed) = backtest::removed(log, topic)? else { return Ok(()) };
+        anyhow::ensure!(
+            self.without_beginning,
+            "`{topic}` in {} no longer holds its beginning: {removed}. A replay would know users by what is left alone, and give other \
+             numbers than the consumer, whose store has seen all. Replay a copy of the log that holds everything, or give \
+             --without-beginning to go on with what is left",
+            log.place()
+        );
+        eprintln!(
+            "mind: {removed}: users are known by what is left alone, and what reaches further back is smaller than it was"
+        );
+        Ok(())
+    }
+}
+
 impl Through {
     /// What there is to say of the map, if there is one.
     pub(crate) fn check(&self, log: &dyn Log, topic: &str) -> Vec<Check> {

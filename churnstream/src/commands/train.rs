@@ -12,7 +12,7 @@ use trainer::{Algorithm, Direction, Params};
 
 use super::fitting::Bar;
 use super::train_table::TableArgs;
-use crate::commands::through::Through;
+use crate::commands::through::Replayed;
 use crate::mlflow;
 use crate::training::{self, Judged, TrainReport, Training};
 
@@ -38,7 +38,7 @@ pub(crate) struct Train {
     #[arg(long, default_value = "events", conflicts_with = "table")]
     topic: String,
     #[command(flatten)]
-    through: Through,
+    through: Replayed,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml", required_unless_present = "table", conflicts_with = "table")]
     features: Option<PathBuf>,

@@ -188,6 +188,7 @@ impl<'a> Demo<'a> {
             batch_events: 10_000,
             reasons: Reasons::Risen,
             prices: None,
+            without_beginning: false,
             state: feature_store::StoreOptions::default(),
             http: Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0))),
             // Minutes become seconds: the rule is the same, its patience is not.

@@ -13,7 +13,7 @@ use super::{Group, Session, Trouble};
 use crate::ConsumerError;
 use crate::member::{Snapshot, place};
 use crate::observe::how_far;
-use crate::open::{build, check_end, check_start};
+use crate::open::{build, check_beginning, check_end, check_start};
 use crate::output::{CONTROL, DEAD_LETTERS, Output, SCORES, SHADOW_SCORES, SNAPSHOTS};
 use crate::pipeline::{Place, UserStore};
 use crate::snapshot::{End, Restore, Wanted};
@@ -229,6 +229,9 @@ impl Group<'_> {
             self.said_rebuilt(partition, bounds, next.unwrap_or_default())?;
         }
         check_start(topic, partition, from, bounds)?;
+        if stored.is_none() && next.is_none() {
+            check_beginning(self.options, &self.base, partition, bounds)?;
+        }
         let reader = session.group.reader(partition, from)?;
         Ok((Taken { partition, reader, from, last, published, known: is_ours }, Some(users)))
     }

@@ -123,6 +123,7 @@ impl World {
             batch_events: 10_000,
             reasons: consumer::pipeline::Reasons::Risen,
             prices: None,
+            without_beginning: false,
             state: StoreOptions::default(),
             http: None,
             scaling: Scaling::default(),

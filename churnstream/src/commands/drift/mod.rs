@@ -18,7 +18,7 @@ use types::EventTime;
 
 use self::realised::{Realised, realised};
 use super::models::gates;
-use crate::commands::through::Through;
+use crate::commands::through::Replayed;
 
 /// Compares the living users of a tick with those that the model was trained on, feature by feature and by score: population
 /// stability index (PSI) and Jensen-Shannon divergence, each with a 95 % interval.
@@ -49,7 +49,7 @@ pub(crate) struct DriftCommand {
     #[arg(long, default_value = "events")]
     topic: String,
     #[command(flatten)]
-    through: Through,
+    through: Replayed,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml")]
     features: PathBuf,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::commands::through::Through;
+use crate::commands::through::Replayed;
 use backtest::{Comparison, Labels, Triggers};
 use clap::Args;
 use feature_store::Spec;
@@ -27,7 +27,7 @@ pub(crate) struct Compare {
     #[arg(long, default_value = "events")]
     topic: String,
     #[command(flatten)]
-    through: Through,
+    through: Replayed,
     /// The feature spec.
     #[arg(long, value_name = "SPEC.toml")]
     features: PathBuf,

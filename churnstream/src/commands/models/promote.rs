@@ -13,7 +13,7 @@ use types::EventTime;
 
 use super::gates::{self, GateArgs};
 use super::{champion, champions, check_ahead, date, load};
-use crate::commands::through::Through;
+use crate::commands::through::Replayed;
 use crate::{mlflow, training};
 
 /// Makes a bundle champion from a tick on, if it passes the gates; or a challenger, which scores in the champion's shadow and
@@ -52,7 +52,7 @@ pub(crate) struct Promote {
     #[arg(long, default_value = "events")]
     topic: String,
     #[command(flatten)]
-    through: Through,
+    through: Replayed,
     /// The feature spec, for the gates drift and AUC.
     #[arg(long, value_name = "SPEC.toml")]
     features: Option<PathBuf>,
