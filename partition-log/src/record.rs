@@ -34,12 +34,13 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The record's own time, if its first header says it: on Kafka it was written later.
-pub(crate) fn own_time((name, value): (&[u8], &[u8])) -> Option<EventTime> {
+/// The record's own time, if its first header says it: on Kafka it was written later, at `written`. A header that says otherwise
+/// is none of ours, and stays one.
+pub(crate) fn own_time((name, value): (&[u8], &[u8]), written: EventTime) -> Option<EventTime> {
     if name != headers::TIME.as_bytes() {
         return None;
     }
-    Some(EventTime(std::str::from_utf8(value).ok()?.parse().ok()?))
+    Some(EventTime(std::str::from_utf8(value).ok()?.parse().ok()?)).filter(|own| *own < written)
 }
 
 /// The headers of a record: name and value of each. Names are UTF-8 unless a foreign writer broke the rule.

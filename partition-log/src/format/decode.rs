@@ -86,6 +86,12 @@ fn read_record(bytes: &[u8], mut at: usize, header: &BatchHeader) -> Option<(Ent
     }
     let key = read_part(bytes, &mut at)?;
     let value = read_part(bytes, &mut at)?;
+    let written = EventTime(if header.is_log_append_time() {
+        header.max_timestamp
+    } else {
+        // Wrapping, as in Kafka: the writer's difference wrapped too.
+        header.base_timestamp.wrapping_add(timestamp_delta)
+    });
     let mut header_count = u32::try_from(varint::read(bytes, &mut at)?).ok()?;
     let mut headers_from = at;
     let mut own = None;
@@ -93,24 +99,16 @@ fn read_record(bytes: &[u8], mut at: usize, header: &BatchHeader) -> Option<(Ent
         let (name, value) = (read_part(bytes, &mut at)?, read_part(bytes, &mut at)?);
         if index == 0 {
             let part = |(from, to): (u32, u32)| &bytes[from as usize..to as usize];
-            own = own_time((part(name), part(value)));
+            own = own_time((part(name), part(value)), written);
             if own.is_some() {
                 headers_from = at;
             }
         }
     }
     header_count -= u32::from(own.is_some());
-    let timestamp = if let Some(EventTime(own)) = own {
-        own
-    } else if header.is_log_append_time() {
-        header.max_timestamp
-    } else {
-        // Wrapping, as in Kafka: the writer's difference wrapped too.
-        header.base_timestamp.wrapping_add(timestamp_delta)
-    };
     let entry = Entry {
         offset: Offset(header.base_offset.0 + u64::from(offset_delta)),
-        timestamp: EventTime(timestamp),
+        timestamp: own.unwrap_or(written),
         key,
         value,
         headers: (headers_from as u32, at as u32),
@@ -143,9 +141,11 @@ mod tests {
     #[test]
     fn a_first_header_that_says_the_time_is_the_time_and_no_header() {
         let mut builder = BatchBuilder::new(Offset(0), Compression::None);
-        let given: [(&[(&str, &[u8])], i64, usize); 5] = [
+        let given: [(&[(&str, &[u8])], i64, usize); 6] = [
             (&[(TIME, b"-7"), ("a", b"1")], -7, 1),
-            (&[(TIME, b"9223372036854775807")], i64::MAX, 0),
+            (&[(TIME, b"4"), (TIME, b"3")], 4, 1),
+            // Nobody writes a record before its time: this is another's header.
+            (&[(TIME, b"9223372036854775807")], 5, 1),
             (&[("a", b"1"), (TIME, b"-7")], 5, 2),
             (&[(TIME, b"soon"), ("a", b"")], 5, 2),
             (&[(TIME, b"")], 5, 1),

@@ -7,6 +7,7 @@
 //! - `flush` begins to send; what it sent is waited for when the writer is dropped, not when its process is killed.
 //! - A reader takes record by record, not batch by batch.
 //! - A record that is written more than a minute after its time has that time in a header, which readers turn back (`writer`).
+//! - In a transaction, a record's time of 0 is written as 1 (ms): librdkafka takes 0 for "now".
 //! - Sizes in bytes are not known to clients, so retention by size and `usage` are refused.
 
 mod ask;

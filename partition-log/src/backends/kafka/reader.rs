@@ -161,11 +161,12 @@ pub(super) fn push(into: &mut RecordBuf, message: &BorrowedMessage<'_>, next: Of
         return Some(offset.next());
     }
     let mut headers = headers(message).peekable();
-    let own = headers.peek().copied().and_then(own_time);
+    let written = EventTime(message.timestamp().to_millis().unwrap_or(-1));
+    let own = headers.peek().copied().and_then(|header| own_time(header, written));
     let headers = headers.skip(usize::from(own.is_some()));
     into.push_parts(
         offset,
-        own.unwrap_or_else(|| EventTime(message.timestamp().to_millis().unwrap_or(-1))),
+        own.unwrap_or(written),
         message.key().unwrap_or_default(),
         message.payload().unwrap_or_default(),
         headers,

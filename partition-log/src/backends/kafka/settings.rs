@@ -37,7 +37,7 @@ const OTHER_NAMES: [(&str, &str); 14] = [
 ];
 
 /// Settings that are not the user's to change, and why.
-const REFUSED: [(&[&str], &str); 18] = [
+const REFUSED: [(&[&str], &str); 19] = [
     (&["bootstrap.servers"], "the brokers stand in the place: kafka:HOST:PORT"),
     (&["group.id"], "a consumer's group is named by its option --group"),
     (
@@ -63,6 +63,10 @@ const REFUSED: [(&[&str], &str); 18] = [
     (
         &["acks", "enable.idempotence", "enable.gapless.guarantee"],
         "without it a broker that fails would lose records, or have some twice",
+    ),
+    (
+        &["max.in.flight.requests.per.connection"],
+        "a broker that comes back from a crash knows the last batch of a writer only: with more under way it would take some twice or none",
     ),
     (
         &["message.timeout.ms", "transaction.timeout.ms"],

@@ -14,7 +14,7 @@ use rdkafka::metadata::Metadata;
 
 use super::KafkaLog;
 use super::settings::FILE;
-use crate::checkup::{Check, Purpose};
+use crate::checkup::{Check, Purpose, Verdict};
 
 /// How long brokers may take to be found.
 const FIND: Duration = Duration::from_secs(10);
@@ -37,8 +37,13 @@ impl KafkaLog {
                 return checks;
             }
         };
-        checks.push(check_brokers(&metadata));
-        checks.extend(self.check_memory(&metadata));
+        let brokers = check_brokers(&metadata);
+        let all_reached = brokers.verdict == Verdict::Ok;
+        checks.push(brokers);
+        // One that cannot be reached would be waited for.
+        if all_reached {
+            checks.extend(self.check_memory(&metadata));
+        }
         checks.extend(self.check_topics(purpose, &metadata));
         checks.extend(self.check_group(purpose));
         if purpose.try_writing {
