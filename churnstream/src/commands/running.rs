@@ -1,14 +1,19 @@
 //! Asking the consumer that has a store open.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use consumer::Status;
 use serde::de::DeserializeOwned;
 
+/// Whoever says nothing for so long is no consumer that works.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What the read API at an address answers; `None` if nobody is there. That a user is not found is an answer too.
 pub(crate) fn ask<T: DeserializeOwned>(address: &str, path: &str) -> anyhow::Result<Option<T>> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+    let agent: ureq::Agent = config.build().into();
     match agent.get(format!("{address}{path}")).call() {
         Ok(mut answer) if matches!(answer.status().as_u16(), 200 | 404) => {
             Ok(Some(answer.body_mut().read_json()?))

@@ -78,7 +78,11 @@ pub(crate) fn parse(text: &[u8]) -> Option<Written> {
 /// # Errors
 /// How it is to be written.
 pub fn moment(text: &str) -> Result<EventTime, String> {
-    if let Ok(ms) = text.parse() {
+    // As milliseconds these would be of 1970: they are meant as a year or a date.
+    let is_date = matches!(text.len(), 4 | 8) && text.starts_with(['1', '2']) && !text.ends_with("000");
+    if let Ok(ms) = text.parse()
+        && !is_date
+    {
         return Ok(EventTime(ms));
     }
     let written = parse(text.as_bytes()).ok_or_else(|| {
@@ -157,7 +161,7 @@ mod tests {
         for text in same {
             assert_eq!(moment(text), midnight, "{text}");
         }
-        for text in ["yesterday", "2025-02-30", "2025-05-30T24:30:00Z", ""] {
+        for text in ["yesterday", "2025-02-30", "2025-05-30T24:30:00Z", "20250530", "2025", ""] {
             assert!(moment(text).unwrap_err().contains("2024-03-01 (midnight in UTC)"), "{text}");
         }
     }
