@@ -77,6 +77,17 @@ pub enum SinkError {
         /// The last source position that it holds.
         position: String,
     },
+    /// Old records were removed, and with them what says how far a source had come.
+    #[error(
+        "the log holds events of `{name}`, but none in partition {partition}, whose oldest records were removed: whether it had some there \
+         cannot be told, and they would be written twice. Write it to another topic, or leave it out if it was written whole"
+    )]
+    Removed {
+        /// Where.
+        partition: PartitionId,
+        /// The source.
+        name: String,
+    },
     /// A source was written in one order and is now to be written in another.
     #[error("`{name}` was written to this topic {}", .was.advice())]
     OtherOrder {

@@ -36,7 +36,7 @@ use crate::around::Surroundings;
 use crate::tick::{TickPlan, tick_event};
 pub use config::{SinkConfig, SinkError, SinkTotals, SourceOrder};
 pub use partition::needed_from;
-use partition::{Chain, Held, Partition};
+use partition::{Held, Partition};
 use told::Told;
 
 /// Writes the events of one or several sources to a topic. See the module's description.
@@ -116,10 +116,9 @@ impl EventSink {
             writer.sync()?;
             let end = partition::find_end(log, &config.topic, id, &sources)?;
             foreign |= end.foreign && end.positions.iter().all(Option::is_none);
-            let chains = vec![Chain::default(); config.sources.len()];
-            let (held_to, last_tick, ticks_removed) = (end.positions, end.tick, end.tick.is_none());
-            opened.push(Partition { writer, held_to, chains, last_tick, ticks_removed });
+            opened.push(Partition::new(writer, end));
         }
+        partition::nothing_is_missing(&opened, &config.sources)?;
         Ok(Self {
             partitions: opened,
             topic,

@@ -1,5 +1,5 @@
 use partition_log::conformance::Mortal;
-use partition_log::{MemoryLog, RecordBuf};
+use partition_log::{MemoryLog, RecordBuf, Retention};
 use proptest::prelude::*;
 use types::{Offset, SystemEvent};
 
@@ -274,4 +274,20 @@ fn a_topic_of_another_shape_is_refused() {
     assert!(EventSink::open(&log, &config("a", 3), &Surroundings::default()).is_err());
     let as_it_is = SinkConfig { partitions: None, ..config("a", 0) };
     assert_eq!(EventSink::open(&log, &as_it_is, &Surroundings::default()).unwrap().topic().partitions, 2);
+}
+
+#[test]
+fn a_source_whose_records_were_removed_from_a_partition_is_not_written_again() {
+    let log = MemoryLog::new();
+    let events = |count: i64| -> Vec<Made> { (0..count).map(|i| ((i % 8) as u8, i * 1_000, 0)).collect() };
+    let (short, long) = (config("short", 2), config("long", 2));
+    run(&log, &short, &events(16), None).unwrap();
+    run(&log, &long, &events(200), None).unwrap();
+    let everything = Retention { oldest: None, max_bytes: Some(0) };
+    let floor = needed_from(&log, "events", PartitionId(0)).unwrap();
+    log.retain("events", PartitionId(0), &everything, floor).unwrap();
+    assert_eq!(run(&log, &long, &events(300), None).unwrap().held, 200, "the newest one goes on");
+    let error = run(&log, &short, &events(16), None).unwrap_err();
+    assert!(matches!(&error, SinkError::Removed { partition: PartitionId(0), .. }), "{error}");
+    assert!(run(&log, &config("other", 2), &events(16), None).is_ok(), "one that the log has nothing of");
 }
