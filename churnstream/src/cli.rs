@@ -107,12 +107,12 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Log(command) => match crate::commands::log::run(&command, &mut std::io::stdout().lock()) {
             Ok(code) => return code,
-            Err(error) => Err(error),
+            Err(error) => heard_enough(error),
         },
         Command::Doctor(command) => {
             match crate::commands::doctor::run(&command, &mut std::io::stdout().lock()) {
                 Ok(code) => return code,
-                Err(error) => Err(error),
+                Err(error) => heard_enough(error),
             }
         }
         Command::Demo(command) => command.run(),
@@ -123,7 +123,7 @@ pub fn main() -> ExitCode {
         Command::Rows(command) => command.run(),
         Command::Score(command) => command.run(),
         Command::Features(command) => command.run(),
-        Command::Scores(command) => command.run(),
+        Command::Scores(command) => command.run().or_else(heard_enough),
         Command::Drift(command) => command.run(),
         Command::Incidents(command) => command.run(),
         Command::Retrain(command) => command.run(),
@@ -139,11 +139,24 @@ pub fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("churnstream: {}", telemetry::in_words(error.as_ref()));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(wrong) => wrong.exit(),
+            Err(error) => {
+                eprintln!("churnstream: {}", telemetry::in_words(error.as_ref()));
+                ExitCode::FAILURE
+            }
+        },
     }
+}
+
+/// Whoever reads standard output may have seen enough (`| head`): that is no failure.
+fn heard_enough(error: anyhow::Error) -> anyhow::Result<()> {
+    let is_broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+        let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(is_broken_pipe) { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]

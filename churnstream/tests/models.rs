@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use clap::Parser as _;
 use feature_store::Spec;
 use partition_log::{LogOptions, TopicConfig, partition_for};
 use scorer::{Bands, Baseline, Bundle, BundleParts, Calibration, Manifest, Training};
@@ -109,6 +110,14 @@ fn works<A: AsRef<std::ffi::OsStr> + std::fmt::Debug>(dir: &Path, arguments: &[A
     String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr)
 }
 
+/// What is said about wrong arguments.
+#[track_caller]
+fn refused<A: AsRef<std::ffi::OsStr> + std::fmt::Debug>(dir: &Path, arguments: &[A]) -> String {
+    let output = run(dir, arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
 #[track_caller]
 fn fails<A: AsRef<std::ffi::OsStr> + std::fmt::Debug>(dir: &Path, arguments: &[A]) -> String {
     let output = run(dir, arguments);
@@ -181,11 +190,21 @@ fn a_bundle_passes_the_gates_or_hears_which_failed() {
 
     let error = fails(dir, &promote("first", &["--challenger"]));
     assert!(error.contains("no champion whose shadow"), "{error}");
-    works(dir, &promote("first", &[]));
-    let error = fails(dir, &promote("good", &[]));
+    let error = refused(dir, &promote("first", &["--at", "2025-01-15"]));
+    assert!(error.contains("holds from the beginning") && error.contains("leave --at out"), "{error}");
+    let said = works(dir, &promote("first", &[]));
+    assert!(said.contains("is champion from the beginning on"), "{said}");
+    let error = refused(dir, &promote("good", &[]));
     assert!(error.contains("--at"), "{error}");
+    let error = refused(dir, &promote("good", &["--at", "2025-02-01", "--from", "file:"]));
+    assert!(error.contains("write file:DIR or kafka:HOST:PORT"), "{error}");
+    assert!(works(dir, &["models", "show", "good"]).contains(&hash("good")));
 
     let at = ["--at", "2025-02-01T00:00:00Z", "--features", "spec.toml", "--from", &*log.clone().leak()];
+    let odd = at.map(|word| word.replace("T00:00:00Z", "T05:30:00Z"));
+    let promote_odd = [promote("good", &[]).into_iter().map(str::to_owned).collect(), odd.to_vec()].concat();
+    let error = fails(dir, &promote_odd);
+    assert!(error.contains("no tick of the spec: the next one is 2025-02-02T00:00:00Z"), "{error}");
     let error = fails(dir, &promote("weak", &at));
     assert!(error.contains("does not pass auc, calibration ("), "{error}");
     let error = fails(dir, &promote("strange", &at));
@@ -199,6 +218,8 @@ fn a_bundle_passes_the_gates_or_hears_which_failed() {
     works(dir, &promote("good", &at));
     assert!(newest("champion").contains(&hash("good")));
     assert!(newest("champion").contains("# Card of a test"));
+    let error = fails(dir, &promote("good", &at));
+    assert!(error.contains("there is nothing to add"), "{error}");
     works(dir, &promote("weak", &["--challenger", "--at", "2025-02-02T00:00:00Z"]));
     assert!(newest("challenger").contains(&hash("weak")));
     works(dir, &promote("strange", &["--skip", "drift", "--at", "2025-02-03T00:00:00Z"]));
@@ -214,8 +235,51 @@ fn a_bundle_passes_the_gates_or_hears_which_failed() {
         ["role", "champion", "champion", "challenger", "champion", "champion", "the"],
         "{list}"
     );
+    assert!(list.lines().nth(1).is_some_and(|line| line.contains("the beginning")), "{list}");
     assert!(
         list.lines().nth(5).is_some_and(|line| line.ends_with('*') && line.contains(&hash("good"))),
         "{list}"
     );
+}
+
+/// The log knows how far a consumer has scored when none runs; without it nobody does.
+#[test]
+fn a_moment_that_a_stopped_consumer_has_scored_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    std::fs::write(dir.join("spec.toml"), SPEC).unwrap();
+    let place = write_log(dir, 20);
+    let log = partition_log::open(&place, &LogOptions::default()).unwrap();
+    write_bundle(dir, "first", &SAME, 0.80, 0.01);
+    write_bundle(dir, "good", &SAME, 0.82, 0.02);
+    works(dir, &["models", "promote", "first", "--registry", "registry"]);
+    let at = |name: &str| dir.join(name).display().to_string();
+    let (state, registry, spec) = (at("state"), at("registry"), at("spec.toml"));
+    let line = [
+        "consumer",
+        "--until-end",
+        "--from",
+        &place,
+        "--store",
+        &state,
+        "--model",
+        &registry,
+        "--features",
+        &spec,
+    ];
+    let options = consumer::cli::Arguments::try_parse_from(line).unwrap().options();
+    consumer::run(&options, &log, &consumer::Surroundings::new()).unwrap();
+
+    let promote = |more: &[&str]| {
+        let all =
+            ["models", "promote", "good", "--registry", "registry", "--store", "state", "--skip", "drift"];
+        all.iter().chain(more).map(|&word| word.to_owned()).collect::<Vec<_>>()
+    };
+    let error = fails(dir, &promote(&["--at", "2025-01-20"]));
+    assert!(error.contains("name its log with --from"), "{error}");
+    let error = fails(dir, &promote(&["--at", "2025-01-20", "--from", &place]));
+    assert!(error.contains("reach as far as 2025-01-20") && error.contains("later tick"), "{error}");
+    let error = fails(dir, &promote(&["--at", "2025-02-01T05:30:00Z", "--from", &place]));
+    assert!(error.contains("no tick of the spec"), "of the store's own: {error}");
+    works(dir, &promote(&["--at", "2025-02-01", "--from", &place]));
 }

@@ -38,7 +38,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments. Ctrl-C commits and ends; a seco
 )]
 pub struct Arguments {
     /// Where the events are: file:DIR or kafka:BROKERS.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     pub from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]

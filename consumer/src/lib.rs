@@ -34,6 +34,7 @@ pub use open::decides_ticks;
 pub use options::{ConsumerOptions, Scaling, Workers};
 pub use output::{CONTROL, DEAD_LETTERS, SCORES, SHADOW_SCORES, SNAPSHOTS};
 pub use prices::{Condition, Price, Prices, When};
+pub use promotions::has_scored;
 pub use query::{FeatureReading, ReadStatus};
 pub use run::{Surroundings, run};
 pub use stats::{PartitionStats, StatsSnapshot};

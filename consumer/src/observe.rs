@@ -263,13 +263,8 @@ impl Observer {
         };
         self.registry_trouble = None;
         let halted = pool.halt()?;
-        let judge = Judge {
-            store: &self.options.store,
-            log: self.log.as_ref(),
-            #[expect(clippy::cast_possible_truncation, reason = "there are at most u32::MAX partitions")]
-            partitions: self.stats.len() as u32,
-            spec: (&self.spec, &self.features),
-        };
+        let judge =
+            Judge { store: &self.options.store, log: self.log.as_ref(), spec: (&self.spec, &self.features) };
         let extended = Arc::new(judge.decide(extended, current.entries().len())?);
         *schedule.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&extended);
         halted.go_on(&extended);

@@ -129,8 +129,7 @@ fn load_schedule(
     base: &Base,
 ) -> Result<Arc<Schedule>, ConsumerError> {
     let (hash, features) = (base.spec.hash().to_string(), base.spec.feature_names());
-    let partitions = base.config.partitions;
-    let judge = Judge { store: &options.store, log, partitions, spec: (&hash, features) };
+    let judge = Judge { store: &options.store, log, spec: (&hash, features) };
     let schedule = Arc::new(judge.load(&options.model)?);
     schedule.check_spec(&hash, features)?;
     Ok(schedule)

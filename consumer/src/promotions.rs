@@ -6,10 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use partition_log::Log;
-use scorer::{Entry, Schedule};
+use partition_log::{Log, LogError};
+use scorer::Schedule;
 use serde::{Deserialize, Serialize};
-use types::PartitionId;
+use types::{EventTime, PartitionId};
 
 use crate::ConsumerError;
 use crate::output::SCORES;
@@ -36,7 +36,6 @@ pub(crate) struct Judge<'j> {
     /// The store's folder, which remembers.
     pub(crate) store: &'j Path,
     pub(crate) log: &'j dyn Log,
-    pub(crate) partitions: u32,
     /// The spec's hash, and its features.
     pub(crate) spec: (&'j str, &'j [String]),
 }
@@ -72,7 +71,7 @@ impl Judge<'_> {
             if let Some(Err(error)) = fits {
                 tracing::error!(bundle = entry.bundle, %error, "a promoted bundle does not fit: it is not used");
                 refused.push(at);
-            } else if self.is_late(entry)? {
+            } else if has_scored(self.log, entry.from)? {
                 tracing::error!(bundle = entry.bundle, from = %entry.from, "a promotion came too late, scores as of that \
                     moment are written: it is not used. Promote the bundle from a tick that lies ahead");
                 refused.push(at);
@@ -90,18 +89,21 @@ impl Judge<'_> {
         }
         Ok(schedule)
     }
+}
 
-    /// Whether the log holds a score as of the entry's moment or later.
-    fn is_late(&self, entry: &Entry) -> Result<bool, ConsumerError> {
-        for partition in (0..self.partitions).map(PartitionId) {
-            // A score's timestamp is its as-of time.
-            let found = self.log.offset_at(SCORES, partition, entry.from)?;
-            if found < self.log.bounds(SCORES, partition)?.end {
-                return Ok(true);
-            }
+/// Whether a log holds a score as of a moment or later, by any consumer that writes there.
+///
+/// # Errors
+/// If the log cannot be read.
+pub fn has_scored(log: &dyn Log, from: EventTime) -> Result<bool, LogError> {
+    let partitions = log.topic(SCORES)?.map_or(0, |scores| scores.partitions);
+    for partition in (0..partitions).map(PartitionId) {
+        // A score's timestamp is its as-of time.
+        if log.offset_at(SCORES, partition, from)? < log.bounds(SCORES, partition)?.end {
+            return Ok(true);
         }
-        Ok(false)
     }
+    Ok(false)
 }
 
 fn read(path: &PathBuf) -> Result<Option<Decided>, ConsumerError> {

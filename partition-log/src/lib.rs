@@ -44,5 +44,5 @@ pub use log::{
     Bounds, Finding, Log, PartitionCheck, PartitionReader, PartitionWriter, Recovery, Retention, TopicConfig,
     TopicWriter, Usage, Watch,
 };
-pub use place::{Durability, LogOptions, SharedLog, TopicPlace, open};
+pub use place::{Durability, LogOptions, SharedLog, TopicPlace, open, parse_place};
 pub use record::{Headers, Record, RecordBuf};

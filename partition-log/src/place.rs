@@ -65,9 +65,22 @@ pub fn open(place: &str, options: &LogOptions) -> Result<SharedLog, LogError> {
         Some(("kafka", brokers)) if !brokers.is_empty() => {
             Ok(Arc::new(crate::KafkaLog::new(brokers, options)?))
         }
-        _ => Err(LogError::BadPlace(format!(
-            "`{place}` is not a place of a log: write file:DIR or kafka:HOST:PORT"
-        ))),
+        _ => Err(no_place(place)),
+    }
+}
+
+fn no_place(text: &str) -> LogError {
+    LogError::BadPlace(format!("`{text}` is not a place of a log: write file:DIR or kafka:HOST:PORT"))
+}
+
+/// Checks that a text names a place of a log, for whoever parses a command line.
+///
+/// # Errors
+/// [`LogError::BadPlace`] if it does not.
+pub fn parse_place(text: &str) -> Result<String, LogError> {
+    match text.split_once(':') {
+        Some(("file" | "kafka", rest)) if !rest.is_empty() => Ok(text.to_owned()),
+        _ => Err(no_place(text)),
     }
 }
 
@@ -122,6 +135,7 @@ mod tests {
         for (place, word) in [("kafka:", "kafka:HOST:PORT"), ("file:", "file:DIR"), ("x", "file:DIR")] {
             let error = open(place, &LogOptions::default()).err().unwrap().to_string();
             assert!(error.contains(word) && error.contains(place), "{error}");
+            assert_eq!(parse_place(place).unwrap_err().to_string(), error);
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::training;
   churnstream actions --from file:log --model model --money money.toml --rules actions.toml --to actions.csv")]
 pub(crate) struct Actions {
     /// The log: file:DIR.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]

@@ -30,7 +30,7 @@ use crate::walk::walk_forward;
   churnstream backtest --from file:log --model model --labels labels.toml --report report --walk-forward 28d")]
 pub(crate) struct Backtest {
     /// The log: file:DIR.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]

@@ -23,7 +23,7 @@ use serde::Serialize;
 For TLS, user and password see `churnstream --help`, \"Kafka\".")]
 pub struct Doctor {
     /// The log: file:DIR or kafka:BROKERS
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events
     #[arg(long, default_value = "events")]

@@ -38,7 +38,7 @@ pub(crate) struct Get {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     as_of: Option<EventTime>,
     /// Replay this log instead of reading state.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: Option<String>,
     /// The topic of events, with --from.
     #[arg(long, default_value = "events")]

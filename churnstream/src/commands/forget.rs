@@ -25,7 +25,7 @@ pub(crate) struct Forget {
     /// Who.
     user: String,
     /// The log: file:DIR. Nothing else may be writing to the topic meanwhile.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]

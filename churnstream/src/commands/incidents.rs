@@ -22,7 +22,7 @@ use crate::training;
   churnstream incidents --from file:log --window 7d --reference 28d --threshold 4 --json")]
 pub(crate) struct Incidents {
     /// The log: file:DIR.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]

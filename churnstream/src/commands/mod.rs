@@ -22,3 +22,8 @@ pub(crate) mod scores;
 mod through;
 pub(crate) mod train;
 mod train_table;
+
+/// What is wrong with arguments that each are right: the program ends with exit code 2, as for any wrong argument.
+pub(crate) fn wrong_arguments(what: impl std::fmt::Display) -> anyhow::Error {
+    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{what}\n")).into()
+}

@@ -22,7 +22,7 @@ pub(crate) struct Rebuild {
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
     /// The log: file:DIR.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]

@@ -15,7 +15,7 @@ use types::{EventTime, Millis};
 
 use super::fitting::Bar;
 use super::models::gates::{self, GateArgs};
-use super::models::{champion, check_ahead, date};
+use super::models::{champion, check_ahead, date, from_when};
 use super::running;
 use super::train::ModelArgs;
 use crate::commands::through::Replayed;
@@ -36,7 +36,7 @@ use crate::training::{self, Training};
   churnstream retrain --from file:log --features spec.toml --labels labels.toml --registry registry --on-drift --once")]
 pub(crate) struct Retrain {
     /// The log: file:DIR or kafka:BROKERS.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]
@@ -160,6 +160,9 @@ impl Retrain {
         let folder = candidates.path().join("bundle");
         let bar = Bar::new(training::records(log.as_ref(), &self.topic)?);
         let champion = champion(&task.registry, &self.registry)?;
+        if self.at.is_some() {
+            from_when(self.at, champion.is_some())?;
+        }
         let training = &Training { champion: champion.clone(), ..training.clone() };
         let report =
             training::train(log.as_ref(), &self.topic, spec, labels, training, &folder, |s| bar.show(&s));
@@ -220,17 +223,21 @@ impl Retrain {
             false,
         )?;
         let at = match (self.at, &champion) {
-            (Some(at), _) => at,
-            // Nothing was scored before the first champion.
-            (None, None) => EventTime::MIN,
             (None, Some(_)) => {
                 let scored = self.store.as_ref().and_then(|store| running::status(store)?.newest_as_of);
                 let entry = registry.entries()?.last().map(|entry| entry.from);
                 let past = [newest.map(|tick| tick.as_of), scored, entry].into_iter().flatten().max();
-                spec.tick().next_after(past.unwrap_or_default())
+                let mut tick = spec.tick().next_after(past.unwrap_or_default());
+                while self.store.is_some() && consumer::has_scored(log.as_ref(), tick)? {
+                    tick = spec.tick().next_after(tick);
+                }
+                tick
             }
+            (at, _) => from_when(at, champion.is_some())?,
         };
-        check_ahead(self.store.as_ref(), at)?;
+        if champion.is_some() {
+            check_ahead(self.store.as_ref(), Some(log.as_ref()), Some(spec), at)?;
+        }
         registry.promote(bundle, at)?;
         Ok(at)
     }

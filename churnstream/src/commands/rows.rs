@@ -34,7 +34,7 @@ pub(crate) enum RowsCommand {
   churnstream rows export --from file:log --features spec.toml --labels labels.toml --to rows.parquet")]
 pub(crate) struct Export {
     /// The log: file:DIR.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]

@@ -25,7 +25,7 @@ pub(crate) enum Scores {
   churnstream scores tail --from file:log --band high")]
 pub(crate) struct Tail {
     /// The log: file:DIR or kafka:BROKERS.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// Only scores of this band.
     #[arg(long)]
@@ -48,7 +48,7 @@ pub(crate) struct Tail {
   churnstream scores export --from file:log --format csv --to scores.csv")]
 pub(crate) struct Export {
     /// The log: file:DIR or kafka:BROKERS.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// How.
     #[arg(long, default_value = "jsonl")]
@@ -85,20 +85,11 @@ const READ_BYTES: usize = 1 << 20;
 
 impl Scores {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let written = match self {
+        match self {
             Self::Tail(tail) => tail.run(),
             Self::Export(export) => export.run(),
-        };
-        match written {
-            // Whoever read us has seen enough: `| head` is no failure.
-            Err(error) if is_broken_pipe(&error) => Ok(()),
-            other => other,
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// How many partitions the scores have.

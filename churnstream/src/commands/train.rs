@@ -32,7 +32,7 @@ use crate::training::{self, Judged, TrainReport, Training};
   churnstream train --table customers.xlsx --label status --lost closed --drop end_date --search 20 --to model")]
 pub(crate) struct Train {
     /// The log: file:DIR or kafka:BROKERS.
-    #[arg(long, value_name = "PLACE", required_unless_present = "table", conflicts_with = "table")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place, required_unless_present = "table", conflicts_with = "table")]
     from: Option<String>,
     /// The topic of events.
     #[arg(long, default_value = "events", conflicts_with = "table")]

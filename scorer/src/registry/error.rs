@@ -51,6 +51,17 @@ pub enum RegistryError {
         /// From when the newest entry holds.
         newest: EventTime,
     },
+    /// The newest entry says the same.
+    #[error(
+        "the newest entry says already that the bundle {bundle} holds so from {from} on: there is nothing to add. If the consumer said that \
+         it came too late, give a later tick"
+    )]
+    Already {
+        /// Its hash.
+        bundle: String,
+        /// From when.
+        from: EventTime,
+    },
     /// Only the present challenger can be retired.
     #[error("cannot retire the bundle {bundle}: it is not the challenger")]
     NoChallenger {

@@ -82,10 +82,12 @@ impl Registry {
 
     /// Makes a bundle the champion from a moment on. The bundle is copied into the registry.
     ///
-    /// `from` should be a tick that has not been scored yet: scores already written are not computed anew.
+    /// `from` should be a tick that has not been scored yet: scores already written are not computed anew. The first champion holds from the
+    /// beginning whatever it says, as nothing held before.
     ///
     /// # Errors
-    /// If `from` is earlier than that of the newest entry, or the bundle or the registry cannot be read or written.
+    /// If `from` is earlier than that of the newest entry, that one says the same already, or the bundle or the registry cannot be read or
+    /// written.
     pub fn promote(&self, bundle: &Bundle, from: EventTime) -> Result<(), RegistryError> {
         self.append(bundle, Role::Champion, from)
     }
@@ -123,6 +125,10 @@ impl Registry {
             return Err(RegistryError::Earlier { from, newest });
         }
         let hash = bundle.hash().to_owned();
+        let entry = Entry { role, bundle: hash.clone(), from };
+        if entries.last() == Some(&entry) {
+            return Err(RegistryError::Already { bundle: hash, from });
+        }
         if role == Role::Retired && schedule::challenger_at_end(&entries) != Some(hash.as_str()) {
             return Err(RegistryError::NoChallenger { bundle: hash });
         }
@@ -131,7 +137,7 @@ impl Registry {
             bundle.copy_to(&target)?;
         }
 
-        let line = lines::write(&Entry { role, bundle: hash, from });
+        let line = lines::write(&entry);
         file.set_len(whole).map_err(io)?;
         file.seek(SeekFrom::Start(whole)).map_err(io)?;
         file.write_all(line.as_bytes()).map_err(io)?;

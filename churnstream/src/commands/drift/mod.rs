@@ -43,7 +43,7 @@ use crate::commands::through::Replayed;
   churnstream drift --from file:log --features spec.toml --model model --check || echo call somebody")]
 pub(crate) struct DriftCommand {
     /// The log: file:DIR.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]

@@ -21,7 +21,7 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "DIR")]
     registry: PathBuf,
     /// The log, with its scores: file:DIR.
-    #[arg(long, value_name = "PLACE")]
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
     #[arg(long, default_value = "events")]

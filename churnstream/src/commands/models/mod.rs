@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use feature_store::Spec;
+use partition_log::Log;
 use scorer::{Bundle, Entry, Registry, Role, Schedule};
 use types::EventTime;
+
+pub(crate) use promote::from_when;
 
 use super::running;
 
@@ -55,18 +59,37 @@ fn champions(entries: &[Entry]) -> impl DoubleEndedIterator<Item = &Entry> {
     entries.iter().filter(|entry| entry.role == Role::Champion)
 }
 
-/// Refuses a moment that the running consumer has passed.
-pub(crate) fn check_ahead(store: Option<&PathBuf>, at: EventTime) -> anyhow::Result<()> {
-    if let Some(status) = store.and_then(|store| running::status(store))
-        && let Some(newest) = status.newest_as_of.filter(|newest| at <= *newest)
-    {
+/// Refuses a moment as of which the consumer of a store has scored, by what the consumer says and by the scores in its log; and one that is
+/// no tick of a spec. Without a log only a consumer that runs and has scored can say how far it is.
+pub(crate) fn check_ahead(
+    store: Option<&PathBuf>,
+    log: Option<&dyn Log>,
+    spec: Option<&Spec>,
+    at: EventTime,
+) -> anyhow::Result<()> {
+    let tick = spec.map(|spec| spec.tick().next_after(EventTime(at.0.saturating_sub(1))));
+    if let Some(tick) = tick.filter(|tick| *tick != at && at != EventTime::MIN) {
+        bail!("{} is no tick of the spec: the next one is {}", date(at), date(tick));
+    }
+    let Some(store) = store else { return Ok(()) };
+    let newest = running::status(store).and_then(|status| status.newest_as_of);
+    if let Some(newest) = newest.filter(|newest| at <= *newest) {
         bail!(
             "the consumer has scored as of {} already; choose a later tick than {}",
             date(newest),
             date(at)
         );
     }
-    Ok(())
+    match log {
+        Some(log) if consumer::has_scored(log, at)? => {
+            bail!("the scores in {} reach as far as {} already; choose a later tick", log.place(), date(at))
+        }
+        None if newest.is_none() => bail!(
+            "no consumer that runs can say how far the scores of {} reach: name its log with --from",
+            store.display()
+        ),
+        _ => Ok(()),
+    }
 }
 
 fn load(bundle: &Path) -> anyhow::Result<Bundle> {

@@ -1,12 +1,13 @@
 //! `churnstream models promote` and `rollback`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use backtest::Labels;
 use clap::Args;
 use feature_store::Spec;
+use partition_log::LogOptions;
 use producer::map::moment;
 use scorer::{Bundle, Gate, Registry, SameRows};
 use types::EventTime;
@@ -14,6 +15,7 @@ use types::EventTime;
 use super::gates::{self, GateArgs};
 use super::{champion, champions, check_ahead, date, load};
 use crate::commands::through::Replayed;
+use crate::commands::wrong_arguments;
 use crate::{mlflow, training};
 
 /// Makes a bundle champion from a tick on, if it passes the gates; or a challenger, which scores in the champion's shadow and
@@ -36,17 +38,17 @@ pub(crate) struct Promote {
     #[arg(long, value_name = "DIR")]
     registry: PathBuf,
     /// The first as-of time for which it holds: a tick ahead of everything that the consumer has scored, since what was said is
-    /// not said anew. The beginning of time for the first champion.
+    /// not said anew. The first champion holds from the beginning, as nothing held before: it takes none.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<EventTime>,
     /// Score in the shadow beside the champion.
     #[arg(long)]
     challenger: bool,
-    /// The consumer's store: refuses a moment that the running consumer has passed.
+    /// The consumer's store: refuses a moment as of which it has scored. If no consumer runs, --from is needed too.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// The log, for the gates drift and AUC: file:DIR.
-    #[arg(long, value_name = "PLACE", requires = "features")]
+    /// The log, for the gates drift and AUC, and with --store for how far its scores reach: file:DIR or kafka:BROKERS.
+    #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: Option<String>,
     /// The topic of events.
     #[arg(long, default_value = "events")]
@@ -57,7 +59,7 @@ pub(crate) struct Promote {
     #[arg(long, value_name = "SPEC.toml")]
     features: Option<PathBuf>,
     /// When a user counts as lost: bundle and champion are compared on the same rows, for the AUC gate.
-    #[arg(long, value_name = "LABELS.toml", requires = "from")]
+    #[arg(long, value_name = "LABELS.toml", requires = "from", requires = "features")]
     labels: Option<PathBuf>,
     #[command(flatten)]
     gates: GateArgs,
@@ -74,9 +76,32 @@ pub(crate) struct Rollback {
     /// The first as-of time for which it holds: a tick ahead of everything that the consumer has scored.
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: EventTime,
-    /// The consumer's store: refuses a moment that the running consumer has passed.
+    /// The consumer's store: refuses a moment as of which it has scored. If no consumer runs, --from is needed too.
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
+    /// The log, with --store for how far its scores reach: file:DIR or kafka:BROKERS.
+    #[arg(long, value_name = "PLACE", requires = "store", value_parser = partition_log::parse_place)]
+    from: Option<String>,
+}
+
+/// From when a bundle is to hold: the first champion from the beginning, every other one from the moment that was given.
+pub(crate) fn from_when(at: Option<EventTime>, has_champion: bool) -> anyhow::Result<EventTime> {
+    match (at, has_champion) {
+        (Some(at), true) => Ok(at),
+        (None, false) => Ok(EventTime::MIN),
+        (Some(_), false) => Err(wrong_arguments(
+            "the first champion holds from the beginning, as nothing held before: leave --at out",
+        )),
+        (None, true) => Err(wrong_arguments(
+            "say from when it holds with --at, at a tick ahead of everything that was scored",
+        )),
+    }
+}
+
+/// The spec that was named, or that of a store.
+fn spec_at_hand(features: Option<&Path>, store: Option<&Path>) -> anyhow::Result<Option<Spec>> {
+    let kept = store.map(consumer::spec_of).filter(|kept| kept.exists());
+    Ok(features.map(Path::to_owned).or(kept).map(|path| Spec::load(&path)).transpose()?)
 }
 
 impl Promote {
@@ -84,16 +109,16 @@ impl Promote {
         let bundle = load(&self.bundle)?;
         let registry = Registry::open(&self.registry)?;
         let champion = champion(&registry, &self.registry)?;
-        let at = match (self.at, &champion) {
-            (Some(at), _) => at,
-            (None, None) => EventTime::MIN,
-            (None, Some(_)) => bail!("say from when it holds with --at, at a tick ahead of the stream"),
-        };
-        check_ahead(self.store.as_ref(), at)?;
         ensure!(
             !self.challenger || champion.is_some(),
             "there is no champion whose shadow it could score in: promote one first"
         );
+        let at = from_when(self.at, champion.is_some())?;
+        if champion.is_some() {
+            let log = self.from.as_ref().map(|from| partition_log::open(from, &LogOptions::default())).transpose()?;
+            let spec = spec_at_hand(self.features.as_deref(), self.store.as_deref())?;
+            check_ahead(self.store.as_ref(), log.as_deref(), spec.as_ref(), at)?;
+        }
         let drift = self.drift(&bundle, champion.is_some())?;
         let same_rows = self.same_rows(&bundle, champion.as_deref())?;
         let same_rows = same_rows.as_ref().map_err(String::as_str);
@@ -158,7 +183,10 @@ impl Rollback {
             .take(first)
             .last()
             .with_context(|| format!("there was no other champion before {}", present.bundle))?;
-        check_ahead(self.store.as_ref(), self.at)?;
+        let log =
+            self.from.as_ref().map(|from| partition_log::open(from, &LogOptions::default())).transpose()?;
+        let spec = spec_at_hand(None, self.store.as_deref())?;
+        check_ahead(self.store.as_ref(), log.as_deref(), spec.as_ref(), self.at)?;
         let bundle = load(&self.registry.join("bundles").join(&before.bundle))?;
         registry.promote(&bundle, self.at)?;
         eprintln!(

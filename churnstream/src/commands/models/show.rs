@@ -1,15 +1,15 @@
 //! `churnstream models list` and `show`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use scorer::{Bundle, Role, Schedule};
+use scorer::{Bundle, Entry, Role, Schedule};
 use serde_json::json;
 use types::EventTime;
 
-use super::{champions, date};
+use super::{champions, date, load};
 
 /// Shows which bundle holds from when: every line of the registry, oldest first, with the quality that each bundle measured on
 /// its own test.
@@ -29,15 +29,16 @@ pub(crate) struct List {
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream models show --registry registry
+  churnstream models show model
   churnstream models show --registry registry 3f2a
   churnstream models show --registry registry challenger")]
 pub(crate) struct Show {
-    /// Which: `champion`, `challenger`, or the beginning of a bundle's hash.
+    /// Which: `champion`, `challenger`, or the beginning of a bundle's hash; without --registry, a bundle's own folder.
     #[arg(default_value = "champion")]
     bundle: String,
     /// The registry, or a bundle's own folder.
     #[arg(long, value_name = "DIR")]
-    registry: PathBuf,
+    registry: Option<PathBuf>,
     /// Print the manifest as one JSON object.
     #[arg(long)]
     json: bool,
@@ -48,10 +49,15 @@ impl List {
         let schedule = Schedule::load(&self.registry)?;
         let entries = schedule.entries();
         let bundle = |hash: &str| schedule.bundles().find(|bundle| bundle.hash() == hash);
+        // The first champion holds before its own moment too.
+        let from = |entry: &Entry| match champions(entries).next() {
+            Some(first) if std::ptr::eq(first, entry) => EventTime::MIN,
+            _ => entry.from,
+        };
         let metric = |hash: &str, name: &str| bundle(hash)?.manifest().metrics.get(name).copied();
         if self.json {
-            let entry = |entry: &scorer::Entry| {
-                json!({"bundle": entry.bundle, "role": entry.role, "from": entry.from,
+            let entry = |entry: &Entry| {
+                json!({"bundle": entry.bundle, "role": entry.role, "from": from(entry),
                     "metrics": bundle(&entry.bundle).map(|bundle| &bundle.manifest().metrics)})
             };
             println!("{}", json!({"entries": entries.iter().map(entry).collect::<Vec<_>>()}));
@@ -76,7 +82,7 @@ impl List {
             println!(
                 "{}  {role:<10}  {:<24} {:>7} {:>12}{mark}",
                 entry.bundle,
-                date(entry.from),
+                date(from(entry)),
                 number("auc"),
                 number("calibration_error")
             );
@@ -88,8 +94,10 @@ impl List {
 
 impl Show {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let schedule = Schedule::load(&self.registry)?;
-        let bundle = self.find(&schedule)?;
+        let bundle = match &self.registry {
+            Some(registry) => self.find(&Schedule::load(registry)?, registry)?,
+            None => Arc::new(load(Path::new(&self.bundle))?),
+        };
         let manifest = bundle.manifest();
         if self.json {
             println!("{}", json!({"bundle": bundle.hash(), "manifest": manifest}));
@@ -118,7 +126,7 @@ impl Show {
         Ok(())
     }
 
-    fn find(&self, schedule: &Schedule) -> anyhow::Result<Arc<Bundle>> {
+    fn find(&self, schedule: &Schedule, registry: &Path) -> anyhow::Result<Arc<Bundle>> {
         let end = EventTime(i64::MAX);
         match self.bundle.as_str() {
             "champion" => Ok(Arc::clone(schedule.champion(end))),
@@ -132,7 +140,7 @@ impl Show {
                     found.len() == 1,
                     "{} bundles of {} begin with `{prefix}`; `churnstream models list` shows them",
                     found.len(),
-                    self.registry.display()
+                    registry.display()
                 );
                 Ok(Arc::clone(found[0]))
             }
