@@ -47,7 +47,7 @@ enum Command {
     Rows(crate::commands::rows::RowsCommand),
     /// Score the customers of a table.
     Score(crate::commands::score::Score),
-    /// Look into a log and repair what can be repaired.
+    /// Look into a log, check it, redrive dead letters, copy it into other partitions, remove what is old.
     #[command(subcommand)]
     Log(crate::commands::log::LogCommand),
     /// Read a user's features, live or as of a past moment.

@@ -20,7 +20,9 @@ pub use cli::main;
 
 fn print_line(text: std::fmt::Arguments<'_>) {
     use std::io::Write as _;
-    match writeln!(std::io::stdout().lock(), "{text}") {
+    // Ids and values come from outside.
+    let text = text.to_string();
+    match writeln!(std::io::stdout().lock(), "{}", telemetry::plain(&text)) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             eprintln!("churnstream: the output cannot be written: {error}");
             std::process::exit(1);

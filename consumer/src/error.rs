@@ -208,9 +208,13 @@ pub enum ConsumerError {
     },
     /// A replay made another record than the output holds.
     #[error(
-        "{topic}-{partition}: offset {offset} holds another record than the replay makes: was the model, the registry or \
-         the program changed since the last commit? Start the consumer as it was and stop it cleanly before a change.\n  \
-         holds: {holds}\n  made:  {made}"
+        "{topic}-{partition}: offset {offset} holds another record than this run makes of the same events, so nothing was written. Likely \
+         causes: the store does not belong to these outputs (it is new, or another log's or topic's), or model, registry or program are \
+         others than those that wrote them. Go on with the store and the model that belong to these outputs, and stop cleanly before a \
+         change; or score all anew with an empty store where there are no outputs yet: remove the topics scores, shadow-scores and \
+         dead-letters, or copy the events to another place (`churnstream log repartition --to`)\n  holds: {}\n  made:  {}",
+        around(holds, made),
+        around(made, holds)
     )]
     OutputDiffers {
         /// The output topic.
@@ -223,6 +227,22 @@ pub enum ConsumerError {
         holds: String,
         /// What was made.
         made: String,
+    },
+    /// The outputs beside the input are another topic's.
+    #[error(
+        "the outputs in {place} are not those of `{input}`, which has {partitions} partitions: {differs}. Each input needs a place of its own \
+         for its outputs: copy `{input}` to another one, `churnstream log repartition {place}/{input} --to file:NEW/events --partitions \
+         {partitions}`, and read it there with an empty store"
+    )]
+    OutputsOfAnother {
+        /// The log.
+        place: String,
+        /// The input topic.
+        input: String,
+        /// How many partitions it has.
+        partitions: u32,
+        /// Which output differs how.
+        differs: LogError,
     },
     /// A worker thread is gone.
     #[error("a worker thread ended unexpectedly; its message stands above")]
@@ -237,10 +257,41 @@ pub enum ConsumerError {
     },
 }
 
+/// What a record holds around the first character that another has not: records are long, and differ in little.
+fn around(record: &str, other: &str) -> String {
+    const BEFORE: usize = 60;
+    const LENGTH: usize = 160;
+    let same = record.chars().zip(other.chars()).take_while(|(one, two)| one == two).count();
+    let from = same.saturating_sub(BEFORE);
+    let mut shown: String = record.chars().skip(from).take(LENGTH).collect();
+    if from > 0 {
+        shown.insert(0, '…');
+    }
+    if record.chars().nth(from + LENGTH).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 impl From<PipelineError> for ConsumerError {
     fn from(error: PipelineError) -> Self {
         match error {
             PipelineError::Store(error) => Self::Store(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_records_the_place_is_shown_where_they_differ() {
+        assert_eq!(around("short", "sharp"), "short");
+        assert_eq!(around("", "sharp"), "");
+        let [one, two] = ["x", "y"].map(|middle| format!("{}{middle}{}", "ä".repeat(500), "b".repeat(500)));
+        let shown = around(&one, &two);
+        assert_eq!(shown, format!("…{}x{}…", "ä".repeat(60), "b".repeat(99)));
+        assert_eq!(around(&one[..1000], &one), format!("…{}", "ä".repeat(60)), "one that ends early");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use feature_store::{Spec, Store, StoreError, StoreIdentity};
-use partition_log::{Bounds, Log, PartitionReader, TopicConfig, TopicWriter};
+use partition_log::{Bounds, Log, LogError, PartitionReader, TopicConfig, TopicWriter};
 use scorer::Schedule;
 use telemetry::Metrics;
 use types::{Offset, PartitionId};
@@ -72,7 +72,15 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
             key: spec.entity().to_owned(),
             partitions: config.partitions,
         };
-        log.create_topic(topic, &same)?;
+        log.create_topic(topic, &same).map_err(|error| match error {
+            differs @ LogError::TopicDiffers { .. } => ConsumerError::OutputsOfAnother {
+                place: log.place(),
+                input: options.topic.clone(),
+                partitions: config.partitions,
+                differs,
+            },
+            other => other.into(),
+        })?;
     }
     let dead_letter_bytes = log.largest(DEAD_LETTERS)?;
     let stats = (0..config.partitions).map(|_| Arc::default()).collect();

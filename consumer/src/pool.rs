@@ -234,7 +234,8 @@ impl Pool {
                 Report::Pressed => self.pressed = true,
                 Report::Took => self.moving = self.moving.saturating_sub(1),
                 Report::Failed(partition, error) => {
-                    tracing::error!(%partition, %error, "the partition cannot go on");
+                    // Whoever ends says why.
+                    tracing::error!(%partition, "the partition cannot go on");
                     return Err(error);
                 }
                 Report::Stopped => {}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use consumer::{ConsumerError, ConsumerOptions, SCORES, Surroundings};
-use partition_log::{Log, MemoryLog};
+use partition_log::{FileLog, Log, LogOptions, MemoryLog};
 use support::stream::{Appender, BEGIN, DAY, Outgoing, Shape};
 use support::{World, compare, stream};
 use types::EventTime;
@@ -139,4 +139,44 @@ fn another_registry_is_not_taken_for_the_one_that_was_used() {
     world.registry("shorter");
     let error = consumer::run(&world.options("store", "shorter"), &log, &Surroundings::new()).unwrap_err();
     assert!(matches!(error, ConsumerError::OtherRegistry { entries: 2, seen: 3, .. }), "{error}");
+}
+
+/// A new store and another model where outputs stand already; and outputs that belong to a topic of other partitions.
+#[test]
+fn outputs_that_are_not_this_consumers_are_left_alone_and_it_is_said_what_to_do() {
+    let world = World::new(support::seed());
+    let log = log_with(split(&make(support::seed()), 2).0);
+    let registry = world.registry("registry");
+    consumer::run(&world.options("store", "registry"), &log, &Surroundings::new()).unwrap();
+    let written = compare::records(log.as_ref(), SCORES);
+
+    let other = registry.entries().unwrap()[1].bundle.clone();
+    let model = world.registry_path("registry").join("bundles").join(other);
+    let options = ConsumerOptions { model, ..world.options("fresh", "registry") };
+    let error = consumer::run(&options, &log, &Surroundings::new()).unwrap_err();
+    let words = error.to_string();
+    assert!(matches!(error, ConsumerError::OutputDiffers { topic: SCORES, .. }), "{words}");
+    assert!(
+        words.contains("the store does not belong to these outputs") && words.contains("--to"),
+        "{words}"
+    );
+    assert!(words.lines().skip(1).all(|line| line.chars().count() < 200), "{words}");
+
+    partition_log::admin::repartition((&*log, support::EVENTS), (&*log, "events-5"), 5).unwrap();
+    let options = ConsumerOptions { topic: "events-5".to_owned(), ..world.options("five", "registry") };
+    let error = consumer::run(&options, &log, &Surroundings::new()).unwrap_err();
+    let words = error.to_string();
+    assert!(matches!(error, ConsumerError::OutputsOfAnother { partitions: 5, .. }), "{words}");
+    assert!(
+        words.contains("log repartition") && words.contains("--to file:NEW/events --partitions 5"),
+        "{words}"
+    );
+
+    // The way that both name.
+    let elsewhere: Arc<dyn Log> = Arc::new(FileLog::new(world.dir().join("log"), LogOptions::default()));
+    partition_log::admin::repartition((&*log, support::EVENTS), (&*elsewhere, support::EVENTS), 5).unwrap();
+    consumer::run(&world.options("elsewhere", "registry"), &elsewhere, &Surroundings::new()).unwrap();
+    let count = |log: &dyn Log| compare::records(log, SCORES).iter().map(Vec::len).sum::<usize>();
+    assert_eq!(count(elsewhere.as_ref()), count(log.as_ref()), "who is scored depends on no layout");
+    assert_eq!(compare::records(log.as_ref(), SCORES), written);
 }

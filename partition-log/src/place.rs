@@ -103,7 +103,9 @@ impl std::str::FromStr for TopicPlace {
             Some((place, topic)) if place.contains(':') && !place.ends_with(':') && !topic.is_empty() => {
                 Ok(Self { place: place.to_owned(), topic: topic.to_owned() })
             }
-            _ => Err(LogError::BadPlace(format!("`{text}` is not a topic's place: write file:DIR/TOPIC"))),
+            _ => Err(LogError::BadPlace(format!(
+                "`{text}` is not a topic's place: write file:DIR/TOPIC or kafka:HOST:PORT/TOPIC"
+            ))),
         }
     }
 }

@@ -43,7 +43,7 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 pub struct OutputArgs {
     /// The log to write to: file:DIR or kafka:BROKERS
-    #[arg(long, value_name = "LOG")]
+    #[arg(long, value_name = "LOG", value_parser = partition_log::parse_place)]
     pub to: String,
     /// The topic to write.
     #[arg(long, default_value = "events")]

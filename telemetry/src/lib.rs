@@ -31,4 +31,4 @@ pub use histogram::{Histogram, LocalHistogram};
 pub use http::{Server, router};
 pub use logs::{LogFormat, LogTo, LogsError, init_tracing};
 pub use shutdown::Shutdown;
-pub use words::in_words;
+pub use words::{in_words, plain};

@@ -95,7 +95,7 @@ fn word(verdict: Verdict) -> &'static str {
 
 fn print(out: &mut dyn Write, checks: &[Check], verdict: Verdict) -> Result<()> {
     for Check { about, verdict, found, advice } in checks {
-        writeln!(out, "{:8} {about}: {found}", word(*verdict))?;
+        writeln!(out, "{:8} {about}: {}", word(*verdict), telemetry::plain(found))?;
         if !advice.is_empty() {
             writeln!(out, "{:8} -> {advice}", "")?;
         }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use consumer::{DEAD_LETTERS, SCORES, SHADOW_SCORES};
 use feature_store::{Store, StoreOptions, UserState};
@@ -24,7 +24,7 @@ no key, so whose they are is not known: they stay. A file that still holds the u
 pub(crate) struct Forget {
     /// Who.
     user: String,
-    /// The log: file:DIR. Nothing else may be writing to the topic meanwhile.
+    /// The log: file:DIR or kafka:BROKERS. In files, nothing else may be writing to the topic meanwhile.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.
@@ -43,7 +43,13 @@ impl Forget {
         let log = partition_log::open(&self.from, &LogOptions::default())?;
         match &self.store {
             Some(store) if self.purge => {
-                for (topic, purged) in purge(&*log, &self.topic, &self.user, store)? {
+                let purged = purge(&*log, &self.topic, &self.user, store)?;
+                ensure!(
+                    purged.iter().any(|(_, purged)| *purged > 0),
+                    "nothing of user `{}` from before the erasure was left to take out",
+                    self.user
+                );
+                for (topic, purged) in purged {
                     eprintln!("{purged} records of user `{}` taken out of {topic}", self.user);
                 }
                 Ok(())
@@ -56,6 +62,7 @@ impl Forget {
         let mut topic = log.writer(&self.topic)?;
         let config = topic.config().clone();
         let partition = partition_for(self.user.as_bytes(), config.partitions);
+        self.check_known(log, partition)?;
         let now = EventTime(jiff::Timestamp::now().as_millisecond());
         let event = Event {
             entity_type: config.key.as_str().into(),
@@ -70,6 +77,26 @@ impl Forget {
         let offset = writer.append(now, self.user.as_bytes(), &json, &[])?;
         writer.sync()?;
         eprintln!("user `{}` is erased from offset {offset} of {}-{partition} on", self.user, self.topic);
+        Ok(())
+    }
+}
+
+impl Forget {
+    /// Refuses a user who has no record: a misspelt name would seem erased. Where retention has removed records, the user may be known to
+    /// state alone.
+    fn check_known(&self, log: &dyn Log, partition: PartitionId) -> anyhow::Result<()> {
+        let (user, topic) = (&self.user, &self.topic);
+        let mut known = false;
+        each_of(log, topic, partition, user, |_| known = true)?;
+        let start = log.bounds(topic, partition)?.start;
+        if !known && start == Offset::ZERO {
+            bail!("user `{user}` is not in {topic} of {}: ids are told apart by every letter", log.place());
+        }
+        if !known {
+            eprintln!(
+                "mind: user `{user}` has no record in {topic}-{partition}, which begins at offset {start}"
+            );
+        }
         Ok(())
     }
 }
@@ -125,19 +152,32 @@ fn last_erasure(
     partition: PartitionId,
     user: &str,
 ) -> Result<Option<Offset>, LogError> {
+    let mut last = None;
+    each_of(log, topic, partition, user, |record| {
+        let mut event = Event::default();
+        if event.decode(record.value).is_ok() && event.system() == Ok(Some(SystemEvent::Erase)) {
+            last = Some(record.offset);
+        }
+    })?;
+    Ok(last)
+}
+
+/// Tells of each record of a user in a partition of events.
+fn each_of(
+    log: &dyn Log,
+    topic: &str,
+    partition: PartitionId,
+    user: &str,
+    mut tell: impl FnMut(&Record<'_>),
+) -> Result<(), LogError> {
     let mut reader = log.reader(topic, partition, log.bounds(topic, partition)?.start)?;
-    let (mut records, mut last) = (RecordBuf::default(), None);
+    let mut records = RecordBuf::default();
     loop {
         records.clear();
         if reader.read(&mut records, 1 << 20)? == 0 {
-            return Ok(last);
+            return Ok(());
         }
-        for record in records.iter().filter(|record| record.key == user.as_bytes()) {
-            let mut event = Event::default();
-            if event.decode(record.value).is_ok() && event.system() == Ok(Some(SystemEvent::Erase)) {
-                last = Some(record.offset);
-            }
-        }
+        records.iter().filter(|record| record.key == user.as_bytes()).for_each(|record| tell(&record));
     }
 }
 

@@ -5,12 +5,12 @@ mod retain;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use partition_log::admin::{
     DumpedRecord, RedriveOptions, RedriveReport, RepartitionReport, Selection, TopicStat, VerifyReport,
 };
-use partition_log::{LogOptions, SharedLog, TopicPlace, admin};
+use partition_log::{LogError, LogOptions, SharedLog, TopicPlace, admin};
 use producer::map::moment;
 use serde::Serialize;
 use types::{EventTime, Offset, PartitionId, RejectReason};
@@ -49,10 +49,11 @@ pub enum LogCommand {
     Redrive(RedriveArgs),
     /// Copy a topic into a new one with another number of partitions.
     ///
-    /// The order of each user's events and their place between ticks stay, so scores stay too. Consumers of the new topic
-    /// begin with a new store, because offsets change. Finish imports into the old topic first.
+    /// The order of each user's events and their place between ticks stay, so scores stay too. A consumer of the new topic
+    /// begins with a new store, because offsets change, and with new outputs. These stand in the log of their input: copy
+    /// into another log, where there are none. Finish imports into the old topic first.
     ///
-    /// Example: churnstream log repartition file:data/log/events --to events-16 --partitions 16
+    /// Example: churnstream log repartition file:data/log/events --to file:data/log-16/events --partitions 16
     #[command(verbatim_doc_comment)]
     Repartition(RepartitionArgs),
     /// Remove old records, in whole segment files, but nothing that the consumer's store still needs.
@@ -73,7 +74,7 @@ pub enum LogCommand {
 /// A topic, and how to print.
 #[derive(Debug, Args)]
 pub struct TopicArgs {
-    /// The topic: file:DIR/TOPIC
+    /// The topic: file:DIR/TOPIC or kafka:BROKERS/TOPIC
     #[arg(value_name = "PLACE")]
     topic: TopicPlace,
     /// Print one JSON object
@@ -121,12 +122,41 @@ pub struct RedriveArgs {
 pub struct RepartitionArgs {
     #[command(flatten)]
     topic: TopicArgs,
-    /// The new topic, beside the old one
+    /// The new topic: a name beside the old one, or another log's: file:DIR/TOPIC or kafka:BROKERS/TOPIC
     #[arg(long, value_name = "TOPIC")]
-    to: String,
+    to: Target,
     /// How many partitions it gets
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     partitions: u32,
+}
+
+/// Where a copy goes: a topic in the same log, or in another.
+#[derive(Debug, Clone)]
+enum Target {
+    Beside(String),
+    Elsewhere(TopicPlace),
+}
+
+impl std::str::FromStr for Target {
+    type Err = LogError;
+
+    fn from_str(text: &str) -> Result<Self, LogError> {
+        // No name of a topic has a colon or a slash.
+        if text.contains([':', '/']) {
+            text.parse().map(Self::Elsewhere)
+        } else {
+            Ok(Self::Beside(text.to_owned()))
+        }
+    }
+}
+
+impl Target {
+    fn beside(&self, from: &TopicPlace) -> TopicPlace {
+        match self {
+            Self::Beside(topic) => TopicPlace { place: from.place.clone(), topic: topic.clone() },
+            Self::Elsewhere(place) => place.clone(),
+        }
+    }
 }
 
 fn parse_reason(text: &str) -> Result<String, String> {
@@ -164,11 +194,21 @@ pub fn run(command: &LogCommand, out: &mut dyn Write) -> Result<ExitCode> {
         }
         LogCommand::Repartition(args) => {
             let place = &args.topic.topic;
-            if args.partitions == 0 {
-                bail!("--partitions must be 1 or more");
+            let (log, to) = (open(place)?, args.to.beside(place));
+            let report =
+                admin::repartition((&*log, &place.topic), (&*open(&to)?, &to.topic), args.partitions)?;
+            if args.topic.json {
+                json(out, &report)?
+            } else {
+                print_repartition(out, &report)?
             }
-            let report = admin::repartition(&*open(place)?, &place.topic, &args.to, args.partitions)?;
-            if args.topic.json { json(out, &report)? } else { print_repartition(out, &report)? }
+            if !args.topic.json && to.place != place.place {
+                writeln!(
+                    out,
+                    "to score it: consumer --from {} --topic {}, with an empty store",
+                    to.place, to.topic
+                )?;
+            }
         }
         LogCommand::Retain(args) => {
             retain::run(args, EventTime(jiff::Timestamp::now().as_millisecond()), out)?;
@@ -209,7 +249,8 @@ fn dump(args: &DumpArgs, out: &mut dyn Write) -> Result<()> {
         }
         let headers: String = record.headers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
         let DumpedRecord { partition, offset, timestamp, key, value, .. } = record;
-        writeln!(out, "{partition}@{offset}  {}  {key}  {value}{headers}", time(*timestamp))
+        let line = format!("{partition}@{offset}  {}  {key}  {value}{headers}", time(*timestamp));
+        writeln!(out, "{}", telemetry::plain(&line))
     };
     let dumped = admin::dump(&*log, &place.topic, &selection, |record| {
         failed = show(record).err();

@@ -180,7 +180,7 @@ impl Tail {
             out.write_all(json)?;
             out.write_all(b"\n")?;
         } else {
-            writeln!(out, "{}", line(&score))?;
+            writeln!(out, "{}", telemetry::plain(&line(&score)))?;
         }
         Ok(())
     }

@@ -34,12 +34,17 @@ pub struct RepartitionReport {
     pub by_partition: Vec<u64>,
 }
 
-/// Copies the topic `from` into the new topic `to` of `count` partitions. Give both a consumer's outputs and its store anew:
+/// Copies the topic `from` into the new topic `to` of `count` partitions, in the same log or another. Outputs of a consumer stand in the log
+/// of its input, so a copy that is to be consumed beside the old one needs another log. Give both a consumer's outputs and its store anew:
 /// offsets do not carry over. Imports into the topic must be finished, because they resume by a partition's last source.
 ///
 /// # Errors
 /// If `to` exists and is not empty, if partitions of `from` were not chosen by the key's hash, or if either log fails.
-pub fn repartition(log: &dyn Log, from: &str, to: &str, count: u32) -> Result<RepartitionReport, LogError> {
+pub fn repartition(
+    (log, from): (&dyn Log, &str),
+    (target, to): (&dyn Log, &str),
+    count: u32,
+) -> Result<RepartitionReport, LogError> {
     let config = require(log, from)?;
     let refuse = |topic: &str, detail: String| Err(LogError::BadTopic { topic: topic.to_owned(), detail });
     if config.partitioner != "murmur2" {
@@ -47,11 +52,11 @@ pub fn repartition(log: &dyn Log, from: &str, to: &str, count: u32) -> Result<Re
             format!("its partitions are chosen by `{}`, which no key's hash can tell", config.partitioner);
         return refuse(from, detail);
     }
-    if from == to {
+    if from == to && log.place() == target.place() {
         return refuse(to, "it cannot be copied into itself: give the new topic another name".to_owned());
     }
-    log.create_topic(to, &TopicConfig { partitions: count, ..config.clone() })?;
-    let mut topic = log.writer(to)?;
+    target.create_topic(to, &TopicConfig { partitions: count, ..config.clone() })?;
+    let mut topic = target.writer(to)?;
     let mut writers = (0..count).map(|p| topic.partition(PartitionId(p))).collect::<Result<Vec<_>, _>>()?;
     if writers.iter().any(|writer| writer.end() > Offset::ZERO) {
         return refuse(

@@ -214,7 +214,7 @@ fn repartitioning_keeps_the_order_of_keys_and_their_place_between_ticks() {
     let before = by_key(&log, "events", 3);
     for partitions in [1, 2, 3, 7] {
         let to = format!("events-{partitions}");
-        let report = repartition(&log, "events", &to, partitions).unwrap();
+        let report = repartition((&log, "events"), (&log, &to), partitions).unwrap();
         assert_eq!((report.records, report.ticks, report.partitions_before), (250, 5, 3));
         assert_eq!(report.by_partition.iter().sum::<u64>(), 250 + 5 * u64::from(partitions));
         assert_eq!(by_key(&log, &to, partitions), before);
@@ -232,7 +232,7 @@ fn a_tick_that_a_crash_kept_from_some_partitions_still_comes_once() {
     let mut writer = log.writer("events").unwrap().partition(PartitionId(1)).unwrap();
     writer.append(EventTime(400), b"", &tick(4), &[]).unwrap();
     writer.sync().unwrap();
-    repartition(&log, "events", "two", 2).unwrap();
+    repartition((&log, "events"), (&log, "two"), 2).unwrap();
     by_key(&log, "two", 2);
 }
 
@@ -248,9 +248,9 @@ fn what_cannot_be_repartitioned_is_refused() {
         ("scores", "x", "explicit"),
         ("events", "events", "into itself"),
     ] {
-        let error = repartition(&log, from, to, 2).unwrap_err().to_string();
+        let error = repartition((&log, from), (&log, to), 2).unwrap_err().to_string();
         assert!(error.contains(word), "{error}");
     }
-    let error = repartition(&log, "events", "full", 3).unwrap_err();
+    let error = repartition((&log, "events"), (&log, "full"), 3).unwrap_err();
     assert!(matches!(error, LogError::TopicDiffers { .. }), "{error}");
 }

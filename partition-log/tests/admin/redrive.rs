@@ -140,7 +140,7 @@ fn rows_that_an_importer_could_not_read_are_no_events_and_no_ticks() {
         let report = redrive(&log, "dead-letters", &options).unwrap();
         assert_eq!((report.redriven, report.import_lines), (1, 1));
     }
-    let report = repartition(&log, "events", "three", 3).unwrap();
+    let report = repartition((&log, "events"), (&log, "three"), 3).unwrap();
     assert_eq!((report.ticks, report.records), (5, 251));
     let kept: Vec<_> = (0..3).flat_map(|p| rows(&log, "three", p)).filter(|r| r.3 == tick(7)).collect();
     assert_eq!(kept.len(), 1);

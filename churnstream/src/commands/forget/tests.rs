@@ -71,10 +71,14 @@ impl Fixture {
         }
     }
 
+    /// What the command says, with `--purge` or without.
+    fn say(&self, user: &str, purge: bool) -> anyhow::Result<()> {
+        let (user, from, topic) = (user.into(), self.log.place(), "events".into());
+        Forget { user, from, topic, purge, store: purge.then(|| self.store()) }.run()
+    }
+
     fn erase(&self, user: &str) {
-        let from = self.log.place();
-        let forget = Forget { user: user.into(), from, topic: "events".into(), purge: false, store: None };
-        forget.run().unwrap();
+        self.say(user, false).unwrap();
     }
 
     fn commit(&self, next: u64) {
@@ -132,4 +136,17 @@ fn a_purge_takes_out_what_was_before_the_erasure_and_nothing_else() {
         assert!(partition_log::admin::verify(&*fixture.log, topic).unwrap().ok);
     }
     assert!(fixture.purge("ann").unwrap().iter().all(|(_, n)| *n == 0), "and again there is nothing");
+    let error = fixture.say("ann", true).unwrap_err().to_string();
+    assert!(error.contains("nothing of user `ann`"), "{error}");
+}
+
+#[test]
+fn a_user_who_is_not_there_is_not_erased() {
+    let fixture = Fixture::new();
+    let before = fixture.held("events");
+    let error = fixture.say("Ann", false).unwrap_err().to_string();
+    assert!(error.contains("user `Ann` is not in events"), "{error}");
+    assert_eq!(fixture.held("events"), before);
+    fixture.erase("bob");
+    assert_eq!(fixture.held("events").len(), before.len() + 1);
 }

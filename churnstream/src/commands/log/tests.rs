@@ -107,6 +107,9 @@ fn redrive_and_repartition_say_what_they_did() {
     assert_eq!((&json["redriven"], &json["already_redriven"]), (&0.into(), &4.into()));
     insta::assert_snapshot!(log.print("repartition PLACE/events --to events-3 --partitions 3"));
     assert_eq!(log.log().topic("events-3").unwrap().unwrap().partitions, 3);
+    let said = log.print("repartition PLACE/events --to PLACE/new/events --partitions 3");
+    assert!(said.ends_with("consumer --from file:DIR/new --topic events, with an empty store\n"), "{said}");
+    log.print("verify PLACE/new/events");
 }
 
 #[test]
@@ -116,6 +119,8 @@ fn wrong_arguments_are_refused_with_what_is_right() {
         ("redrive file:a/b --reason bad", "late"),
         ("dump file:a/b --since yesterday", "2024-03-01T00:00:00Z"),
         ("repartition file:a/b --to c", "--partitions"),
+        ("repartition file:a/b --to c --partitions 0", "1.."),
+        ("repartition file:a/b --to c/d --partitions 2", "file:DIR/TOPIC"),
     ] {
         let error =
             Cli::try_parse_from(std::iter::once("log").chain(line.split(' '))).err().unwrap().to_string();

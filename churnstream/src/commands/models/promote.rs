@@ -115,7 +115,11 @@ impl Promote {
         );
         let at = from_when(self.at, champion.is_some())?;
         if champion.is_some() {
-            let log = self.from.as_ref().map(|from| partition_log::open(from, &LogOptions::default())).transpose()?;
+            let log = self
+                .from
+                .as_ref()
+                .map(|from| partition_log::open(from, &LogOptions::default()))
+                .transpose()?;
             let spec = spec_at_hand(self.features.as_deref(), self.store.as_deref())?;
             check_ahead(self.store.as_ref(), log.as_deref(), spec.as_ref(), at)?;
         }

@@ -36,7 +36,7 @@ impl SledBackend {
             .flush_every_ms(None);
         let db = open_when_free(&config).map_err(told)?;
         let log = File::open(dir.join("db")).map_err(BackendError::new)?;
-        let cache = Arc::new(CacheKeeper::open(&db).map_err(BackendError::new)?);
+        let cache = Arc::new(CacheKeeper::open(&db).map_err(told)?);
         Ok(Self { db, dir: dir.to_owned(), log, cache })
     }
 }
@@ -44,9 +44,12 @@ impl SledBackend {
 /// What sled says of bytes that it did not write, and what to do then. Nothing of them is served.
 fn told(error: sled::Error) -> BackendError {
     match error {
-        sled::Error::Corruption { .. } | sled::Error::Unsupported(_) => BackendError::new(format!(
-            "its files are damaged ({error}): rebuild the store from the log by `churnstream rebuild`"
-        )),
+        sled::Error::Corruption { .. } | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
+            // Its own words are of pointers and backtraces.
+            BackendError::new(
+                "its files are damaged: rebuild the store from the log by `churnstream rebuild`",
+            )
+        }
         other => BackendError::new(other),
     }
 }
@@ -125,7 +128,7 @@ impl Backend for SledBackend {
     }
 
     fn flush(&self) -> Result<(), BackendError> {
-        self.db.flush().map_err(BackendError::new)?;
+        self.db.flush().map_err(told)?;
         // On Linux sled only asks for its pages to be written (sync_file_range), which flushes neither the file's length nor
         // the disk's cache.
         self.log.sync_data().map_err(BackendError::new)
@@ -160,7 +163,7 @@ impl Tree for SledTree {
         into.clear();
         let value = self.tree.get(key).map_err(told)?;
         into.extend_from_slice(value.as_deref().unwrap_or_default());
-        self.cache.accessed(1).map_err(BackendError::new)?;
+        self.cache.accessed(1).map_err(told)?;
         Ok(value.is_some())
     }
 
