@@ -67,7 +67,7 @@ enum Command {
     Models(crate::commands::models::Models),
     /// Erase a user from state, reads and scores.
     Forget(crate::commands::forget::Forget),
-    /// Check a log: reachability, rights, topics and their settings, clocks, lag.
+    /// Check a log: reachability, rights, topics and their settings, clocks, dead letters, lag.
     Doctor(crate::commands::doctor::Doctor),
     /// Throw the state away so that it is made anew from the log.
     Rebuild(crate::commands::rebuild::Rebuild),

@@ -54,6 +54,19 @@ fn where_nobody_listens_it_says_so_and_keeps_the_password() {
 }
 
 #[test]
+fn a_command_that_waits_for_brokers_says_so_once_and_fails_in_time() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = churnstream(&["scores", "tail", "--no-follow", "--from", &format!("kafka:{free}")], &[]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(
+        said.matches(&format!("no broker answers at {free} yet; trying for another ")).count(),
+        1,
+        "{said}"
+    );
+}
+
+#[test]
 fn settings_that_cannot_be_are_named_without_their_values() {
     let isolation = [("CHURNSTREAM_KAFKA_ISOLATION_LEVEL", "hush-1")];
     let misspelt = [("CHURNSTREAM_KAFKA_SASL_PASSWROD", "hush-1")];
@@ -151,4 +164,87 @@ fn a_map_is_tried_on_the_newest_records() {
     assert!(said.contains("1 cannot be read, the first: ") && said.contains("`at`"), "{said}");
     let said = doctor(&format!("format = \"confluent\"\n{MAP}"));
     assert!(said.contains("problem  map: ") && said.contains("schema registry"), "{said}");
+}
+
+/// What a log holds may be wrong although every topic is there.
+#[test]
+fn what_is_in_files_is_looked_at_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let place = format!("file:{}", path("log"));
+    let log =
+        partition_log::open(&place, &LogOptions { segment_bytes: 400, ..LogOptions::default() }).unwrap();
+    let config = TopicConfig { partitions: 1, key: "user".into(), partitioner: "murmur2".into() };
+    let write = |topic: &str, count: i64| {
+        log.create_topic(topic, &config).unwrap();
+        let mut writer = log.writer(topic).unwrap().partition(PartitionId(0)).unwrap();
+        for n in 0..count {
+            writer.append(EventTime(1_700_000_000_000 + n), b"u1", b"{}", &[]).unwrap();
+            writer.flush().unwrap();
+        }
+        writer.sync().unwrap();
+    };
+    write("events", 40);
+    write("scores", 1);
+    let doctor = |more: &[&str]| text(&churnstream(&[&["doctor", "--from", &place], more].concat(), &[]));
+    let said = doctor(&[]);
+    assert!(
+        said.contains("bytes of events: all as they were written") && said.ends_with("all is well\n"),
+        "{said}"
+    );
+
+    for (entity, verdict) in [("user", "all is well"), ("account", "problem  key: `events` is keyed by user")]
+    {
+        let spec = format!(
+            "version = 1\nentity = \"{entity}\"\n[inputs.plays]\nevents = \"play\"\n[[features]]\ninput = \"plays\"\nops = \"count\"\nwindows = \"7d\"\n"
+        );
+        std::fs::write(dir.path().join("spec.toml"), spec).unwrap();
+        let said = doctor(&["--features", &path("spec.toml")]);
+        assert!(said.contains(verdict), "{said}");
+    }
+
+    // A store that has read 30 of the 40 records, and one of another topic.
+    let commit = |topic: &str, next: u64| {
+        let (spec_hash, partitions) = ("0".repeat(16), 1);
+        let identity = feature_store::StoreIdentity { spec_hash, topic: topic.to_owned(), partitions };
+        let store = feature_store::Store::open(
+            &dir.path().join(topic),
+            &identity,
+            feature_store::StoreOptions::default(),
+        )
+        .unwrap();
+        let mut users = store.partition::<feature_store::UserState>(PartitionId(0)).unwrap();
+        let (outputs, next_input) = (std::collections::BTreeMap::new(), types::Offset(next));
+        users.commit(feature_store::store::Commit { next_input, outputs, sweep: None }).unwrap();
+    };
+    commit("events", 30);
+    commit("clicks", 30);
+    let said = doctor(&["--store", &path("events")]);
+    assert!(said.contains("consumer: none runs; 10 records wait"), "{said}");
+    let said = doctor(&["--store", &path("clicks")]);
+    assert!(said.contains("problem  consumer: ") && said.contains("was made from `clicks`"), "{said}");
+
+    write("dead-letters", 5);
+    let said = doctor(&[]);
+    assert!(said.contains("warning  dead letters: 5, to 40 records") && said.contains("log dump"), "{said}");
+    write("dead-letters", 20);
+    let said = doctor(&[]);
+    assert!(said.contains("problem  dead letters: 25, to 40 records"), "{said}");
+
+    let segments = || {
+        let all =
+            std::fs::read_dir(dir.path().join("log/events-0")).unwrap().map(|entry| entry.unwrap().path());
+        let mut all: Vec<_> = all.filter(|path| path.extension().is_some_and(|end| end == "log")).collect();
+        all.sort();
+        all
+    };
+    let damaged = &segments()[1];
+    let mut bytes = std::fs::read(damaged).unwrap();
+    bytes[70] ^= 1;
+    std::fs::write(damaged, bytes).unwrap();
+    let said = doctor(&[]);
+    assert!(
+        said.contains("problem  bytes of events: events-0 offset ") && said.contains("log verify"),
+        "{said}"
+    );
 }

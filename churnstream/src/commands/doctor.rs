@@ -1,23 +1,28 @@
 //! `churnstream doctor`: says whether a log is fit for work, and what to do if not.
 
+mod content;
+
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::commands::through::Through;
 use anyhow::Result;
 use clap::Args;
 use partition_log::checkup::{self, Check, Purpose, Verdict};
-use partition_log::{LogError, LogOptions};
+use partition_log::{Log, LogError, LogOptions};
 use serde::Serialize;
 
-/// Check a log: reachability, rights, topics and their settings, clocks, lag.
+/// Check a log: reachability, rights, topics and their settings, clocks, dead letters, lag.
 ///
-/// A line for each thing that was looked at: `ok`, `warning` or `problem`, with what to do. Ends with exit code 1 on a problem. Changes
+/// Topics in files are read through, if they are no larger than a GiB. Lag is that of the group on Kafka, and that of the consumer whose --store
+/// is given. A line for each thing that was looked at: `ok`, `warning` or `problem`, with what to do. Ends with exit code 1 on a problem. Changes
 /// nothing, unless it is told to try writing.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   churnstream doctor --from kafka:localhost:9092
   churnstream doctor --from kafka:broker:9093/shop. --try-writing
+  churnstream doctor --from file:log --store state --features spec.toml
   churnstream doctor --from file:log --json
 
 For TLS, user and password see `churnstream --help`, \"Kafka\".")]
@@ -33,6 +38,12 @@ pub struct Doctor {
     group: Option<String>,
     #[command(flatten)]
     through: Through,
+    /// The feature spec: are log and outputs keyed by what it is about?
+    #[arg(long, value_name = "SPEC.toml")]
+    features: Option<PathBuf>,
+    /// The consumer's store: does it belong to the log, and how far is it?
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
     /// On Kafka, make a topic, write to it and remove it, and write to the consumer's topics in transactions that are aborted: tells the
     /// rights to write, and the difference of the clocks
     #[arg(long)]
@@ -70,6 +81,10 @@ pub fn run(command: &Doctor, out: &mut dyn Write) -> Result<ExitCode> {
                 None => checkup::of_files(log.as_ref(), &purpose(String::new())),
             };
             checks.extend(command.through.check(log.as_ref(), &command.topic));
+            // Where brokers do not answer, nobody is asked again.
+            if log.as_kafka().is_none() || checks.iter().all(|check| check.verdict != Verdict::Problem) {
+                checks.extend(command.content(log.as_ref()));
+            }
             checks
         }
         Err(error @ LogError::BadPlace(_)) => return Err(error.into()),
@@ -83,6 +98,25 @@ pub fn run(command: &Doctor, out: &mut dyn Write) -> Result<ExitCode> {
         print(out, &checks, verdict)?;
     }
     Ok(if verdict == Verdict::Problem { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl Doctor {
+    /// What the log holds, and whether spec, map and store belong to it.
+    fn content(&self, log: &dyn Log) -> Vec<Check> {
+        let mut checks = Vec::new();
+        let mut entities = Vec::new();
+        match self.features.as_deref().map(|spec| (content::entity_of(spec), spec)) {
+            Some((Ok(entity), spec)) => entities.push((entity, spec.display().to_string())),
+            Some((Err(error), _)) => {
+                checks.push(Check::problem("spec", format!("{error:#}"), "mend it, and ask again"))
+            }
+            None => {}
+        }
+        entities.extend(self.through.entity());
+        checks.extend(content::check(log, &self.topic, &entities));
+        checks.extend(self.store.as_deref().map(|store| content::consumer_of(log, &self.topic, store)));
+        checks
+    }
 }
 
 fn word(verdict: Verdict) -> &'static str {

@@ -68,6 +68,13 @@ impl Through {
         self.map.as_ref().map(check).unwrap_or_default()
     }
 
+    /// What the map says that events are about, and its file; nothing if there is none, or it cannot be read.
+    pub(crate) fn entity(&self) -> Option<(String, String)> {
+        let map = self.map.as_ref()?;
+        let entity = producer::map::Mapping::load(map, &[]).ok()?.entity_type().to_owned();
+        Some((entity, map.display().to_string()))
+    }
+
     /// Opens a log to read events from.
     pub(crate) fn open(&self, place: &str, topic: &str) -> anyhow::Result<SharedLog> {
         let log = partition_log::open(place, &LogOptions::default())?;

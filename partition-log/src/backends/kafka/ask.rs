@@ -1,5 +1,6 @@
 //! Asking the brokers, and why they do not answer.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
@@ -15,6 +16,9 @@ const TRY: Duration = Duration::from_secs(1);
 /// How long somebody may take to answer who is there.
 const THERE: Duration = Duration::from_secs(5);
 
+/// After how long without an answer it is said that there is none yet.
+const SILENCE: Duration = Duration::from_secs(2);
+
 impl KafkaLog {
     /// Whether a broker answers, within some seconds. One that refuses this process has answered too.
     #[must_use]
@@ -25,7 +29,8 @@ impl KafkaLog {
 
     /// What the brokers are, and their topics or one of them. Asks again while nobody answers.
     pub(super) fn metadata(&self, topic: Option<&str>, within: Duration) -> Result<Metadata, KafkaError> {
-        let deadline = Instant::now() + within;
+        let begun = Instant::now();
+        let deadline = begun + within;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.asker.fetch_metadata(topic, TRY.min(left)) {
@@ -36,8 +41,25 @@ impl KafkaLog {
                     if hopeless || Instant::now() >= deadline {
                         return Err(error);
                     }
+                    if within > THERE && begun.elapsed() > SILENCE {
+                        self.tell_silence(deadline.saturating_duration_since(Instant::now()));
+                    }
                 }
             }
+        }
+    }
+
+    /// Says once that no broker answers and that it is tried on: a command that says nothing for half a minute seems to hang.
+    fn tell_silence(&self, left: Duration) {
+        if self.silence_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (brokers, left) = (&self.connect.brokers, left.as_secs());
+        // Programs that only print keep no log.
+        if tracing::dispatcher::has_been_set() {
+            tracing::warn!(%brokers, "no broker answers yet; trying for another {left} s");
+        } else {
+            eprintln!("no broker answers at {brokers} yet; trying for another {left} s");
         }
     }
 

@@ -32,6 +32,7 @@ mod watch;
 mod writer;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct KafkaLog {
     /// A topic, as the brokers call it, and what it is read through.
     map: Option<(Arc<str>, Arc<dyn RecordMap>)>,
     writers: Arc<Mutex<BTreeSet<String>>>,
+    /// Whether it was said that no broker answers.
+    silence_told: Arc<AtomicBool>,
 }
 
 impl KafkaLog {
@@ -115,6 +118,7 @@ impl KafkaLog {
             known: Arc::default(),
             map: None,
             writers: Arc::default(),
+            silence_told: Arc::default(),
         })
     }
 
