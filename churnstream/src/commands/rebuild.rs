@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use feature_store::store::{Needs, hold_needs};
 use feature_store::{Spec, StoreIdentity};
 use partition_log::LogOptions;
 use types::PartitionId;
@@ -39,6 +40,9 @@ impl Rebuild {
         let Some(config) = log.topic(&self.topic)? else {
             anyhow::bail!("there is no topic `{}` in {}", self.topic, log.place());
         };
+        let stored = feature_store::store::identity(&self.store)?;
+        // From here on nobody removes what the state will be made from.
+        let _held = hold_needs(&self.store, Needs::Grow)?;
         let starts = (0..config.partitions)
             .map(|partition| Ok(log.bounds(&self.topic, PartitionId(partition))?.start))
             .collect::<anyhow::Result<Vec<_>>>()?;
@@ -47,7 +51,6 @@ impl Rebuild {
             topic: self.topic,
             partitions: config.partitions,
         };
-        let stored = feature_store::store::identity(&self.store)?;
         if stored.spec_hash != identity.spec_hash {
             consumer::check_ended(&self.store, log.as_ref())?;
             eprintln!("another spec: {} takes the place of {}", identity.spec_hash, stored.spec_hash);

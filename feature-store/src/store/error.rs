@@ -29,6 +29,15 @@ pub enum StoreError {
         /// The store's folder.
         dir: PathBuf,
     },
+    /// Another process removes what the store does not need from the log, or rebuilds the store, which needs more then.
+    #[error(
+        "old records are being removed by what the store {} needs, or it is being rebuilt: try again when that is done",
+        dir.display()
+    )]
+    NeedsHeld {
+        /// The store's folder.
+        dir: PathBuf,
+    },
     /// The store was built for something else.
     #[error(
         "the store {} was built with {what} {stored}, but {asked} is asked for: rebuild the store from the log by `churnstream rebuild`, \

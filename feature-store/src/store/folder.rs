@@ -15,6 +15,8 @@ use super::{StoreError, StoreIdentity};
 const FORMAT: u32 = 1;
 const IDENTITY: &str = "store.toml";
 const LOCK: &str = "lock";
+/// Locked by who acts on what the store needs of the log, and by who changes that.
+const NEEDS: &str = "needs";
 const DATABASE: &str = "sled";
 /// While a rebuild runs: the new database until it is whole, and the old one until it is deleted.
 const NEXT: &str = "sled.next";
@@ -110,6 +112,35 @@ pub fn rebuild(dir: &Path, identity: &StoreIdentity, log_starts: &[Offset]) -> R
     Ok(Rebuilt { without_commit })
 }
 
+/// Why the store's needs are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// What the store does not need is removed from the log. Several may do that.
+    Acted,
+    /// The store needs more from now on: it is rebuilt. Nobody may act on less meanwhile.
+    Grow,
+}
+
+/// Holds what a store needs of its log until what is returned is dropped: taken before it is asked, so that a rebuild does not begin
+/// while the log's beginning is being removed.
+///
+/// # Errors
+/// [`StoreError::NeedsHeld`] if another process holds it otherwise; [`StoreError::Io`] if there is no such folder.
+pub fn hold_needs(dir: &Path, why: Needs) -> Result<File, StoreError> {
+    let path = dir.join(NEEDS);
+    let open = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = open.map_err(|source| io("opening", &path, source))?;
+    let taken = match why {
+        Needs::Acted => file.try_lock_shared(),
+        Needs::Grow => file.try_lock(),
+    };
+    match taken {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::NeedsHeld { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(io("locking", &path, source)),
+    }
+}
+
 fn read_commit(database: &SledBackend, partition: PartitionId) -> Option<StoredCommit> {
     let tree = database.tree(&keys::tree(partition)).ok()?;
     Records { tree: &*tree, partition }.commit().ok()?
@@ -145,7 +176,7 @@ fn read_identity(dir: &Path) -> Result<Option<StoreIdentity>, StoreError> {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut names = fs::read_dir(dir).map_err(|source| io("listing", dir, source))?;
-            let ours = |name: &std::ffi::OsStr| name == LOCK || name == "store.toml.next";
+            let ours = |name: &std::ffi::OsStr| name == LOCK || name == NEEDS || name == "store.toml.next";
             let strange = names.find_map(|entry| entry.ok().filter(|entry| !ours(&entry.file_name())));
             return strange.map_or(Ok(None), |entry| {
                 let detail = format!("there is no {IDENTITY} beside it; choose an empty folder");

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use consumer::{ConsumerError, Needed};
 use feature_store::StoreError;
+use feature_store::store::{Needs, hold_needs};
 use partition_log::{Log, Retention};
 use serde::Serialize;
 use types::{EventTime, Millis, Offset, PartitionId};
@@ -65,6 +66,8 @@ pub(super) fn run(args: &RetainArgs, now: EventTime, out: &mut dyn Write) -> Res
     let Some(store) = &args.store else {
         bail!("--store DIR is needed: the consumer's store says what its state is still made from");
     };
+    // A rebuild would need more than what is asked for now.
+    let _held = store.is_dir().then(|| hold_needs(store, Needs::Acted)).transpose()?;
     let floors = floors(&*log, store, topic, config.partitions)?;
     let keep = Retention {
         oldest: args.older_than.map(|Millis(span)| EventTime(now.0.saturating_sub(span))),

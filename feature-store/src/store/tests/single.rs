@@ -1,7 +1,7 @@
 //! One behaviour each.
 
 use super::*;
-use crate::store::{MemoryBackend, Pressure, StoreError, rebuild};
+use crate::store::{MemoryBackend, Needs, Pressure, StoreError, rebuild};
 
 fn store(backend: &MemoryBackend, options: StoreOptions) -> Store {
     Store::with_backend(Box::new(backend.clone()), &identity(), options).unwrap()
@@ -243,6 +243,20 @@ fn a_rebuild_empties_the_store_and_keeps_its_commits() {
     let other = StoreIdentity { topic: "others".to_owned(), ..identity() };
     assert_eq!(rebuild(dir.path(), &other, &[]).unwrap().without_commit.len(), 2);
     assert_eq!(open(&Store::open(dir.path(), &other, eager()).unwrap()).committed(), None);
+}
+
+#[test]
+fn what_a_store_needs_is_held_by_those_who_act_on_it_or_by_one_who_changes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let hold = |why| crate::store::hold_needs(dir.path(), why);
+    let (one, another) = (hold(Needs::Acted).unwrap(), hold(Needs::Acted).unwrap());
+    assert!(matches!(hold(Needs::Grow), Err(StoreError::NeedsHeld { .. })));
+    drop((one, another));
+    let alone = hold(Needs::Grow).unwrap();
+    assert!(matches!(hold(Needs::Acted), Err(StoreError::NeedsHeld { .. })));
+    drop(alone);
+    assert!(hold(Needs::Acted).is_ok());
+    assert!(Store::open(dir.path(), &identity(), eager()).is_ok(), "the folder is as good as empty");
 }
 
 #[test]

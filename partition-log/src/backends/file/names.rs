@@ -14,7 +14,7 @@
 //! no `.topic` file: its settings are taken to be Kafka's defaults, and gaps between offsets are taken to be the work of
 //! compaction. In topics of ours no batch may be missing; only a purge leaves batches with fewer records than offsets.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -64,6 +64,11 @@ pub(super) fn lock_segments(dir: &Path, topic: &str) -> Result<File, LogError> {
     let path = dir.join(format!("{topic}.removing"));
     let opened = File::options().write(true).create(true).truncate(false).open(&path);
     let file = opened.map_err(io_error("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => tracing::info!(topic, "waiting: old segments are being removed"),
+        Err(TryLockError::Error(error)) => return Err(io_error("lock", &path)(error)),
+    }
     file.lock().map_err(io_error("lock", &path))?;
     Ok(file)
 }
