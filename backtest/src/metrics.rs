@@ -26,6 +26,8 @@ pub struct Quality {
     pub lift_10: f64,
     /// [`brier`].
     pub brier: f64,
+    /// How much of the error of giving everybody these rows' own loss rate is avoided. 0 for none of it; below 0 is worse than that.
+    pub brier_skill: f64,
     /// [`log_loss`], in nats.
     pub log_loss: f64,
     /// The mean distance between promise and outcome over ten bins of equal weight.
@@ -54,6 +56,7 @@ impl Quality {
             lift_5: of("lift_5")?,
             lift_10: of("lift_10")?,
             brier: of("brier")?,
+            brier_skill: of("brier_skill")?,
             log_loss: of("log_loss")?,
             calibration_error: of("calibration_error")?,
         })
@@ -267,6 +270,16 @@ mod tests {
         assert_eq!((all.rows, all.lost, all.auc), (4, 2, 0.75));
         assert_eq!(Some(all.lift_10), lift(&scores, &lost, 0.1));
         assert_eq!(Quality::of(&scores, &[false; 4], &[]), None);
+    }
+
+    #[test]
+    fn skill_is_against_the_loss_rate_of_the_rows_that_are_judged() {
+        let (scores, lost, weights) =
+            ([0.1, 0.4, 0.35, 0.8], [false, false, true, true], [1.0, 2.0, 1.0, 1.0]);
+        let all = Quality::of(&scores, &lost, &weights).unwrap();
+        assert!((all.brier_skill - (1.0 - all.brier / (0.4 * 0.6))).abs() < 1e-9, "{all:?}");
+        let everybody = Quality::of(&[0.4; 4], &lost, &weights).unwrap();
+        assert!(everybody.brier_skill.abs() < 1e-6, "{everybody:?}");
     }
 
     #[test]

@@ -113,8 +113,6 @@ pub struct Judged {
     pub trees: u32,
     /// Quality on the test rows; `None` if one of the outcomes does not occur there.
     pub test: Option<Quality>,
-    /// Brier skill there: how much of the error of giving everybody the training rows' loss rate it avoids. 0 for none of it.
-    pub brier_skill: Option<f64>,
     /// Brier score of the same model without calibration.
     pub brier_uncalibrated: Option<f64>,
 }
@@ -298,18 +296,18 @@ pub(crate) fn judge(fitted: &Fitted, test: &Rows) -> Judged {
     let margins = fitted.margins(test);
     let calibrated: Vec<f32> = margins.iter().map(|margin| fitted.calibration.apply(*margin)).collect();
     let raw: Vec<f32> = margins.iter().map(|margin| scorer::probability(*margin)).collect();
-    let constant = vec![fitted.loss_rate as f32; test.len()];
-    let brier = |probabilities: &[f32]| backtest::metrics::brier(probabilities, &test.lost, &test.weights);
-    let brier_skill = match (brier(&calibrated), brier(&constant)) {
-        (Some(ours), Some(theirs)) if theirs > 0.0 => Some(1.0 - ours / theirs),
-        _ => None,
-    };
-    Judged {
-        algorithm: fitted.algorithm,
-        trees: fitted.trees,
-        test: Quality::of(&calibrated, &test.lost, &test.weights),
-        brier_skill,
-        brier_uncalibrated: brier(&raw),
+    Judged::of(fitted.algorithm, fitted.trees, [&calibrated, &raw], test)
+}
+
+impl Judged {
+    /// How good probabilities of rows are, calibrated and not.
+    pub(crate) fn of(algorithm: Algorithm, trees: u32, [calibrated, raw]: [&[f32]; 2], rows: &Rows) -> Self {
+        Self {
+            algorithm,
+            trees,
+            test: Quality::of(calibrated, &rows.lost, &rows.weights),
+            brier_uncalibrated: backtest::metrics::brier(raw, &rows.lost, &rows.weights),
+        }
     }
 }
 
@@ -363,16 +361,16 @@ fn metrics_of(model: &Judged, by_trigger: &BTreeMap<&'static str, Judged>) -> BT
     for (end, judged) in std::iter::once((String::new(), model)).chain(parts) {
         let Some(quality) = &judged.test else { continue };
         let named = [
-            ("auc", Some(quality.auc)),
-            ("lift_1", Some(quality.lift_1)),
-            ("lift_5", Some(quality.lift_5)),
-            ("lift_10", Some(quality.lift_10)),
-            ("brier", Some(quality.brier)),
-            ("brier_skill", judged.brier_skill),
-            ("log_loss", Some(quality.log_loss)),
-            ("calibration_error", Some(quality.calibration_error)),
+            ("auc", quality.auc),
+            ("lift_1", quality.lift_1),
+            ("lift_5", quality.lift_5),
+            ("lift_10", quality.lift_10),
+            ("brier", quality.brier),
+            ("brier_skill", quality.brier_skill),
+            ("log_loss", quality.log_loss),
+            ("calibration_error", quality.calibration_error),
         ];
-        all.extend(named.into_iter().filter_map(|(name, value)| Some((format!("{name}{end}"), value?))));
+        all.extend(named.map(|(name, value)| (format!("{name}{end}"), value)));
     }
     all
 }

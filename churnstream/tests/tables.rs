@@ -117,7 +117,7 @@ fn figures_of_repeats_are_means_and_not_of_the_mean_model() {
     };
     for figure in [
         "/mean/test/brier",
-        "/mean/brier_skill",
+        "/mean/test/brier_skill",
         "/mean/brier_uncalibrated",
         "/mean/test/calibration_error",
         "/auc",
@@ -134,7 +134,7 @@ fn figures_of_repeats_are_means_and_not_of_the_mean_model() {
     let metrics = &bundle.manifest().metrics;
     assert_eq!(
         (metrics["brier"], metrics["brier_skill"]),
-        (of(&both, "/mean/test/brier"), of(&both, "/mean/brier_skill"))
+        (of(&both, "/mean/test/brier"), of(&both, "/mean/test/brier_skill"))
     );
 }
 

@@ -210,10 +210,9 @@ fn print_quality(report: &TrainReport) {
     let interval = report.auc_interval.map(|e| format!("   {:.4} to {:.4}", e.low, e.high));
     println!("AUC        {:.4}{}", q.auc, interval.unwrap_or_default());
     println!("lift       {:.2} at 1 %, {:.2} at 5 %, {:.2} at 10 %", q.lift_1, q.lift_5, q.lift_10);
-    let skill = model.brier_skill.map_or_else(|| "unknown".to_owned(), |skill| format!("{skill:.3}"));
     println!(
-        "honesty    Brier score {:.4} (skill {skill}), calibration error {:.4}",
-        q.brier, q.calibration_error
+        "honesty    Brier score {:.4} (skill {:.3}), calibration error {:.4}",
+        q.brier, q.brier_skill, q.calibration_error
     );
     let others: Vec<String> = baselines
         .iter()

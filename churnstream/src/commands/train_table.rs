@@ -123,10 +123,9 @@ fn print(request: &Request<'_>, report: &TableReport, to: &Path) {
     println!("AUC        {}", with_spread(&report.model));
     if let Some(q) = &report.model.mean.test {
         println!("lift       {:.2} at 1 %, {:.2} at 5 %, {:.2} at 10 %", q.lift_1, q.lift_5, q.lift_10);
-        let skill = report.model.mean.brier_skill.map_or_else(|| "unknown".to_owned(), |s| format!("{s:.3}"));
         println!(
-            "honesty    Brier score {:.4} (skill {skill}), calibration error {:.4}",
-            q.brier, q.calibration_error
+            "honesty    Brier score {:.4} (skill {:.3}), calibration error {:.4}",
+            q.brier, q.brier_skill, q.calibration_error
         );
         if let Some(pooled) = report.model.pooled.test.as_ref().filter(|_| repeats > 1) {
             println!(

@@ -1,6 +1,6 @@
 //! Cross-validation: how good models are on customers that they have not seen, the search for parameters included.
 
-use backtest::metrics::{Quality, auc, brier};
+use backtest::metrics::{Quality, auc};
 use serde::Serialize;
 use trainer::{Algorithm, Params, Rows};
 
@@ -87,7 +87,7 @@ pub(super) fn validate(
         for (sums, of_repeat) in [(&mut sums, &calibrated), (&mut raw_sums, &raw)] {
             sums.iter_mut().zip(of_repeat).for_each(|(sum, p)| *sum += f64::from(*p));
         }
-        repeats.push(of_all(rows, algorithm, trees, &calibrated, &raw));
+        repeats.push(Judged::of(algorithm, trees, [&calibrated, &raw], rows));
     }
     let mean = |sums: &[f64]| -> Vec<f32> {
         sums.iter().map(|sum| (sum / f64::from(folds.repeats)) as f32).collect()
@@ -97,25 +97,8 @@ pub(super) fn validate(
         auc: aucs.iter().sum::<f64>() / aucs.len() as f64,
         folds: aucs,
         mean: mean_of(&repeats, algorithm, trees),
-        pooled: of_all(rows, algorithm, trees, &mean(&sums), &mean(&raw_sums)),
+        pooled: Judged::of(algorithm, trees, [&mean(&sums), &mean(&raw_sums)], rows),
     })
-}
-
-/// How good probabilities of all customers are, calibrated and not.
-fn of_all(rows: &Rows, algorithm: Algorithm, trees: u32, calibrated: &[f32], raw: &[f32]) -> Judged {
-    let brier = |probabilities: &[f32]| brier(probabilities, &rows.lost, &rows.weights);
-    let constant = vec![rows.loss_rate().unwrap_or_default() as f32; rows.len()];
-    let brier_skill = match (brier(calibrated), brier(&constant)) {
-        (Some(ours), Some(theirs)) if theirs > 0.0 => Some(1.0 - ours / theirs),
-        _ => None,
-    };
-    Judged {
-        algorithm,
-        trees,
-        test: Quality::of(calibrated, &rows.lost, &rows.weights),
-        brier_skill,
-        brier_uncalibrated: brier(raw),
-    }
 }
 
 /// The mean of each figure over the repeats; of one that a repeat does not have, nothing.
@@ -135,17 +118,12 @@ fn mean_of(repeats: &[Judged], algorithm: Algorithm, trees: u32) -> Judged {
             lift_5: quality(|q| q.lift_5)?,
             lift_10: quality(|q| q.lift_10)?,
             brier: quality(|q| q.brier)?,
+            brier_skill: quality(|q| q.brier_skill)?,
             log_loss: quality(|q| q.log_loss)?,
             calibration_error: quality(|q| q.calibration_error)?,
         })
     };
-    Judged {
-        algorithm,
-        trees,
-        test: test(),
-        brier_skill: mean(&|judged| judged.brier_skill),
-        brier_uncalibrated: mean(&|judged| judged.brier_uncalibrated),
-    }
+    Judged { algorithm, trees, test: test(), brier_uncalibrated: mean(&|judged| judged.brier_uncalibrated) }
 }
 
 #[cfg(test)]

@@ -165,10 +165,10 @@ fn metrics(model: &CrossReport) -> BTreeMap<String, f64> {
     if let Some(quality) = &model.mean.test {
         metrics.insert("lift_10".to_owned(), quality.lift_10);
         metrics.insert("brier".to_owned(), quality.brier);
+        metrics.insert("brier_skill".to_owned(), quality.brier_skill);
         metrics.insert("log_loss".to_owned(), quality.log_loss);
         metrics.insert("calibration_error".to_owned(), quality.calibration_error);
     }
-    metrics.extend(model.mean.brier_skill.map(|skill| ("brier_skill".to_owned(), skill)));
     metrics
 }
 
