@@ -62,6 +62,8 @@ fn json(args: &InitArgs, draft: &Draft) -> anyhow::Result<String> {
         "rows_rejected": draft.tried.1,
         "events": events,
         "rejects": rejects,
+        "entity": { "column": draft.entity.0, "entities": draft.entity.1, "rows": draft.entity.2 },
+        "doubts": draft.doubts,
     })
     .to_string())
 }
@@ -78,6 +80,11 @@ fn text(file: &Path, to: &Path, draft: &Draft) -> String {
     ));
     for (line, why) in &draft.rejects {
         out.push_str(&format!("  line {line}: {why}\n"));
+    }
+    let (column, entities, rows) = &draft.entity;
+    out.push_str(&format!("They are about whom `{column}` names: {entities} entities in {rows} rows.\n"));
+    for doubt in &draft.doubts {
+        out.push_str(&format!("  !!! {doubt}\n"));
     }
     let path = |name: &str| to.join(name).display().to_string();
     out.push_str(&format!(
@@ -119,6 +126,13 @@ mod tests {
         feature_store::Spec::from_toml(&spec, Path::new("spec.toml")).unwrap();
         let labels = backtest::Labels::load(&draft.join("labels.toml")).unwrap();
         assert_eq!(labels.lost, backtest::Lost::Events(vec!["cancel".to_owned()]));
+
+        let shown = text(
+            &folder.path().join("e.csv"),
+            &draft,
+            &producer::init::draft(&folder.path().join("e.csv")).unwrap(),
+        );
+        assert!(shown.contains("`user_id` names: 5 entities in 60 rows"), "{shown}");
 
         let error = run(&args(folder.path(), "e.csv", false)).unwrap_err().to_string();
         assert!(error.contains("map.toml is there already"), "{error}");

@@ -2,6 +2,7 @@
 
 use crate::map::Delimiter;
 
+use super::entity;
 use super::sample::{Column, Sample};
 pub(crate) use super::times::{SERIAL, Time};
 
@@ -10,6 +11,8 @@ pub(crate) use super::times::{SERIAL, Time};
 pub(crate) struct Guess<'s> {
     pub(crate) time: Time,
     pub(crate) entity: &'s Column,
+    /// Why another column may be the entity.
+    pub(crate) doubts: Vec<String>,
     /// What happened: a column, or one word for all.
     pub(crate) kind: Kind<'s>,
     /// Columns of counts, each of one type of event.
@@ -19,7 +22,7 @@ pub(crate) struct Guess<'s> {
     /// The types of events of the whole file, the most frequent first; empty until it was read.
     pub(crate) kinds: Vec<String>,
     pub(crate) decimal_comma: bool,
-    /// Whether points stand before each three digits.
+    /// Whether each three digits are set off: by points if the decimals are by a comma, otherwise by commas.
     pub(crate) thousands: bool,
     /// No entity comes again in the sample.
     pub(crate) one_row_each: bool,
@@ -35,6 +38,9 @@ pub(crate) enum Kind<'s> {
 pub(crate) enum FieldKind {
     Number,
     Text,
+    Bool,
+    /// A moment, which is no quantity: mentioned, not taken.
+    Time,
     /// Too many different texts to be of use: mentioned, not taken.
     Unused,
 }
@@ -45,46 +51,27 @@ pub(crate) enum NoEvents {
     Empty,
     NoTime,
     NoEntity,
-    /// Every entity has exactly one row: the column that names it.
-    OneRowEach(String),
+    /// Nearly every entity has exactly one row: the column that names it, how many there are, and in how many rows.
+    OneRowEach(String, usize, usize),
 }
 
-const ENTITY_NAMES: [&str; 31] = [
-    "user_id",
-    "userid",
-    "user",
-    "customer_id",
-    "customer",
-    "account_id",
-    "account",
-    "member",
-    "client",
-    "subscriber",
-    "visitor",
-    "enrollment",
-    "customerid",
-    "accountid",
-    "memberid",
-    "clientid",
-    "subscriberid",
-    "visitorid",
-    "username",
-    "msno",
-    "player",
-    "playerid",
-    "student",
-    "learner",
-    "char",
-    "device",
-    "deviceid",
-    "session",
-    "sessionid",
-    "host",
-    "ip",
+pub(super) const KIND_NAMES: [&str; 14] = [
+    "event_type",
+    "event_name",
+    "event",
+    "type",
+    "action",
+    "activity",
+    "page",
+    "what",
+    "ereignis",
+    "aktion",
+    "art",
+    "vorgang",
+    "kind",
+    "verb",
 ];
-const KIND_NAMES: [&str; 8] =
-    ["event_type", "event_name", "event", "type", "action", "activity", "page", "what"];
-const ID_NAMES: [&str; 4] = ["event_id", "eventid", "message_id", "uuid"];
+const ID_NAMES: [&str; 6] = ["event_id", "eventid", "message_id", "messageid", "insert_id", "uuid"];
 
 /// Guesses what the columns mean.
 pub(crate) fn guess<'s>(sample: &'s Sample, stem: &str) -> Result<Guess<'s>, NoEvents> {
@@ -94,27 +81,28 @@ pub(crate) fn guess<'s>(sample: &'s Sample, stem: &str) -> Result<Guess<'s>, NoE
     let time = super::times::find(sample).ok_or(NoEvents::NoTime)?;
     let free = |column: &&Column| !time.columns.contains(&column.name);
     let semicolons = sample.file.layout.delimiter == Some(Delimiter::byte(b';'));
-    let thousands = sample.columns.iter().any(Column::is_grouped);
+    let comma_groups = sample.columns.iter().any(|c| c.is_grouped(true));
     let decimal_comma =
-        thousands || semicolons && sample.columns.iter().any(|c| !c.is_number(false) && c.is_number(true));
+        comma_groups || semicolons && sample.columns.iter().any(|c| !c.is_number(false) && c.is_number(true));
+    let thousands = comma_groups || (!decimal_comma && sample.columns.iter().any(|c| c.is_grouped(false)));
 
-    let nameless = sample.file.layout.header == Some(false);
-    let entity = best(sample.columns.iter().filter(free), &ENTITY_NAMES, nameless, |column| {
-        // An entity does several things, is nearly always there, and is no measurement.
-        let fraction = column.values.iter().any(|v| v.contains('.') && v.parse::<f64>().is_ok());
-        let fraction = fraction && !column.is_whole_as_float();
-        column.distinct.len() > 1 && column.values.len() * 2 > sample.rows && !fraction
-    });
-    let entity = entity.ok_or(NoEvents::NoEntity)?;
-    let one_row_each = sample.rows >= 20 && entity.distinct.len() == sample.rows.min(Column::MOST_DISTINCT);
-    let free = |column: &&Column| !time.columns.contains(&column.name) && column.name != entity.name;
-
-    let kind = best(sample.columns.iter().filter(free), &KIND_NAMES, false, |column| {
+    let is_kind = |column: &&Column| {
         (2..=300).contains(&column.distinct.len())
             && column.variety() < 0.5
             && !column.is_number(decimal_comma)
-    });
-    let kind = kind.filter(|column| rank(&column.name, &KIND_NAMES).is_some());
+            && !entity::is_whose(&column.name)
+    };
+    let kinds = sample.columns.iter().filter(free).filter(is_kind);
+    let kinds = kinds.filter_map(|column| Some((rank(&column.name, &KIND_NAMES)?, column)));
+    let kind = kinds.min_by_key(|(rank, _)| *rank).map(|(_, column)| column);
+    // What says what happened cannot say to whom.
+    let free = |column: &&Column| free(column) && kind.is_none_or(|kind| kind.name != column.name);
+    let columns: Vec<&Column> = sample.columns.iter().filter(free).collect();
+    let whom = entity::choose(sample, &columns).ok_or(NoEvents::NoEntity)?;
+    let entity = whom.column;
+    let one_row_each = sample.rows >= 20 && entity.distinct.len() == sample.rows.min(Column::MOST_DISTINCT);
+    let free = |column: &&Column| free(column) && column.name != entity.name;
+
     let counts = if kind.is_none() { count_columns(sample, &time) } else { Vec::new() };
     let id = sample.columns.iter().filter(free).find(|c| {
         rank(&c.name, &ID_NAMES).is_some()
@@ -134,6 +122,7 @@ pub(crate) fn guess<'s>(sample: &'s Sample, stem: &str) -> Result<Guess<'s>, NoE
     Ok(Guess {
         time,
         entity,
+        doubts: whom.doubts,
         kind,
         counts,
         id,
@@ -146,8 +135,12 @@ pub(crate) fn guess<'s>(sample: &'s Sample, stem: &str) -> Result<Guess<'s>, NoE
 }
 
 fn field_kind(column: &Column, comma: bool) -> FieldKind {
-    let named_id = column.name.to_lowercase().ends_with("id");
-    if (column.typed_number || column.is_number(comma) || column.is_grouped()) && !named_id {
+    let number = column.typed_number || column.is_number(comma) || column.is_grouped(comma);
+    if column.moment.is_some() || super::times::counts_time(column) {
+        FieldKind::Time
+    } else if column.typed_bool {
+        FieldKind::Bool
+    } else if number && !entity::is_id_name(&column.name) && !is_number_of(column) {
         FieldKind::Number
     } else if column.distinct.len() <= 200 || column.variety() < 0.5 {
         FieldKind::Text
@@ -156,31 +149,19 @@ fn field_kind(column: &Column, comma: bool) -> FieldKind {
     }
 }
 
+/// Numbers of phones and the like, which are no quantities.
+fn is_number_of(column: &Column) -> bool {
+    let long = column.values.iter().all(|text| text.len() >= 9);
+    column.is_long_number() && (long || entity::place(&column.name).is_some())
+}
+
 /// The place of a name in a list of customary ones: the lower, the more customary. Names that contain one count less.
 pub(super) fn rank(name: &str, list: &[&str]) -> Option<usize> {
-    let lower = name.rsplit('.').next().unwrap_or(name).to_lowercase();
+    let lower = name.rsplit('.').next().unwrap_or(name).trim_start_matches('$').to_lowercase();
     let words: Vec<&str> = lower.split(['_', '-', ' ']).collect();
     let exact = list.iter().position(|known| *known == lower);
     let within = list.iter().position(|known| words.contains(known) || lower.ends_with(&format!("_{known}")));
     exact.or(within.map(|at| at + list.len()))
-}
-
-/// Of the columns that fit, the one with the most customary name; without any such name the first that repeats itself;
-/// where no column has a name, whole numbers may be ids (`whole`).
-fn best<'s>(
-    columns: impl Iterator<Item = &'s Column>,
-    names: &[&str],
-    whole: bool,
-    fits: impl Fn(&Column) -> bool,
-) -> Option<&'s Column> {
-    let fitting: Vec<&Column> = columns.filter(|c| fits(c)).collect();
-    let named =
-        fitting.iter().filter_map(|c| Some((rank(&c.name, names)?, *c))).min_by_key(|(rank, _)| *rank);
-    // A measurement repeats itself too, but is no name.
-    let is_name =
-        |c: &Column| !c.is_number(true) || c.name.to_lowercase().ends_with("id") || (whole && c.is_whole());
-    let nameless = |c: &&Column| c.variety() < 0.9 && is_name(c);
-    named.map(|(_, c)| c).or_else(|| fitting.iter().copied().find(nameless))
 }
 
 /// Three or more columns of whole numbers with the same first word: counts of types of events.

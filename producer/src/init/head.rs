@@ -109,7 +109,9 @@ pub(super) fn time(out: &mut String, time: &Time) {
             line!(out, "since = {}", quoted(since));
         }
     }
-    if time.naive {
+    if time.naive && time.format.ends_with(['Z', 'C']) {
+        line!(out, "zone = \"UTC\"                     # as they say");
+    } else if time.naive {
         line!(
             out,
             "# !!! These times do not say in which zone they are, and UTC is only assumed. If they are local times, write"

@@ -3,8 +3,10 @@
 //! Everything is a guess, said in comments that people can check; nothing is decided behind their back. Above all, a time
 //! that does not say its zone gets `zone = "UTC"` with a remark that cannot be overlooked.
 
+mod entity;
 mod guess;
 mod head;
+mod numbers;
 mod sample;
 mod times;
 mod write;
@@ -19,7 +21,7 @@ use crate::import::SourceError;
 use crate::import::source::Rows;
 use crate::map::{Cell, MapError, MappedRow, Mapping, RowMapper};
 use guess::{NoEvents, guess};
-use sample::Sample;
+use sample::{Column, Sample};
 
 /// How many events a preview has, and how many rejected rows it names.
 const PREVIEW: usize = 10;
@@ -45,6 +47,10 @@ pub struct Draft {
     pub rejects: Vec<(u64, String)>,
     /// How many of the rows tried were read, and how many not.
     pub tried: (usize, usize),
+    /// Whom the events are about: the column, how many different values it has in the sample, and in how many rows.
+    pub entity: (String, usize, usize),
+    /// Why another column may say whom they are about; empty if nothing speaks against it.
+    pub doubts: Vec<String>,
 }
 
 /// Why there is no draft.
@@ -90,8 +96,13 @@ pub fn draft(path: &Path) -> Result<Draft, InitError> {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = name.split('.').next().unwrap_or_default();
     let mut guess = guess(&sample, stem).map_err(|why| no_events(path, &sample, &why))?;
-    if guess.one_row_each && !repeats(path, &sample, &guess.entity.name)? {
-        return Err(no_events(path, &sample, &NoEvents::OneRowEach(guess.entity.name.clone())));
+    if guess.one_row_each {
+        let (entities, rows) = counted(path, &sample, guess.entity)?;
+        // A few that are there twice are mistakes.
+        if entities * 100 >= rows * 99 {
+            let why = NoEvents::OneRowEach(guess.entity.name.clone(), entities, rows);
+            return Err(no_events(path, &sample, &why));
+        }
     }
     let map = write::map(&name, &sample, &guess);
     let mapping = Mapping::from_toml(&map, Path::new("map.toml"))?;
@@ -105,6 +116,8 @@ pub fn draft(path: &Path) -> Result<Draft, InitError> {
         preview: Vec::new(),
         rejects: Vec::new(),
         tried: (0, 0),
+        entity: (guess.entity.name.clone(), entity::different(guess.entity), guess.entity.values.len()),
+        doubts: guess.doubts.clone(),
     };
     preview(path, &mapping, &mut draft)?;
     Ok(draft)
@@ -130,11 +143,13 @@ fn no_events(path: &Path, sample: &Sample, why: &NoEvents) -> InitError {
              Columns: {}",
             columns.join(", ")
         ),
-        NoEvents::OneRowEach(entity) => format!(
-            "every `{entity}` has one row, so this is a table of what somebody is, not a log of what somebody did and when. \
+        NoEvents::OneRowEach(entity, entities, rows) => format!(
+            "{}every `{entity}` has one row{}, so this is a table of what somebody is, not a log of what somebody did and when. \
              churnstream learns from events: give it the log, and add this table's columns by a [[join]] in the map. Columns \
              that tell how it ended (left, churned, end date) must not be joined: they are what is to be foretold. If \
              its dates are events by themselves (signed up, ended), write a map with an [[event]] for each. Columns: {}",
+            if entities == rows { "" } else { "nearly " },
+            if entities == rows { String::new() } else { format!(" ({entities} of them in {rows} rows)") },
             columns.join(", ")
         ),
         NoEvents::NoEntity => format!(
@@ -146,12 +161,12 @@ fn no_events(path: &Path, sample: &Sample, why: &NoEvents) -> InitError {
     InitError::NotEvents { path, explanation }
 }
 
-/// Whether a value of a column comes again, further down than the sample goes.
-fn repeats(path: &Path, sample: &Sample, column: &str) -> Result<bool, InitError> {
+/// How many different values a column has and how many in all, as far as the file is read.
+fn counted(path: &Path, sample: &Sample, column: &Column) -> Result<(usize, usize), InitError> {
     if sample.rows < sample::ROWS {
-        return Ok(false);
+        return Ok((entity::different(column), column.values.len()));
     }
-    let wanted = [column.to_owned()];
+    let wanted = [column.name.clone()];
     let mut rows = Rows::open(path, &sample.file.layout, &wanted, 1 << 20, &Arc::default())?;
     let mut seen = std::collections::HashSet::new();
     let (mut all, mut text) = (0, String::new());
@@ -170,8 +185,7 @@ fn repeats(path: &Path, sample: &Sample, column: &str) -> Result<bool, InitError
         }
         cells = crate::import::recycled(own);
     }
-    // A few that are there twice are mistakes.
-    Ok(seen.len() * 100 < all * 99)
+    Ok((seen.len(), all))
 }
 
 fn preview(path: &Path, mapping: &Mapping, draft: &mut Draft) -> Result<(), InitError> {
@@ -255,3 +269,6 @@ mod tests;
 
 #[cfg(test)]
 mod shape_tests;
+
+#[cfg(test)]
+mod guess_tests;

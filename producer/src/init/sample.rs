@@ -32,6 +32,8 @@ pub(crate) struct Column {
     pub(crate) distinct: BTreeMap<String, usize>,
     /// Whether JSON or Parquet type them as numbers.
     pub(crate) typed_number: bool,
+    /// Whether they type them as true or false.
+    pub(crate) typed_bool: bool,
     /// Whether they are typed times, and if so, whether instants.
     pub(crate) moment: Option<bool>,
 }
@@ -39,33 +41,6 @@ pub(crate) struct Column {
 impl Column {
     /// So many different texts of a column are told apart.
     pub(crate) const MOST_DISTINCT: usize = 2_000;
-
-    /// Whether every value is a number; commas count as points if `comma`.
-    pub(crate) fn is_number(&self, comma: bool) -> bool {
-        let number = |text: &String| {
-            let text = if comma { text.replace(',', ".") } else { text.clone() };
-            text.trim().parse::<f64>().is_ok_and(f64::is_finite)
-        };
-        // A code such as 007 is none, and neither is what has many leading zeros.
-        let code = |text: &String| text.len() > 1 && text.starts_with('0') && !text.contains(['.', ',']);
-        !self.values.is_empty() && self.values.iter().all(|v| number(v) && !code(v))
-    }
-
-    /// Whether every value is a number with a decimal comma, and in some points stand before each three digits, as in 1.234,50.
-    pub(crate) fn is_grouped(&self) -> bool {
-        let number = |text: &String| {
-            let (whole, fraction) = text.split_once(',').unwrap_or((text, ""));
-            let mut groups = whole.trim_start_matches('-').split('.');
-            let first = groups.next().unwrap_or_default();
-            let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-            let grouped = whole.contains('.');
-            (1..=if grouped { 3 } else { 15 }).contains(&first.len())
-                && digits(first)
-                && groups.all(|group| group.len() == 3 && digits(group))
-                && digits(fraction)
-        };
-        self.values.iter().any(|v| v.contains('.') && v.contains(',')) && self.values.iter().all(number)
-    }
 
     pub(crate) fn is_whole(&self) -> bool {
         !self.values.is_empty() && self.values.iter().all(|v| v.trim().parse::<i64>().is_ok())
@@ -103,6 +78,7 @@ impl Sample {
             column.moment = file.moments.iter().find(|(name, _)| *name == column.name).map(|(_, utc)| *utc);
         }
         let mut numbers: BTreeSet<usize> = (0..columns.len()).collect();
+        let mut truths = numbers.clone();
         let mut nulls = BTreeSet::new();
         let mut count = 0;
         while count < ROWS
@@ -126,6 +102,9 @@ impl Sample {
                     if !matches!(cell, Cell::Int(_) | Cell::Float(_)) {
                         numbers.remove(&place);
                     }
+                    if !matches!(cell, Cell::Bool(_)) {
+                        truths.remove(&place);
+                    }
                     if column.distinct.len() < Column::MOST_DISTINCT || column.distinct.contains_key(&text) {
                         *column.distinct.entry(text.clone()).or_default() += 1;
                     }
@@ -135,6 +114,7 @@ impl Sample {
         }
         for (place, column) in columns.iter_mut().enumerate() {
             column.typed_number = numbers.contains(&place) && !column.values.is_empty();
+            column.typed_bool = truths.contains(&place) && !column.values.is_empty();
         }
         Ok(Self { file, columns, rows: count, nulls })
     }

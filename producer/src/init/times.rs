@@ -22,14 +22,29 @@ pub(crate) const SERIAL: &str = "1899-12-30";
 /// A day to be replaced by the right one.
 const SOME_DAY: &str = "2000-01-01";
 
-const TIME_NAMES: [&str; 9] =
-    ["timestamp", "event_time", "ts", "time", "datetime", "date", "created", "day", "at"];
+const TIME_NAMES: [&str; 15] = [
+    "timestamp",
+    "event_time",
+    "ts",
+    "time",
+    "datetime",
+    "date",
+    "created",
+    "day",
+    "at",
+    "epoch",
+    "when",
+    "datum",
+    "zeitstempel",
+    "zeitpunkt",
+    "zeit",
+];
 /// Columns of counts: first those of days, the others of seconds.
-const DAYS: [&str; 5] = ["day", "date", "days", "dt", "day_number"];
+const DAYS: [&str; 7] = ["day", "date", "days", "dt", "day_number", "when", "datum"];
 const SECONDS: [&str; 7] = ["timestamp", "event_time", "ts", "time", "datetime", "created", "at"];
 
 /// Formats to be tried, with whether they leave the zone open.
-const FORMATS: [(&str, bool); 45] = [
+const FORMATS: [(&str, bool); 53] = [
     ("rfc3339", false),
     ("iso", true),
     ("%Y%m%d", true),
@@ -75,6 +90,14 @@ const FORMATS: [(&str, bool); 45] = [
     ("%b %d, %Y, %I:%M %p", true),
     ("%b %d, %Y", true),
     ("%Y-%m-%d %H", true),
+    ("%Y%m%d %H%M%S", true),
+    ("%Y%m%dT%H%M%SZ", true),
+    ("%Y%m%dT%H%M%S", true),
+    ("%d-%b-%Y %H:%M", true),
+    ("%B %d, %Y %H:%M:%S", true),
+    ("%B %d, %Y %H:%M", true),
+    ("%B %d, %Y", true),
+    ("%d.%m.%Y %H%M%S", true),
 ];
 
 /// The column, or the two, that say when it happened.
@@ -149,6 +172,21 @@ fn counted(sample: &Sample) -> Option<Time> {
     })
 }
 
+/// Whether a column of numbers counts from 1970: no quantity.
+pub(super) fn counts_time(column: &Column) -> bool {
+    let within = |unit: f64| {
+        // 1990 to 2040.
+        let range = 631_152_000.0 * unit..2_208_988_800.0 * unit;
+        let is_time = |text: &String| text.parse::<f64>().is_ok_and(|n| range.contains(&n));
+        !column.values.is_empty() && column.values.iter().all(is_time)
+    };
+    // Thousand millions may be amounts, where the name says nothing else.
+    let lower = column.name.to_lowercase();
+    let named = ["time", "date", "login", "seen", "epoch", "expire", "_at", "_ts"];
+    let named = rank(&column.name, &TIME_NAMES).is_some() || named.iter().any(|word| lower.contains(word));
+    [1e3, 1e6, 1e9].into_iter().any(within) || (named && within(1.0))
+}
+
 /// A date whose time of day stands in a column of its own.
 fn with_time_of_day(sample: &Sample, date: &Time) -> Option<Time> {
     let dates = sample.columns.iter().find(|c| c.name == date.columns[0])?;
@@ -166,8 +204,16 @@ fn with_time_of_day(sample: &Sample, date: &Time) -> Option<Time> {
     let with_colon =
         beside(&|_, v| v.len() <= 12 && v.contains(':') && v.starts_with(|d: char| d.is_ascii_digit()));
     let is_hour = |v: &String| v.len() <= 2 && v.parse::<u32>().is_ok_and(|hour| hour < 24);
-    let clock =
-        with_colon.or_else(|| beside(&|c, v| rank(&c.name, &["hour", "hr"]).is_some() && is_hour(v)))?;
+    // As in 134502.
+    let is_clock = |v: &String| {
+        let part = |at: usize, most: u32| {
+            v.get(at..at + 2).is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n < most))
+        };
+        v.len() == 6 && part(0, 24) && part(2, 60) && part(4, 60)
+    };
+    let clock = with_colon
+        .or_else(|| beside(&|c, v| rank(&c.name, &["hour", "hr"]).is_some() && is_hour(v)))
+        .or_else(|| beside(&|c, v| rank(&c.name, &["time", "zeit", "uhrzeit"]).is_some() && is_clock(v)))?;
     let both: Vec<String> = dates.values.iter().zip(&clock.values).map(|(d, t)| format!("{d} {t}")).collect();
     let (format, naive, span) = read_as_time(&both, true)?;
     Some(Time {

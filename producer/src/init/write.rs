@@ -1,10 +1,11 @@
 //! The drafts as text: TOML that people can read, check and change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::guess::{FieldKind, Guess, Kind, sanitized};
 use super::head::{self, line, list, quoted};
+use super::numbers::scale_for;
 use super::sample::{Column, Sample};
 
 /// A key as TOML wants it.
@@ -34,15 +35,13 @@ pub(super) fn map(file: &str, sample: &Sample, guess: &Guess<'_>) -> String {
         sample.rows
     );
     head::layout(&mut out, sample);
-    if guess.decimal_comma {
-        line!(out, "\n[number]\ndecimal = \",\"");
-        if guess.thousands {
-            line!(out, "thousands = \".\"");
-        }
-    }
+    number(&mut out, guess);
 
     let missing = sample.rows - guess.entity.values.len().min(sample.rows);
     line!(out, "\n# Whom an event is about.\n[entity]\ntype = {}", quoted(&entity_type(guess.entity)));
+    for doubt in &guess.doubts {
+        line!(out, "# !!! {}", doubt.replace(['\n', '\r'], " "));
+    }
     line!(out, "id = {}", quoted(&guess.entity.name));
     if guess.entity.is_whole_as_float() {
         line!(out, "normalise = [\"integer\"]          # 12.0 is 12");
@@ -92,6 +91,33 @@ pub(super) fn map(file: &str, sample: &Sample, guess: &Guess<'_>) -> String {
     out
 }
 
+/// How numbers are written, where not as usual.
+fn number(out: &mut String, guess: &Guess<'_>) {
+    let numbers = guess.fields.iter().filter(|(_, kind)| *kind == FieldKind::Number);
+    let (mut strip, mut blank) = (BTreeSet::new(), false);
+    for (column, _) in numbers {
+        if let Some(sign) = column.beside() {
+            strip.extend(sign.chars());
+            blank |= column.has_blanks();
+        }
+    }
+    if !guess.decimal_comma && !guess.thousands && strip.is_empty() {
+        return;
+    }
+    line!(out, "\n[number]");
+    if guess.decimal_comma {
+        line!(out, "decimal = \",\"");
+    }
+    if guess.thousands {
+        line!(out, "thousands = {}", quoted(if guess.decimal_comma { "." } else { "," }));
+    }
+    if !strip.is_empty() {
+        strip.extend(blank.then_some(' '));
+        let strip: String = strip.into_iter().collect();
+        line!(out, "strip = {}   # characters beside the numbers, passed over", quoted(&strip));
+    }
+}
+
 fn fields(out: &mut String, guess: &Guess<'_>) {
     let names: Vec<String> = guess.fields.iter().map(|(column, _)| sanitized(&column.name)).collect();
     if names.is_empty() {
@@ -119,6 +145,15 @@ fn fields(out: &mut String, guess: &Guess<'_>) {
             }
             FieldKind::Number => {
                 line!(out, "{field} = {{ column = {source}, kind = \"number\" }}");
+            }
+            FieldKind::Bool => {
+                line!(out, "{field} = {{ column = {source}, kind = \"bool\" }}");
+            }
+            FieldKind::Time => {
+                line!(
+                    out,
+                    "# {field} = {{ column = {source}, kind = \"number\" }}   # a time, which is no quantity"
+                );
             }
             FieldKind::Text => {
                 line!(out, "{field} = {{ column = {source}, kind = \"text\" }}");
@@ -215,18 +250,10 @@ pub(super) fn spec(sample: &Sample, guess: &Guess<'_>) -> String {
     for (name, kind) in &inputs {
         line!(out, "\n[inputs.{name}]\nevents = {}", quoted(kind));
     }
-    let numbers: Vec<(&&Column, String)> = guess
-        .fields
-        .iter()
-        .filter(|(_, kind)| *kind == FieldKind::Number)
-        .map(|(column, _)| (column, sanitized(&column.name)))
-        .filter(|(_, name)| !name.is_empty() && !inputs.contains_key(name) && name != "all")
-        .take(5)
-        .collect();
-    for (column, name) in &numbers {
-        line!(out, "\n[inputs.{name}]                  # the number `{}`", column.name.replace('\n', " "));
-        line!(out, "value = {}", quoted(name));
-    }
+    let numbers = guess.fields.iter().filter(|(_, kind)| *kind == FieldKind::Number);
+    let numbers = numbers.map(|(column, _)| (*column, sanitized(&column.name)));
+    let numbers = numbers.filter(|(_, name)| !name.is_empty() && !inputs.contains_key(name) && name != "all");
+    let numbers = number_inputs(&mut out, numbers.take(5), guess.decimal_comma);
     line!(
         out,
         "\n[[features]]\ninput = \"all\"\nops = [\"count\", \"active_days\", \"recency\", \"change\"]\nwindows = {}",
@@ -248,16 +275,15 @@ pub(super) fn spec(sample: &Sample, guess: &Guess<'_>) -> String {
         );
     }
     if !numbers.is_empty() {
-        let names: Vec<&String> = numbers.iter().map(|(_, name)| name).collect();
         line!(
             out,
             "\n[[features]]\ninput = {}\nops = [\"sum\", \"mean\"]\nwindows = {}",
-            list(&names),
+            list(&numbers),
             list(&windows[1..])
         );
     }
     let texts = guess.fields.iter().filter(|(column, kind)| {
-        *kind == FieldKind::Text
+        matches!(kind, FieldKind::Text | FieldKind::Bool)
             && (2..=20).contains(&column.distinct.len())
             && column.values.len() * 2 > sample.rows
     });
@@ -275,6 +301,36 @@ pub(super) fn spec(sample: &Sample, guess: &Guess<'_>) -> String {
         }
     }
     out
+}
+
+/// Inputs of numbers, with as many decimals as their largest leave room for. Returns their names.
+fn number_inputs<'s>(
+    out: &mut String,
+    numbers: impl Iterator<Item = (&'s Column, String)>,
+    comma: bool,
+) -> Vec<String> {
+    let mut names = Vec::new();
+    for (column, name) in numbers {
+        let (told, largest) = (column.name.replace('\n', " "), column.largest(comma));
+        let Some(scale) = scale_for(largest) else {
+            line!(
+                out,
+                "\n# The number `{told}` is left out: {largest} is more than an input can hold. A map can make"
+            );
+            line!(out, "# it smaller, as with `scale = 0.001`.");
+            continue;
+        };
+        line!(out, "\n[inputs.{name}]                  # the number `{told}`");
+        line!(out, "value = {}", quoted(&name));
+        if scale < 6 {
+            line!(
+                out,
+                "scale = {scale}                        # decimals kept: with more, {largest} would hardly fit"
+            );
+        }
+        names.push(name);
+    }
+    names
 }
 
 pub(super) fn labels(guess: &Guess<'_>) -> String {

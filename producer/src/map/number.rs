@@ -78,9 +78,11 @@ impl NumberStyle {
         let mut plain = String::with_capacity(text.len());
         for c in text.chars() {
             match c {
+                // First, since of 12.50 EUR the E is no exponent.
+                c if self.strip.contains(&c) => {}
                 '0'..='9' | '+' | '-' | 'e' | 'E' => plain.push(c),
                 c if c == char::from(self.decimal) => plain.push('.'),
-                c if self.thousands.is_some_and(|t| char::from(t) == c) || self.strip.contains(&c) => {}
+                c if self.thousands.is_some_and(|t| char::from(t) == c) => {}
                 _ if is_not_finite(text) => return Err(NumberError::OutOfRange),
                 _ => return Err(NumberError::NotANumber),
             }
@@ -189,6 +191,9 @@ mod tests {
         assert_eq!(read(&plain, "9223372036854775808"), Ok(Number::Float(9_223_372_036_854_775_808.0)));
         let german = NumberStyle { decimal: b',', thousands: Some(b'.'), strip: vec!['€', ' '] };
         assert_eq!(read(&german, "1.234,56 €"), Ok(Number::Float(1234.56)));
+        let euros =
+            NumberStyle { thousands: Some(b','), strip: "EUR ".chars().collect(), ..NumberStyle::default() };
+        assert_eq!(read(&euros, "1,257.66 EUR"), Ok(Number::Float(1257.66)));
         for text in ["NaN", "-inf", "1e999", "Infinity"] {
             assert_eq!(read(&plain, text), Err(NumberError::OutOfRange), "{text}");
         }
