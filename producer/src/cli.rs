@@ -35,6 +35,9 @@ pub enum Command {
     /// Examples:
     ///   producer import events.csv --map map.toml --to file:data
     ///   producer import events.csv --map mended.toml --to file:data --rejected
+    ///
+    /// Exit code: 0 if it came to its end; 1 if it could not, or no row could be read; 2 if it is asked for what cannot be;
+    /// 130 if it was stopped before its end.
     #[command(verbatim_doc_comment)]
     Import(crate::import::ImportArgs),
 }
@@ -46,7 +49,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "LOG", value_parser = partition_log::parse_place)]
     pub to: String,
     /// The topic to write.
-    #[arg(long, default_value = "events")]
+    #[arg(long, default_value = "events", value_parser = own_topic)]
     pub topic: String,
     /// How many partitions the topic has [default: as it exists, otherwise 4]
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -72,4 +75,16 @@ pub struct OutputArgs {
     /// Print one JSON object about what was done on standard output.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Topics that the consumer alone writes.
+const RESERVED: [&str; 5] = ["scores", "shadow-scores", "dead-letters", "control", "snapshots"];
+
+fn own_topic(name: &str) -> Result<String, String> {
+    match RESERVED.contains(&name) {
+        true => Err(format!(
+            "the consumer writes `{name}`, and nobody else may; events belong in a topic of their own"
+        )),
+        false => Ok(name.to_owned()),
+    }
 }

@@ -10,7 +10,7 @@ use telemetry::{LogFormat, LogTo, Server, Shutdown};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("producer: {}", telemetry::in_words(error.as_ref()));
             ExitCode::FAILURE
@@ -18,7 +18,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+/// What a shell expects of a command that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     telemetry::init_tracing(LogFormat::Plain, LogTo::Stderr)?;
     let around = Surroundings::new(Shutdown::new());
     around.shutdown.listen(|| {})?;
@@ -41,6 +44,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             } else {
                 eprintln!("{summary}");
             }
+            if summary.stopped {
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
         }
         Command::Import(args) => {
             let _server = serve(&args.output, &around)?;
@@ -49,10 +55,32 @@ fn run(cli: Cli) -> anyhow::Result<()> {
                 println!("{}", serde_json::to_string(&summary)?);
             } else {
                 eprintln!("{summary}");
+                if summary.rejected_rows() > 0 {
+                    eprintln!("{}", what_next(&args.output));
+                }
+            }
+            if summary.stopped {
+                return Ok(ExitCode::from(INTERRUPTED));
+            }
+            if summary.is_in_vain() {
+                return Ok(ExitCode::FAILURE);
             }
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What can be done about rows that were rejected.
+fn what_next(output: &OutputArgs) -> String {
+    let mend = "mend the map and run the same command with it and --rejected";
+    match output.to.starts_with("file:") {
+        // What has no key is a rejected row or a tick.
+        true => format!(
+            "To see them: churnstream log dump {}/{} --key ''\nTo bring them in: {mend}",
+            output.to, output.topic
+        ),
+        false => format!("To bring them in: {mend}"),
+    }
 }
 
 /// Serves numbers and health where that is asked for, until the command ends.

@@ -23,7 +23,7 @@ pub struct ImportArgs {
     #[command(flatten)]
     pub output: OutputArgs,
     /// Only the rows of the files that an earlier import could not read, by a map that can. Each comes in once, exempt from
-    /// lateness, however often this is run.
+    /// lateness as far as state reaches back, however often this is run.
     #[arg(long)]
     pub rejected: bool,
     /// Whether to bring rows in order of time: auto does if they are further from it than --lateness.

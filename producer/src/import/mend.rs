@@ -19,7 +19,8 @@ use telemetry::Shutdown;
 use types::{Offset, PartitionId, headers};
 
 use super::feed::{Body, Feed, Input, Item, Reading};
-use super::run::{ImportError, ImportOptions, entity_type, names};
+use super::names::Names;
+use super::run::{ImportError, ImportOptions, entity_type};
 use super::source::{KEPT, Row};
 use super::summary::Counts;
 use crate::around::Surroundings;
@@ -97,7 +98,7 @@ pub fn mend(
     options: &ImportOptions,
     around: &Surroundings,
 ) -> Result<MendSummary, ImportError> {
-    let (sources, entity_type, topic) = (names(files)?, entity_type(files)?, &options.topic);
+    let (names, entity_type, topic) = (Names::of(files)?, entity_type(files)?, &options.topic);
     let mut opened = log.writer(topic)?;
     let config = opened.config().clone();
     if config.key != entity_type {
@@ -112,11 +113,11 @@ pub fn mend(
     };
     let writers = partitions.clone().map(open).collect::<Result<Vec<_>, _>>()?;
     around.ready().not_ready("looking for rejected rows on the log");
-    let known = look(log, topic, partitions, &sources)?;
+    let known = look(log, topic, partitions, &names)?;
     around.ready().ready();
     let produced = around.produced(topic);
 
-    let mut mending = Mending { topic, writers, sources: &sources, known, summary: MendSummary::default() };
+    let mut mending = Mending { topic, writers, sources: &names.own, known, summary: MendSummary::default() };
     let reading =
         Reading { not_after: options.not_after, longest: options.max_row, read: Arc::new(AtomicU64::new(0)) };
     let mut counts = Counts::default();
@@ -211,10 +212,12 @@ fn look(
     log: &dyn Log,
     topic: &str,
     partitions: impl Iterator<Item = PartitionId> + Clone,
-    sources: &[String],
+    names: &Names,
 ) -> Result<Vec<Known>, ImportError> {
+    let Names { own: sources, former } = names;
+    let own = sources.iter().enumerate().map(|(place, name)| (name.as_bytes(), place));
     let places: HashMap<&[u8], usize> =
-        sources.iter().enumerate().map(|(place, name)| (name.as_bytes(), place)).collect();
+        former.iter().map(|(name, place)| (name.as_bytes(), *place)).chain(own).collect();
     let mut known: Vec<Known> = sources.iter().map(|_| Known::default()).collect();
     let mut others = BTreeSet::new();
     for partition in partitions.clone() {

@@ -12,7 +12,7 @@
 //!
 //! **Order.** The log is in order of arrival as far as the allowed lateness asks for; see the module `order`.
 //!
-//! **Resuming.** A file is known by its path as given. Every record has the place that it came from, so an import that is
+//! **Resuming.** A file is known by where it is, however its path is spelled; see the module `names`. Every record has the place that it came from, so an import that is
 //! run again writes what is not there yet and nothing twice, whether it was killed or had come to its end; files may be
 //! added. A file that changed before the last place that the log holds of it is refused, and so is another way to read it:
 //! another map, or another order. A file that was sorted stays sorted; new rows of it belong in a file of their own.
@@ -24,6 +24,7 @@ mod args;
 mod deliver;
 mod feed;
 mod mend;
+mod names;
 mod order;
 mod run;
 mod sort;
@@ -37,7 +38,7 @@ pub use mend::{MendSummary, mend};
 pub use run::{ImportError, ImportOptions, import, run, run_mend};
 pub use source::SourceError;
 pub(crate) use source::text_table;
-pub use summary::Summary;
+pub use summary::{Behind, RejectedRow, Summary};
 
 #[cfg(test)]
 mod tests;

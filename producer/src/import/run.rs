@@ -1,5 +1,6 @@
 //! From files to the log.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use super::args::{Also, ImportArgs, Sort};
 use super::deliver::Delivery;
 use super::feed::{Feed, Input, Reading};
 use super::mend::{MendSummary, mend};
+use super::names::Names;
 use super::order::{self, Order};
 use super::sort::Sorter;
 use super::source::SourceError;
@@ -106,7 +108,7 @@ pub enum ImportError {
     EntityTypes(String, String),
     /// Nothing of a file was rejected, but of others something was.
     #[error(
-        "the log holds no rejected row of `{file}`, but of `{others}`: a file is known by its path as it was given first"
+        "the log holds no rejected row of `{file}`, but of `{others}`: a file is known by where it was when it was imported"
     )]
     NothingRejected {
         /// The file.
@@ -180,7 +182,7 @@ pub fn import(
     around: &Surroundings,
 ) -> Result<Summary, ImportError> {
     let begun = Instant::now();
-    let sources = names(files)?;
+    let names = Names::of(files)?;
     let entity_type = entity_type(files)?;
     let (not_after, longest) = (options.not_after, options.max_row);
     let reading = Reading { not_after, longest, read: Arc::new(AtomicU64::new(0)) };
@@ -189,7 +191,8 @@ pub fn import(
         partitions: options.partitions,
         entity_type,
         ticks: options.ticks,
-        sources,
+        sources: names.own,
+        former: names.former,
     };
     // A topic is made only once the files are known to fit their maps.
     let opened = log.topic(&config.topic)?.map(|_| EventSink::open(log, &config, around)).transpose()?;
@@ -209,6 +212,7 @@ pub fn import(
     let mut sink = opened.map_or_else(|| EventSink::open(log, &config, around), Ok)?;
     sink.set_order(if order == Order::Sorted { SourceOrder::Sorted } else { SourceOrder::Own })?;
     let bytes: u64 = files.iter().filter_map(|f| f.path.metadata().ok()).map(|m| m.len()).sum();
+    let newest = sink.newest_tick().map(|tick| (tick, tick.minus(options.lateness)));
     let mut delivery = Delivery {
         sink,
         pacer: Pacer::new(options.rate, options.speed),
@@ -220,6 +224,10 @@ pub fn import(
         span: None,
         not_after,
         position: Vec::new(),
+        files: files.iter().map(|file| file.path.display().to_string()).collect(),
+        first_rejected: BTreeMap::new(),
+        newest,
+        behind: None,
     };
     let mut counts = Counts::default();
     if order == Order::Sorted {
@@ -237,24 +245,14 @@ pub fn import(
             held: totals.held,
             tick_records: totals.tick_records,
             span: delivery.span,
+            first_rejected: std::mem::take(&mut delivery.first_rejected),
+            behind: delivery.behind,
             order: order.name(),
             stopped: !whole,
             seconds: begun.elapsed().as_secs_f64(),
         };
-        Summary::new(&counts, &delivery.entities, &ending)
+        Summary::new(&counts, &delivery.entities, ending)
     })
-}
-
-pub(super) fn names(files: &[Input<'_>]) -> Result<Vec<String>, ImportError> {
-    let mut names: Vec<String> = Vec::with_capacity(files.len());
-    for Input { path, .. } in files {
-        let name = path.to_str().ok_or_else(|| ImportError::Name(path.clone()))?;
-        if names.iter().any(|n| n == name) {
-            return Err(ImportError::Twice(path.clone()));
-        }
-        names.push(name.to_owned());
-    }
-    Ok(names)
 }
 
 /// What all the maps are about.

@@ -61,6 +61,30 @@ impl Entities {
     }
 }
 
+/// A row that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RejectedRow {
+    /// The file.
+    pub file: String,
+    /// Its row, from 1; in a text file the line.
+    pub line: u64,
+    /// What is wrong with it: which field, which column, which value.
+    pub detail: String,
+}
+
+/// Events that come after newer ones of an earlier import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Behind {
+    /// How many.
+    pub events: u64,
+    /// The time of the first of them, in milliseconds.
+    pub first_ts: i64,
+    /// The time of the last.
+    pub last_ts: i64,
+    /// The newest tick that the log held before.
+    pub tick: i64,
+}
+
 /// What an import has done. `--json` prints it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary {
@@ -82,12 +106,16 @@ pub struct Summary {
     pub not_joined: u64,
     /// Rows set aside, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
+    /// Of each reason the first row that was set aside for it.
+    pub first_rejected: BTreeMap<&'static str, RejectedRow>,
     /// How many entities there are; `null` if they were too many to count.
     pub entities: Option<usize>,
     /// The first event's time, in milliseconds.
     pub first_ts: Option<i64>,
     /// The last event's time that is not in the future.
     pub last_ts: Option<i64>,
+    /// Events written that are further behind what the log held before than the allowed lateness.
+    pub behind: Option<Behind>,
     /// Tick records written, every partition's counted.
     pub tick_records: u64,
     /// How the rows were brought in order: `as_read`, `merged` or `sorted`.
@@ -106,13 +134,15 @@ pub(crate) struct Ending {
     pub(crate) held: u64,
     pub(crate) tick_records: u64,
     pub(crate) span: Option<(EventTime, EventTime)>,
+    pub(crate) first_rejected: BTreeMap<RejectReason, RejectedRow>,
+    pub(crate) behind: Option<Behind>,
     pub(crate) order: &'static str,
     pub(crate) stopped: bool,
     pub(crate) seconds: f64,
 }
 
 impl Summary {
-    pub(crate) fn new(counts: &Counts, entities: &Entities, ending: &Ending) -> Self {
+    pub(crate) fn new(counts: &Counts, entities: &Entities, ending: Ending) -> Self {
         Self {
             files: ending.files,
             rows: counts.rows,
@@ -123,6 +153,8 @@ impl Summary {
             empty_entity: counts.empty_entity,
             not_joined: counts.not_joined,
             rejected: counts.rejected_by_name(),
+            first_rejected: ending.first_rejected.into_iter().map(|(r, row)| (r.name(), row)).collect(),
+            behind: ending.behind,
             entities: (!entities.too_many).then_some(entities.seen.len()),
             first_ts: ending.span.map(|(first, _)| first.0),
             last_ts: ending.span.map(|(_, last)| last.0),
@@ -131,6 +163,12 @@ impl Summary {
             stopped: ending.stopped,
             seconds: ending.seconds,
         }
+    }
+
+    /// Whether rows were set aside, and there is no event of any.
+    #[must_use]
+    pub fn is_in_vain(&self) -> bool {
+        self.events == 0 && !self.rejected.is_empty()
     }
 
     /// How many rows were set aside.
@@ -146,6 +184,9 @@ impl std::fmt::Display for Summary {
             let moment = ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
             moment.map_or_else(|| "-".to_owned(), |moment| moment.to_string())
         };
+        if self.held > 0 && self.held == self.events + self.rejected_rows() {
+            writeln!(f, "nothing is new: all {} records were on the log already", self.held)?;
+        }
         let entities = self.entities.map_or_else(|| "very many".to_owned(), |n| n.to_string());
         writeln!(f, "{} rows of {} files gave {} events", self.rows, self.files, self.events)?;
         writeln!(f, "  of {entities} entities, from {} to {}", time(self.first_ts), time(self.last_ts))?;
@@ -165,6 +206,23 @@ impl std::fmt::Display for Summary {
         }
         for (reason, n) in &self.rejected {
             writeln!(f, "  {n} rows rejected: {reason}")?;
+            if let Some(RejectedRow { file, line, detail }) = self.first_rejected.get(reason) {
+                writeln!(f, "    the first is {file}:{line}: {detail}")?;
+            }
+        }
+        if let Some(Behind { events, first_ts, last_ts, tick }) = self.behind {
+            writeln!(
+                f,
+                "  !!! {events} events, from {} to {}, lie further behind what the log held before (until {}) than --lateness.",
+                time(Some(first_ts)),
+                time(Some(last_ts)),
+                time(Some(tick))
+            )?;
+            writeln!(
+                f,
+                "      Of users who have newer events there they become dead letters of the reason `late`. `churnstream log redrive` brings\n      \
+                 those in as far as state reaches back; better import all files at once, or the oldest first, into a new topic."
+            )?;
         }
         write!(f, "  in {:.1} s{}", self.seconds, if self.stopped { ", stopped before the end" } else { "" })
     }

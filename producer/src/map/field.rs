@@ -169,20 +169,22 @@ impl To {
             }
             Self::Money { currency, minor } => {
                 let code = match currency {
-                    Currency::Constant(code) => code.as_str(),
+                    Currency::Constant(code) => Cow::Borrowed(code.as_str()),
                     Currency::Slot(slot) => match &cells[*slot] {
-                        Cell::Text(code) if is_code(code) => code,
+                        Cell::Text(code) if is_code(code) => Cow::Borrowed(&**code),
+                        // Some services write it in small letters.
+                        Cell::Text(code) if is_code(&code.trim().to_ascii_uppercase()) => {
+                            Cow::Owned(code.trim().to_ascii_uppercase())
+                        }
                         _ => {
-                            return Err((
-                                RejectReason::WrongType,
-                                "has no currency of three capital letters",
-                            ));
+                            let wrong = "has no currency of three letters, as in EUR";
+                            return Err((RejectReason::WrongType, wrong));
                         }
                     },
                 };
-                let digits = if *minor { 0 } else { minor_digits(code) };
+                let digits = if *minor { 0 } else { minor_digits(&code) };
                 let Some(minor) = numbers.minor(cell, digits).map_err(number)? else { return Ok(None) };
-                Value::Money { minor, currency: Cow::Borrowed(code) }
+                Value::Money { minor, currency: code }
             }
         }))
     }

@@ -130,6 +130,7 @@ pub fn write(
         entity_type: ENTITY_TYPE.to_owned(),
         ticks: TickPlan::new(output.tick, output.tick_offset, output.tick_grace)?,
         sources: vec![format!("sim-{}-{}-{}", setting.seed, setting.users, setting.start)],
+        former: Vec::new(),
     };
     let mut sink = EventSink::open(log, &config, around)?;
     if sink.has_other_sources() {

@@ -19,6 +19,8 @@ pub struct SinkConfig {
     /// The names of the sources, which their positions follow after a colon. A name must tell its source from every
     /// other that writes to this topic, and be the same when the same source is run again.
     pub sources: Vec<String>,
+    /// Names by which the topic may know sources from before, each with its source's place. One that it does know goes on under that.
+    pub former: Vec<(String, usize)>,
 }
 
 /// In which order the records of a source come: always the same when it is run again.

@@ -23,10 +23,10 @@
 //! and resume do not change a byte of the segment files.
 
 mod config;
+mod known;
 mod partition;
 mod told;
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use partition_log::{Log, TopicConfig, TopicWriter, partition_for};
@@ -106,19 +106,8 @@ impl EventSink {
 
         // The writer first: it recovers what a killed one left, and no other can come between the look and the append.
         let mut topic = log.writer(&config.topic)?;
-        let sources: HashMap<&[u8], usize> =
-            config.sources.iter().enumerate().map(|(place, name)| (name.as_bytes(), place)).collect();
-        let mut foreign = false;
-        let mut opened = Vec::with_capacity(partitions as usize);
-        for id in (0..partitions).map(PartitionId) {
-            let mut writer = topic.partition(id)?;
-            // What a killed run flushed and did not sync is on the log; show it to the reader that looks for it.
-            writer.sync()?;
-            let end = partition::find_end(log, &config.topic, id, &sources)?;
-            foreign |= end.foreign && end.positions.iter().all(Option::is_none);
-            opened.push(Partition::new(writer, end));
-        }
-        partition::nothing_is_missing(&opened, &config.sources)?;
+        let (names, opened, foreign) = known::open(log, config, &mut *topic, partitions)?;
+        partition::nothing_is_missing(&opened, &names)?;
         Ok(Self {
             partitions: opened,
             topic,
@@ -129,7 +118,7 @@ impl EventSink {
             totals: SinkTotals::default(),
             told: Told::new(around, &config.topic),
             order: SourceOrder::Own,
-            names: config.sources.iter().map(|name| format!("{name}:").into_bytes().into()).collect(),
+            names: names.iter().map(|name| format!("{name}:").into_bytes().into()).collect(),
             header: Vec::with_capacity(256),
             encoded: Vec::with_capacity(1024),
             value: Vec::with_capacity(128),
@@ -177,6 +166,12 @@ impl EventSink {
     #[must_use]
     pub fn topic(&self) -> &TopicConfig {
         self.topic.config()
+    }
+
+    /// The newest tick that is on the topic.
+    #[must_use]
+    pub fn newest_tick(&self) -> Option<EventTime> {
+        self.partitions.iter().filter_map(|p| p.last_tick).max()
     }
 
     /// What was done so far.

@@ -54,6 +54,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// What its source is called.
+    pub(super) fn name(&self) -> &[u8] {
+        memchr::memrchr(b':', &self.position).map_or(&*self.position, |colon| &self.position[..colon])
+    }
+
     /// In which order its source was written, if it says so.
     pub(super) fn order(&self) -> Option<SourceOrder> {
         SourceOrder::of_letter(*self.chain.as_deref()?.first()?)
@@ -100,19 +105,20 @@ const FIRST_LOOK: u64 = 4096;
 const READ_BYTES: usize = 1 << 20;
 
 /// Finds the last record of each source, and the last tick. Looks at ever longer tails of the partition until all are
-/// found or the whole was read. `sources` are the names' places.
+/// found or the whole was read. `sources` are the places of the names, of which a source may have several; there are `count` places.
 pub(super) fn find_end(
     log: &dyn Log,
     topic: &str,
     id: PartitionId,
     sources: &HashMap<&[u8], usize>,
+    count: usize,
 ) -> Result<End, LogError> {
     let bounds = log.bounds(topic, id)?;
     let mut records = RecordBuf::default();
     let mut look = FIRST_LOOK;
     loop {
         let from = Offset(bounds.end.0.saturating_sub(look).max(bounds.start.0));
-        let mut end = scan(log, topic, id, from, sources, &mut records)?;
+        let mut end = scan(log, topic, id, from, (sources, count), &mut records)?;
         end.is_cut = bounds.start > Offset::ZERO;
         if from == bounds.start || (end.positions.iter().all(Option::is_some) && end.tick.is_some()) {
             return Ok(end);
@@ -159,12 +165,12 @@ fn scan(
     topic: &str,
     id: PartitionId,
     from: Offset,
-    sources: &HashMap<&[u8], usize>,
+    (sources, count): (&HashMap<&[u8], usize>, usize),
     records: &mut RecordBuf,
 ) -> Result<End, LogError> {
     let mut reader = log.reader(topic, id, from)?;
-    let mut end = End { positions: vec![None; sources.len()], ..End::default() };
-    let mut last = vec![None; sources.len()];
+    let mut end = End { positions: vec![None; count], ..End::default() };
+    let mut last = vec![None; count];
     loop {
         records.clear();
         if reader.read(records, READ_BYTES)? == 0 {

@@ -11,7 +11,8 @@ type Made = (u8, i64, i64);
 fn config(source: &str, partitions: u32) -> SinkConfig {
     let ticks = TickPlan::default();
     let (topic, entity_type) = ("events".to_owned(), "user".to_owned());
-    SinkConfig { topic, partitions: Some(partitions), entity_type, ticks, sources: vec![source.to_owned()] }
+    let sources = vec![source.to_owned()];
+    SinkConfig { topic, partitions: Some(partitions), entity_type, ticks, sources, former: Vec::new() }
 }
 
 /// Runs a source over the log; returns at the first failure.
@@ -290,4 +291,31 @@ fn a_source_whose_records_were_removed_from_a_partition_is_not_written_again() {
     let error = run(&log, &short, &events(16), None).unwrap_err();
     assert!(matches!(&error, SinkError::Removed { partition: PartitionId(0), .. }), "{error}");
     assert!(run(&log, &config("other", 2), &events(16), None).is_ok(), "one that the log has nothing of");
+}
+
+/// An import that was begun under the name by which earlier versions knew its file goes on under it.
+#[test]
+fn a_source_goes_on_under_the_name_by_which_the_log_knows_it() {
+    let log = MemoryLog::new();
+    let events: Vec<Made> = (0..100).map(|i| (i as u8 % 9, i * 1_000, 0)).collect();
+    let old = config("x.csv", 2);
+    run(&log, &old, &events[..60], None).unwrap();
+    let new = SinkConfig {
+        sources: vec!["/data/x.csv".to_owned()],
+        former: vec![("x.csv".to_owned(), 0), ("./x.csv".to_owned(), 0)],
+        ..old
+    };
+    let totals = run(&log, &new, &events, None).unwrap();
+    assert_eq!((totals.held, totals.appended), (60, 40));
+    let sourced = (0..2).flat_map(|partition| stored(&log, partition)).filter_map(|record| record.source);
+    let sourced: Vec<Vec<u8>> = sourced.collect();
+    assert_eq!(sourced.len(), 100);
+    assert!(sourced.iter().all(|source| source.starts_with(b"x.csv:")));
+    // One that it does not know has its own name.
+    let other =
+        SinkConfig { sources: vec!["/data/y.csv".to_owned()], former: vec![("y.csv".to_owned(), 0)], ..new };
+    assert_eq!(run(&log, &other, &events, None).unwrap().appended, 100);
+    assert!(
+        stored(&log, 0).iter().any(|r| r.source.as_ref().is_some_and(|s| s.starts_with(b"/data/y.csv:")))
+    );
 }
