@@ -192,7 +192,7 @@ pub fn backtest(
         doubts,
         labels_decided: decided,
         held_out: bundle.manifest().fitting.as_ref().and_then(|fitting| fitting.held_out),
-        replay: rows.summary,
+        replay: rows.summary.clone(),
         test: period(&after, &probability).ok_or_else(|| nothing("there is no row"))?,
         in_sample: period(&before, &probabilities(bundle, &before)),
         metrics,

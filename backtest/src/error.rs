@@ -73,8 +73,8 @@ pub enum BacktestError {
     NothingToJudge(String),
     /// Training labels that were not decided when the test begins.
     #[error(
-        "{rows} training rows have labels that were decided after the first test moment {first_test} (ms), the last at \
-         {decided}: training and test overlap"
+        "{rows} training rows have labels that were decided after the first test moment {}, the last at {}: training and \
+         test overlap", first_test.written(), decided.written()
     )]
     Overlap {
         /// How many.

@@ -1,15 +1,17 @@
 //! Replaying a topic: all of its records through the live pipeline, partition by partition.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use consumer::pipeline::{Pipeline, Place, Rows, Stop, UserStore, Witness, Work};
+use consumer::pipeline::{Pipeline, Place, Reject, Rows, Stop, UserStore, Witness, Work};
 use feature_store::{Spec, Store, StoreIdentity, StoreOptions, UserState};
 use partition_log::{Log, RecordBuf};
-use types::{Offset, PartitionId};
+use types::{Event, EventTime, Offset, PartitionId};
 
-use crate::BacktestError;
+use crate::names::Names;
+use crate::{BacktestError, Labels};
 
 /// Bytes that are read from the log at once.
 const READ_BYTES: usize = 1 << 20;
@@ -35,7 +37,7 @@ pub(crate) trait Visitor: Witness {
 }
 
 /// What was counted on the way.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Replayed {
     /// Records read.
     pub(crate) records: u64,
@@ -43,6 +45,40 @@ pub(crate) struct Replayed {
     pub(crate) rejected: u64,
     /// Records that retention removed before.
     pub(crate) removed: u64,
+    /// The same by reason.
+    pub(crate) rejects: Rejects,
+    /// What spec and labels name and no event has.
+    pub(crate) unheard: Vec<String>,
+}
+
+/// Records that could not be used, by reason.
+pub type Rejects = BTreeMap<&'static str, RejectsOfReason>;
+
+/// Records that could not be used for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct RejectsOfReason {
+    /// How many.
+    pub records: u64,
+    /// What exactly is wrong with the first of them.
+    pub first: String,
+}
+
+/// A visitor beside whom the names are looked at that events have.
+struct Beside<'a, V>(&'a mut V, &'a mut Names);
+
+impl<V: Witness> Witness for Beside<'_, V> {
+    fn event(&mut self, offset: Offset, event: &Event<'_>) {
+        self.1.note(event);
+        self.0.event(offset, event);
+    }
+
+    fn tick(&mut self, offset: Offset, as_of: EventTime) {
+        self.0.tick(offset, as_of);
+    }
+
+    fn erased(&mut self, entity: &str) {
+        self.0.erased(entity);
+    }
 }
 
 /// What retention has taken away from the beginning of a topic.
@@ -96,6 +132,7 @@ pub(crate) fn identity(log: &dyn Log, topic: &str, spec: &Spec) -> Result<StoreI
     let Some(config) = log.topic(topic)? else {
         return Err(BacktestError::NoTopic { topic: topic.to_owned(), place: log.place() });
     };
+    consumer::check_key(log, topic, &config, spec)?;
     Ok(StoreIdentity {
         spec_hash: spec.hash().to_string(),
         topic: topic.to_owned(),
@@ -115,6 +152,7 @@ pub(crate) fn replay(
     log: &dyn Log,
     topic: &str,
     spec: &Arc<Spec>,
+    labels: Option<&Labels>,
     visitor: &mut impl Visitor,
     mut progress: impl FnMut(u64),
 ) -> Result<Replayed, BacktestError> {
@@ -125,6 +163,7 @@ pub(crate) fn replay(
     let mut rows = Rows::new(spec.feature_names().len());
     let removed = removed(log, topic)?.map_or(0, |removed| removed.records);
     let mut replayed = Replayed { removed, ..Replayed::default() };
+    let mut names = Names::of(spec, labels);
     for partition in (0..identity.partitions).map(PartitionId) {
         visitor.begin(partition);
         // A store of its own for each partition, so that memory holds one partition's users at a time.
@@ -146,7 +185,7 @@ pub(crate) fn replay(
                     &records,
                     records.len(),
                     &mut work,
-                    visitor,
+                    &mut Beside(visitor, &mut names),
                 )?;
                 visitor.rows(&rows);
                 rows.clear();
@@ -156,12 +195,16 @@ pub(crate) fn replay(
             }
             replayed.records += records.len() as u64;
             replayed.rejected += rejects.len() as u64;
-            rejects.clear();
+            for Reject { reason, detail, .. } in rejects.drain(..) {
+                let first = || RejectsOfReason { records: 0, first: detail };
+                replayed.rejects.entry(reason.name()).or_insert_with(first).records += 1;
+            }
             // Nothing is committed here, so there is nothing for which memory could wait.
             let _ = users.maintain(place.next_input)?;
             progress(replayed.records);
         }
         visitor.end(&mut users)?;
     }
+    replayed.unheard = names.warnings();
     Ok(replayed)
 }

@@ -47,10 +47,7 @@ impl SplitPlan {
         moments.sort_unstable();
         moments.dedup();
         let (Some(first), Some(last)) = (moments.first(), moments.last()) else {
-            return Err(BacktestError::NothingToLearn(format!(
-                "no row has a label that is decided: the log must reach more than {} beyond the first users' history",
-                labels.span()
-            )));
+            return Err(BacktestError::NothingToLearn(rows.summary.why_empty(labels)));
         };
         let decided = rows.decided_at.iter().min().copied().unwrap_or(*first);
         let test_from = labels.test_from.unwrap_or_else(|| {
@@ -66,9 +63,12 @@ impl SplitPlan {
         });
         if trains == 0 || tests == 0 {
             return Err(BacktestError::NothingToLearn(format!(
-                "rows lie at {first} to {last} (ms) and labels look {} ahead: with the test beginning at {test_from}, none \
-                 is left to train or to test on. Give a longer log, a shorter horizon, or another `split.test_from`",
-                labels.span()
+                "rows lie at {} to {} and labels look {} ahead: with the test beginning at {}, none is left to train or to test on. \
+                 Give a longer log, a shorter horizon, or another `split.test_from`",
+                first.written(),
+                last.written(),
+                labels.span(),
+                test_from.written()
             )));
         }
         Ok(plan)

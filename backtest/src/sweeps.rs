@@ -23,7 +23,7 @@ pub fn sweeps(
     row: impl FnMut(Row<'_>),
     progress: impl FnMut(u64),
 ) -> Result<(), BacktestError> {
-    replay(log, topic, spec, &mut Sweeps { period, row }, progress)?;
+    replay(log, topic, spec, None, &mut Sweeps { period, row }, progress)?;
     Ok(())
 }
 

@@ -125,7 +125,7 @@ fn report(blind: f64, with_money: bool) -> (Report, Labels) {
         doubts: if blind > 0.0 { vec!["the bundle foresees another loss".to_owned()] } else { Vec::new() },
         labels_decided: EventTime(19_500 * DAY),
         held_out: (blind == 0.0).then_some(4_321),
-        replay: rows.summary,
+        replay: rows.summary.clone(),
         test: period,
         in_sample: Some(Period { auc: Some(0.91), ..period }),
         metrics: measure(&judged, 100, 1),
@@ -241,7 +241,7 @@ fn scores_that_tell_nothing_are_called_so_plainly() {
         &html[html.find("<main").unwrap()..][..1_500]
     );
     assert!(!html.contains("hashed out"), "of this bundle nobody knows");
-    assert!(html.contains("Another question:</b> the bundle foresees another loss."));
+    assert!(html.contains("Mind:</b> the bundle foresees another loss."));
 }
 
 #[test]

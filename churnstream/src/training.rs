@@ -1,26 +1,30 @@
 //! From a log to a model bundle: rows by replay, split in time, search, fit, calibrate, judge beside baselines, write.
 
 pub mod contest;
+mod judged;
 mod paired;
 mod reference;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use backtest::evaluate::Estimate;
-use backtest::metrics::Quality;
 use backtest::{LabelledRows, Labels, RowSummary, Split, SplitPlan};
 use feature_store::{Spec, Told};
 use partition_log::Log;
 use scorer::{Bundle, Meaning, SameRows};
 use serde::Serialize;
-use trainer::{Algorithm, Fitted, Found, Params, Purpose, Reference, Round, Rows, Trial};
-use types::{EventTime, Trigger};
+use trainer::{Algorithm, Found, Params, Purpose, Reference, Round, Rows, Trial};
+use types::EventTime;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use judged::Judged;
 pub use paired::Paired;
+
+pub(crate) use judged::judge;
+use judged::{by_trigger, cautions, metrics_of, notes};
 
 /// How to train.
 #[derive(Debug, Clone)]
@@ -74,6 +78,8 @@ pub struct TrainReport {
     pub replay: RowSummary,
     /// Rows learnt, stopped and calibrated on before the test.
     pub training_rows: usize,
+    /// Of these, rows of users who were lost, and how many users these are.
+    pub training_lost: [usize; 2],
     /// Rows left out because their label was not decided when the test begins.
     pub embargo_rows: usize,
     /// The first moment of the test.
@@ -98,29 +104,20 @@ pub struct TrainReport {
     /// Of the rows that it learnt from, those whose users were held out in turn before: by them it was chosen when learning stops and
     /// how probabilities are calibrated. They are of the same time as the others. `None` if nobody was held out.
     pub held_out_rows: Option<usize>,
+    /// What speaks against using the model, if anything does.
+    pub cautions: Vec<String>,
     /// The model that was judged beside the champion that it is to replace, on the test rows after the champion had learnt its last
     /// label; or why they were not compared.
     #[serde(skip)]
     pub contest: Result<SameRows, String>,
 }
 
-/// A model and how good it is.
-#[derive(Debug, Clone, Serialize)]
-pub struct Judged {
-    /// The kind.
-    pub algorithm: Algorithm,
-    /// Trees.
-    pub trees: u32,
-    /// Quality on the test rows; `None` if one of the outcomes does not occur there.
-    pub test: Option<Quality>,
-    /// Brier score of the same model without calibration.
-    pub brier_uncalibrated: Option<f64>,
-}
-
 /// What is going on, for showing progress.
 pub enum Stage<'a> {
     /// So many records were replayed.
     Replayed(u64),
+    /// All were, and this was counted.
+    Collected(&'a RowSummary),
     /// A fold of a cross-validation begins.
     Fold {
         /// The kind of model.
@@ -150,6 +147,7 @@ pub fn train(
     mut progress: impl FnMut(Stage<'_>),
 ) -> anyhow::Result<TrainReport> {
     let mut all = backtest::collect(log, topic, spec, labels, |records| progress(Stage::Replayed(records)))?;
+    progress(Stage::Collected(&all.summary));
     let champion = training.champion.as_deref().ok_or_else(|| "there is no champion".to_owned());
     let champion = champion.and_then(|champion| {
         contest::fits(champion, spec.hash().as_str(), spec.feature_names())?;
@@ -179,7 +177,9 @@ pub fn train(
         .map(|same| if training.refit { same.noting(", this one before it was fitted again") } else { same });
     let (baselines, others) = baselines(&past, &test, training, &mut progress)?;
     let (auc_interval, paired) = paired::pair(&test, &ours, &others);
+    let cautions = cautions(&model, auc_interval, &baselines, &paired);
     let mut notes = notes(&model, &baselines, &paired, &found);
+    notes.extend(cautions.iter().cloned());
     notes.extend(all.summary.doubt());
     if training.refit {
         notes.push(format!(
@@ -205,8 +205,9 @@ pub fn train(
     bundle.attach_spec(spec.text())?;
     Ok(TrainReport {
         bundle: bundle.hash().to_owned(),
-        replay: all.summary,
+        replay: all.summary.clone(),
         training_rows: past.len(),
+        training_lost: lost(&past),
         embargo_rows: rows.len() - past.len() - test.len(),
         test_from: plan.test_from,
         model,
@@ -218,6 +219,7 @@ pub fn train(
         fitted_rows: fitted.rows,
         fitted_trees: fitted.trees,
         held_out_rows: fitted.held_out.as_ref().map(|held_out| held_out.lost.len()),
+        cautions,
         contest,
     })
 }
@@ -252,6 +254,13 @@ pub(crate) fn rows_of(all: &LabelledRows) -> Rows {
         as_of: all.as_of.clone(),
         reference: Reference::default(),
     }
+}
+
+/// Rows of users who were lost, and these users.
+fn lost(rows: &Rows) -> [usize; 2] {
+    let of: Vec<u64> =
+        rows.groups.iter().zip(&rows.lost).filter(|(_, lost)| **lost).map(|(user, _)| *user).collect();
+    [of.len(), of.iter().collect::<BTreeSet<_>>().len()]
 }
 
 /// The parameters to fit with: the best of a search, or those given.
@@ -289,90 +298,6 @@ fn baselines(
         probabilities.push((*algorithm, fitted.probabilities(test)));
     }
     Ok((judged, probabilities))
-}
-
-/// How good a model is on rows that it has not seen.
-pub(crate) fn judge(fitted: &Fitted, test: &Rows) -> Judged {
-    let margins = fitted.margins(test);
-    let calibrated: Vec<f32> = margins.iter().map(|margin| fitted.calibration.apply(*margin)).collect();
-    let raw: Vec<f32> = margins.iter().map(|margin| scorer::probability(*margin)).collect();
-    Judged::of(fitted.algorithm, fitted.trees, [&calibrated, &raw], test)
-}
-
-impl Judged {
-    /// How good probabilities of rows are, calibrated and not.
-    pub(crate) fn of(algorithm: Algorithm, trees: u32, [calibrated, raw]: [&[f32]; 2], rows: &Rows) -> Self {
-        Self {
-            algorithm,
-            trees,
-            test: Quality::of(calibrated, &rows.lost, &rows.weights),
-            brier_uncalibrated: backtest::metrics::brier(raw, &rows.lost, &rows.weights),
-        }
-    }
-}
-
-/// What the model card says besides the numbers.
-fn notes(model: &Judged, baselines: &[Judged], paired: &[Paired], found: &Found) -> Vec<String> {
-    let mut notes = Vec::new();
-    if found.trials > 1 {
-        notes.push(format!(
-            "{} sets of parameters were tried on users held out; the loss went from {:.5} to {:.5} nats a row",
-            found.trials, found.began, found.loss
-        ));
-    }
-    let auc = |judged: &Judged| judged.test.as_ref().map(|quality| quality.auc);
-    for other in baselines {
-        if let (Some(ours), Some(theirs)) = (auc(model), auc(other)) {
-            let pair = paired.iter().find(|pair| pair.algorithm == other.algorithm);
-            let verdict = pair.map_or_else(String::new, |pair| {
-                let Estimate { low, high, .. } = pair.auc.estimate;
-                format!(" (95 % over users: {low:+.4} to {high:+.4}): {}", pair.verdict())
-            });
-            notes.push(format!(
-                "beside it, {} on the same rows: AUC {theirs:.4}; this model has {:+.4} more{verdict}",
-                other.algorithm.words(),
-                ours - theirs
-            ));
-        }
-    }
-    notes
-}
-
-/// Fewer rows of an outcome say too little of a trigger for anything to be decided by it.
-const LEAST_OF_TRIGGER: u64 = 50;
-
-/// How good a model is on rows of one cause each, where there are enough of both outcomes.
-fn by_trigger(fitted: &Fitted, test: &Rows, triggers: &[Trigger]) -> BTreeMap<&'static str, Judged> {
-    let enough = |judged: &Judged| {
-        let of = |quality: &Quality| quality.lost.min(quality.rows - quality.lost);
-        judged.test.as_ref().is_some_and(|quality| of(quality) >= LEAST_OF_TRIGGER)
-    };
-    [Trigger::Event, Trigger::Sweep]
-        .into_iter()
-        .map(|trigger| (trigger.name(), judge(fitted, &test.filter(|row| triggers[row] == trigger))))
-        .filter(|(_, judged)| enough(judged))
-        .collect()
-}
-
-/// What the bundle says of its quality, by name; figures of one trigger bear its name at the end.
-fn metrics_of(model: &Judged, by_trigger: &BTreeMap<&'static str, Judged>) -> BTreeMap<String, f64> {
-    let mut all = BTreeMap::new();
-    let parts = by_trigger.iter().map(|(trigger, judged)| (format!("_{trigger}"), judged));
-    for (end, judged) in std::iter::once((String::new(), model)).chain(parts) {
-        let Some(quality) = &judged.test else { continue };
-        let named = [
-            ("auc", quality.auc),
-            ("lift_1", quality.lift_1),
-            ("lift_5", quality.lift_5),
-            ("lift_10", quality.lift_10),
-            ("brier", quality.brier),
-            ("brier_skill", quality.brier_skill),
-            ("log_loss", quality.log_loss),
-            ("calibration_error", quality.calibration_error),
-        ];
-        all.extend(named.map(|(name, value)| (format!("{name}{end}"), value)));
-    }
-    all
 }
 
 /// How many records a topic holds.

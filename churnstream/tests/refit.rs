@@ -61,3 +61,60 @@ fn the_card_of_a_refit_says_whose_figures_it_carries() {
         assert!(card.contains(&said), "{said} in\n{card}");
     }
 }
+
+#[test]
+fn what_cannot_be_learnt_from_is_said_by_its_reason_and_misspelt_names_by_what_was_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    small::write(dir);
+    let run = |command: &[&str], spec: &str| {
+        std::fs::write(dir.join("other.toml"), spec).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_churnstream"))
+            .current_dir(dir)
+            .args(command)
+            .args(["--features", "other.toml", "--labels", "labels.toml", "--to", "new"])
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (rows, train) = (["rows", "export", "--from", "file:log"], ["train", "--from", "file:log"]);
+    let of_accounts = small::SPEC.replace("entity = \"user\"", "entity = \"account\"");
+    for command in [&rows[..], &train] {
+        let (ok, said) = run(command, &of_accounts);
+        assert!(!ok && said.contains("keyed by `user` and the spec is about `account`"), "{said}");
+    }
+
+    // A topic of users with events of accounts.
+    let place = format!("file:{}", dir.join("accounts").display());
+    let log = partition_log::open(&place, &partition_log::LogOptions::default()).unwrap();
+    let config =
+        partition_log::TopicConfig { partitions: 1, key: "user".into(), partitioner: "murmur2".into() };
+    log.create_topic("events", &config).unwrap();
+    let mut topic = log.writer("events").unwrap();
+    let mut writer = topic.partition(types::PartitionId(0)).unwrap();
+    for at in 0..7 {
+        let ts = small::DAY_0 + at;
+        let event = format!(r#"{{"v":1,"entity_type":"account","entity":"u","type":"play","ts":{ts}}}"#);
+        writer.append(types::EventTime(ts), b"u", event.as_bytes(), &[]).unwrap();
+    }
+    writer.sync().unwrap();
+    for command in [["rows", "export", "--from", &place].as_slice(), &["train", "--from", &place]] {
+        let (ok, said) = run(command, small::SPEC);
+        let why = said.find("7 of 7 records were rejected: 7 wrong_entity_type (");
+        let error = said.find("there is no row, since every event was rejected");
+        assert!(!ok && why.is_some() && why < error, "{said}");
+    }
+
+    let misspelt = small::SPEC
+        .replace("\"cancel\"", "\"cancle\"")
+        .replace("events = \"play\"", "events = \"plays\"\nvalue = \"n\"");
+    let (ok, said) = run(&rows, &misspelt);
+    assert!(ok, "{said}");
+    for meant in [
+        "`lifecycle.end` names events `cancle`, and there are none in the log: did you mean `cancel`?",
+        "`inputs.plays.events` names events `plays`, and there are none in the log: did you mean `play`?",
+    ] {
+        assert!(said.contains(meant), "{said}");
+    }
+    assert_eq!(said.matches("mind: ").count(), 2, "{said}");
+}

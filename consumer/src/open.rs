@@ -151,13 +151,22 @@ fn input_topic(options: &ConsumerOptions, log: &dyn Log, spec: &Spec) -> Result<
     if let Some(kafka) = log.as_kafka() {
         kafka.check_input(&topic)?;
     }
+    check_key(log, &topic, &config, spec)?;
+    Ok(config)
+}
+
+/// Whether a topic is keyed by what a spec is about: a user's events lie in one partition only then.
+///
+/// # Errors
+/// [`ConsumerError::WrongKey`] if it is not.
+pub fn check_key(log: &dyn Log, topic: &str, config: &TopicConfig, spec: &Spec) -> Result<(), ConsumerError> {
     // On Kafka, a topic that others made does not say what it is keyed by; a record whose key is not its entity is a dead letter.
     let is_unknown = config.key.is_empty() && log.as_kafka().is_some();
     if config.key != spec.entity() && !is_unknown {
-        let (key, entity) = (config.key, spec.entity().to_owned());
+        let (topic, key, entity) = (topic.to_owned(), config.key.clone(), spec.entity().to_owned());
         return Err(ConsumerError::WrongKey { topic, key, entity });
     }
-    Ok(config)
+    Ok(())
 }
 
 /// On Kafka anybody may give a topic more partitions: then neither the store nor what was written so far fits it any more.

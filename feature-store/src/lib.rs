@@ -5,7 +5,7 @@ pub mod state;
 pub mod store;
 mod window;
 
-pub use spec::{Spec, SpecError, SpecHash, Tick, Told};
+pub use spec::{Named, Spec, SpecError, SpecHash, Tick, Told};
 pub use state::{Applied, DecodeStateError, StateValue, UserState};
 pub use store::{
     Commit, PartitionStore, Pressure, Published, Restored, Restorer, SlotId, Store, StoreError,

@@ -15,4 +15,4 @@ pub use dead_letter::{RejectReason, headers};
 pub use event::{Event, EventError, Field, SystemEvent, Value, push_int, push_json_str};
 pub use ids::{EntityKey, Offset, PartitionId, SourcePosition};
 pub use score::{Band, Reason, Score, ScoreError, Trigger};
-pub use time::{DurationError, EventTime, Millis};
+pub use time::{DurationError, EventTime, Millis, Written};

@@ -40,6 +40,44 @@ impl EventTime {
     }
 }
 
+/// A moment as people write it, in UTC: `2025-03-01T00:00:00Z`, with thousandths of a second where there are some.
+#[derive(Debug, Clone, Copy)]
+pub struct Written(EventTime);
+
+impl EventTime {
+    /// For messages to people. Displayed by itself, a moment is its milliseconds.
+    #[must_use]
+    pub const fn written(self) -> Written {
+        Written(self)
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(at) = self;
+        if !at.is_possible() && at.0 != 0 {
+            return write!(f, "{at} ms");
+        }
+        let (days, ms) = (at.0.div_euclid(Millis::DAY.0), at.0.rem_euclid(Millis::DAY.0));
+        // Years that begin in March, so that a leap day is the last one.
+        let days = days + 719_468;
+        let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+        let day = day - (365 * year + year / 4 - year / 100);
+        let month = (5 * day + 2) / 153;
+        let day = day - (153 * month + 2) / 5 + 1;
+        let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        let year = 400 * era + year + later;
+        let seconds = ms / 1_000;
+        let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match ms % 1_000 {
+            0 => f.write_str("Z"),
+            rest => write!(f, ".{rest:03}Z"),
+        }
+    }
+}
+
 impl fmt::Display for EventTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -112,6 +150,22 @@ impl<'de> Deserialize<'de> for Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_written_as_dates() {
+        for (at, expected) in [
+            (1_735_689_600_000, "2025-01-01T00:00:00Z"),
+            (1_709_164_800_000, "2024-02-29T00:00:00Z"),
+            (1_709_251_199_000, "2024-02-29T23:59:59Z"),
+            (951_868_800_000, "2000-03-01T00:00:00Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+            (1_745_831_345_192, "2025-04-28T09:09:05.192Z"),
+            (0, "1970-01-01T00:00:00Z"),
+            (i64::MIN, "-9223372036854775808 ms"),
+        ] {
+            assert_eq!(EventTime(at).written().to_string(), expected);
+        }
+    }
 
     #[test]
     fn spans_read_back_as_written() {

@@ -20,6 +20,7 @@ use scorer::{Signals, sentence};
 use serde::{Deserialize, Serialize};
 
 use super::settings::MoneySettings;
+use crate::names::nearest;
 use crate::{BacktestError, LabelledRows};
 
 /// The rules, the most important first.
@@ -121,6 +122,18 @@ pub fn suggest(
     let whens: Result<Vec<When>, _> =
         rules.actions.iter().map(|rule| When::new(&rule.when, &rows.names, spec)).collect::<Result<_, _>>();
     let whens = whens.map_err(BacktestError::Money)?;
+    let signals_of: Vec<String> =
+        (0..rows.names.len()).map(|column| signals.signal(column).to_owned()).collect();
+    for rule in &rules.actions {
+        if let Some(reason) = rule.reasons.iter().find(|reason| !signals_of.contains(reason)) {
+            let meant = nearest(reason, &signals_of)
+                .map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
+            return Err(BacktestError::Money(format!(
+                "`reasons` of the action `{}` names `{reason}`, which is no input or column of the spec{meant}",
+                rule.name
+            )));
+        }
+    }
     let periods = settings.kept_for().0 as f64 / settings.period.0 as f64;
     let value = |row: usize| {
         let price = prices.of(rows.row(row));

@@ -1,7 +1,7 @@
 //! The head of the report: what to do, what it is worth, and how far to trust it.
 
 use super::Report;
-use super::text::{column, count, escape, figure, find, money, percent};
+use super::text::{column, count, escape, figure, find, money, percent, several};
 use crate::Period;
 use crate::evaluate::{Estimate, Slices};
 use crate::money::{Campaign, Money};
@@ -42,7 +42,7 @@ fn with_money(of: &Money) -> String {
              brings at every threshold. Leaving cost {} over {}; a cheaper or a better offer may change that.</p>",
             percent(of.settings.offer.effectiveness),
             cash(of.lost_revenue.value),
-            super::text::several(of.rounds.len(), "round")
+            several(of.rounds.len(), "round")
         );
     }
     let rounds = of.rounds.len().max(1) as f64;
@@ -96,7 +96,15 @@ pub(super) fn tiles(report: &Report) -> String {
             if risk.len() > 1 { risk.join(" + ") } else { "probability × price × horizon".to_owned() };
         tiles.push(("Revenue at risk".to_owned(), money(of.at_risk_total, currency), below));
         let (value, interval) = cash(&of.lost_revenue);
-        tiles.push((format!("Lost with {} leavers", count(of.churners.value)), value, interval));
+        tiles.push((
+            format!(
+                "Lost with {} leavers, in {}",
+                count(of.churners.value),
+                several(of.rounds.len(), "round")
+            ),
+            value,
+            interval,
+        ));
         let campaign = |name: &str, campaign: &Campaign| {
             let (value, interval) = cash(&campaign.profit);
             (name.to_owned(), value, interval)
@@ -145,12 +153,7 @@ pub(super) fn trust(report: &Report) -> Vec<(Sign, String)> {
             ),
         ));
     }
-    all.extend(
-        backtest
-            .doubts
-            .iter()
-            .map(|doubt| (Sign::Bad, format!("<b>Another question:</b> {}.", escape(doubt)))),
-    );
+    all.extend(backtest.doubts.iter().map(|doubt| (Sign::Bad, format!("<b>Mind:</b> {}.", escape(doubt)))));
     all.extend(against_baselines(report));
     all.extend(honesty(report));
     if let Some(triggers) = backtest.slices.iter().find(|slices| slices.by == "trigger") {
@@ -168,14 +171,14 @@ fn against_baselines(report: &Report) -> Vec<(Sign, String)> {
             continue;
         };
         let (sign, how) = match auc.estimate {
-            e if e.low > 0.0 => (Sign::Good, "better than"),
-            e if e.high < 0.0 => (Sign::Bad, "worse than"),
-            _ => (Sign::Mind, "not told apart from"),
+            e if e.low > 0.0 => (Sign::Good, "It ranks better than"),
+            e if e.high < 0.0 => (Sign::Bad, "It ranks worse than"),
+            _ => (Sign::Mind, "Its ranking cannot be told apart from"),
         };
         all.push((
             sign,
             format!(
-                "It ranks {how} {} by {} of AUC ({} to {}) on the same users.",
+                "{how} {}: AUC {} more ({} to {}), on the same users.",
                 escape(&baseline.name),
                 figure("auc", auc.estimate.value),
                 figure("auc", auc.estimate.low),

@@ -30,7 +30,7 @@ pub fn collect(
     progress: impl FnMut(u64),
 ) -> Result<LabelledRows, BacktestError> {
     let mut collect = Collect::new(spec, labels);
-    let replayed = replay(log, topic, spec, &mut collect, progress)?;
+    let replayed = replay(log, topic, spec, Some(labels), &mut collect, progress)?;
     Ok(collect.finish(replayed))
 }
 
@@ -267,8 +267,7 @@ impl<'a> Collect<'a> {
                 }
             }
         }
-        (rows.summary.records, rows.summary.rejected) = (replayed.records, replayed.rejected);
-        rows.summary.removed = replayed.removed;
+        rows.summary.note(replayed);
         let key = |row: usize| (rows.as_of[row], rows.entities[row].as_str(), rows.position[row]);
         order.sort_unstable_by(|a, b| key(*a).cmp(&key(*b)));
         let swept = Swept { began: self.oldest, ..self.swept.finish() };

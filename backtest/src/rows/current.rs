@@ -25,11 +25,9 @@ pub fn current(
 ) -> Result<LabelledRows, BacktestError> {
     let all = LabelledRows { names: spec.feature_names().to_vec(), ..LabelledRows::default() };
     let mut current = Current { spec, partition: PartitionId(0), first: 0, newest: EventTime::MIN, all };
-    let replayed = replay(log, topic, spec, &mut current, progress)?;
+    let replayed = replay(log, topic, spec, None, &mut current, progress)?;
     let mut all = current.all;
-    all.summary.records = replayed.records;
-    all.summary.rejected = replayed.rejected;
-    all.summary.removed = replayed.removed;
+    all.summary.note(replayed);
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_unstable_by(|a, b| all.entities[*a].cmp(&all.entities[*b]));
     Ok(all.take(&order))

@@ -9,6 +9,10 @@ mod sample;
 use consumer::pipeline::Row;
 use types::{EventTime, Offset, PartitionId, Trigger};
 
+use crate::Labels;
+
+use crate::replay::{Rejects, RejectsOfReason, Replayed};
+
 pub use collect::collect;
 pub use current::current;
 pub use sample::Swept;
@@ -49,12 +53,16 @@ pub struct LabelledRows {
 }
 
 /// What was counted while rows were made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct RowSummary {
     /// Records read.
     pub records: u64,
     /// Records that could not be used.
     pub rejected: u64,
+    /// The same by reason.
+    pub rejects: Rejects,
+    /// What spec and labels name and no event has, in words.
+    pub unheard: Vec<String>,
     /// Records that retention had removed from the topic's beginning: users are known by what is left alone.
     pub removed: u64,
     /// Users seen.
@@ -78,6 +86,34 @@ pub struct RowSummary {
 }
 
 impl RowSummary {
+    /// Takes over what a replay counted.
+    fn note(&mut self, replayed: Replayed) {
+        let Replayed { records, rejected, removed, rejects, unheard } = replayed;
+        (self.records, self.rejected, self.removed) = (records, rejected, removed);
+        (self.rejects, self.unheard) = (rejects, unheard);
+    }
+
+    /// Why there is no row.
+    #[must_use]
+    pub fn why_empty(&self, labels: &Labels) -> String {
+        if self.users == 0 && self.rejected > 0 {
+            return "there is no row, since every event was rejected".to_owned();
+        }
+        format!(
+            "no row has a label that is decided: the log must reach more than {} beyond the first users' history",
+            labels.span()
+        )
+    }
+
+    /// What could not be used and why, if anything.
+    #[must_use]
+    pub fn rejected_in_words(&self) -> Option<String> {
+        let of = |(reason, of): (&&str, &RejectsOfReason)| format!("{} {reason} ({})", of.records, of.first);
+        let all: Vec<String> = self.rejects.iter().map(of).collect();
+        let (rejected, records) = (self.rejected, self.records);
+        (rejected > 0).then(|| format!("{rejected} of {records} records were rejected: {}", all.join("; ")))
+    }
+
     /// What a reader of the numbers must know of the topic's beginning, if some of it is missing.
     #[must_use]
     pub fn doubt(&self) -> Option<String> {
@@ -208,7 +244,7 @@ impl LabelledRows {
             position: pick(&self.position, order),
             excluded: self.excluded.clone(),
             swept: Swept::default(),
-            summary: self.summary,
+            summary: self.summary.clone(),
         }
     }
 }

@@ -72,6 +72,7 @@ impl Actions {
         let rows = backtest::current(log.as_ref(), &self.topic, &spec, |at| bar.set_position(at));
         bar.finish_and_clear();
         let rows = rows?;
+        progress::tell(&rows.summary);
         let probability = backtest::probabilities(&bundle, &rows);
         let mut shap = Shap::new(bundle.model());
         let mut effects = vec![0.0; rows.values.len()];

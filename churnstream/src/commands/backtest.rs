@@ -81,6 +81,7 @@ impl Backtest {
         let rows = backtest::collect(log.as_ref(), &self.topic, &spec, &labels, |at| bar.set_position(at));
         bar.finish_and_clear();
         let rows = rows?;
+        progress::tell(&rows.summary);
         let (found, scored) =
             backtest::backtest(log.as_ref(), &self.topic, &spec, &labels, &rows, &bundle, &rivals)?;
         let money = settings
@@ -145,9 +146,10 @@ impl Backtest {
         if let Some(money) = &report.money {
             let (best, currency) = (&money.best, &money.settings.currency);
             println!(
-                "money      {:.0} {currency} lost with {:.0} leavers; best: contact {:.0}, keep {:.0}, profit {:.0} {currency}",
+                "money      {:.0} {currency} lost with {:.0} leavers in {} rounds of contacts; best: contact {:.0}, keep {:.0}, profit {:.0} {currency}",
                 money.lost_revenue.value,
                 money.churners.value,
+                money.rounds.len(),
                 best.contacted.value,
                 best.prevented.value,
                 best.profit.value

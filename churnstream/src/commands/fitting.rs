@@ -48,6 +48,7 @@ impl Bar {
     /// Shows where the training is.
     pub(crate) fn show(&self, stage: &Stage<'_>) {
         match stage {
+            Stage::Collected(summary) => self.aside(|| super::progress::tell(summary)),
             Stage::Replayed(records) => self.0.set_position(*records),
             Stage::Fold { algorithm, number, of } => {
                 self.0.println(format!("{algorithm}: fold {number} of {of}"));

@@ -2,7 +2,15 @@
 
 use std::time::Duration;
 
+use backtest::RowSummary;
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// Says what a replay could not use, and what its files name that no event has.
+pub(crate) fn tell(summary: &RowSummary) {
+    for said in summary.rejected_in_words().iter().chain(&summary.unheard) {
+        eprintln!("mind: {said}");
+    }
+}
 
 /// A bar on standard error; nothing is shown where that is no terminal.
 pub(crate) fn bar(length: u64, what: &'static str) -> ProgressBar {

@@ -75,7 +75,8 @@ impl Export {
         let rows = backtest::collect(log.as_ref(), &self.topic, &spec, &labels, |at| bar.set_position(at));
         bar.finish_and_clear();
         let mut rows = rows?;
-        anyhow::ensure!(!rows.is_empty(), "no row has a label that is decided");
+        progress::tell(&rows.summary);
+        anyhow::ensure!(!rows.is_empty(), rows.summary.why_empty(&labels));
         if !self.with_implying {
             rows.exclude();
         }

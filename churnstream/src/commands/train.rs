@@ -139,17 +139,21 @@ impl Train {
         } else {
             self.print(&report);
         }
+        for caution in &report.cautions {
+            eprintln!("mind: {caution}");
+        }
         Ok(())
     }
 
     fn print(&self, report: &TrainReport) {
         let replay = &report.replay;
+        let [lost, users] = report.training_lost;
         println!(
             "replayed   {} records of {} users, {} rejected",
             replay.records, replay.users, replay.rejected
         );
         println!(
-            "rows       {} to train on, {} in the embargo, {} not decided yet, {} of users too new",
+            "rows       {} to train on ({lost} of {users} users who were lost), {} in the embargo, {} not decided yet, {} of users too new",
             report.training_rows, report.embargo_rows, replay.undecided, replay.too_new
         );
         let left_out: Vec<String> = [

@@ -137,7 +137,9 @@ impl<'a> Demo<'a> {
                         let within = f64::from(round.number) / f64::from(round.of);
                         0.5 + 0.5 * (f64::from(round.fit - 1) + within) / f64::from(round.fits)
                     }
-                    training::Stage::Tried(_) | training::Stage::Fold { .. } => return,
+                    training::Stage::Tried(_)
+                    | training::Stage::Fold { .. }
+                    | training::Stage::Collected(_) => return,
                 });
                 // A view that cannot be drawn is no reason to stop training; the next drawing says so.
                 let _ = stage.show();

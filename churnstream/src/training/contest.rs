@@ -7,7 +7,7 @@ use backtest::evaluate::{Judged, compare, day, measure, number_users, resamples_
 use scorer::{Bundle, Gain, SameRows};
 use types::{EventTime, Trigger};
 
-use super::LEAST_OF_TRIGGER;
+use super::judged::LEAST_OF_TRIGGER;
 
 /// Seeds the draws of users.
 const SEED: u64 = 1;

@@ -125,7 +125,7 @@ pub(crate) use definition::{Condition, Definition};
 use error::Origin;
 pub(crate) use plan::Plan;
 pub(crate) use raw::Scalar;
-pub use told::Told;
+pub use told::{Named, Told};
 
 /// The most decimals that a value can have.
 const MAX_SCALE: u32 = 9;

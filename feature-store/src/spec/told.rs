@@ -36,7 +36,62 @@ pub enum Told<'a> {
     },
 }
 
+/// A name that a spec uses and events are to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Where the spec says so.
+    pub place: String,
+    /// Types of events: one of them is to come; with a field, only theirs is meant. Any type if empty.
+    pub events: Vec<String>,
+    /// The field.
+    pub field: Option<String>,
+}
+
 impl Spec {
+    /// The types of events and the fields that it names, each once for each place. O(names).
+    #[must_use]
+    pub fn named(&self) -> Vec<Named> {
+        let mut all = Vec::new();
+        let mut kinds = |place: &str, events: &[String]| {
+            all.extend(events.iter().map(|kind| Named {
+                place: format!("the spec's `{place}`"),
+                events: vec![kind.clone()],
+                field: None,
+            }));
+        };
+        let (life, definition) = (&self.definition.lifecycle, &self.definition);
+        for (place, events) in [("start", &life.start), ("end", &life.end), ("resume", &life.resume)] {
+            kinds(&format!("lifecycle.{place}"), events);
+        }
+        for input in &definition.inputs {
+            kinds(&format!("inputs.{}.events", input.name), input.events.as_deref().unwrap_or_default());
+        }
+        for attribute in &definition.attributes {
+            let events = attribute.events.as_deref().unwrap_or_default();
+            kinds(&format!("attributes.{}.events", attribute.name), events);
+        }
+        let mut field = |place: String, events: &Option<Vec<String>>, field: &str| {
+            let events = events.clone().unwrap_or_default();
+            all.push(Named { place: format!("the spec's `{place}`"), events, field: Some(field.to_owned()) });
+        };
+        for Input { name, events, condition, value, text, .. } in &definition.inputs {
+            let fields = [
+                ("where", condition.as_ref().map(|condition| &condition.field)),
+                ("value", value.as_ref().map(|(field, _)| field)),
+                ("text", text.as_ref()),
+            ];
+            for (what, named) in fields {
+                if let Some(named) = named {
+                    field(format!("inputs.{name}.{what}"), events, named);
+                }
+            }
+        }
+        for attribute in &definition.attributes {
+            field(format!("attributes.{}", attribute.name), &attribute.events, &attribute.field);
+        }
+        all
+    }
+
     /// What the values of a column stand for, if its name does not say it all.
     #[must_use]
     pub fn told(&self, column: &str) -> Option<Told<'_>> {
