@@ -59,8 +59,9 @@ pub enum ConsumerError {
     },
     /// State does not reach so far back.
     #[error(
-        "user `{entity}` was last seen at {newest}, and state does not reach back to {as_of}: further than the allowed \
-         lateness only the log knows. Read it by replay: `churnstream features get {entity} --as-of {as_of} --from PLACE`"
+        "user `{entity}` was last seen at {}, and state does not reach back to {at}: further than the allowed lateness only the \
+         log knows. Read it by replay: `churnstream features get {entity} --store DIR --as-of {at} --from PLACE`",
+        newest.written(), at = as_of.written()
     )]
     AsOfTooOld {
         /// Who.

@@ -113,10 +113,15 @@ impl When {
     ) -> Result<Self, String> {
         let mut all = Vec::new();
         for (name, condition) in conditions {
+            let column = column(names, name)?;
             let (value, exact) = match condition {
                 Condition::AtLeast(least) => (*least, false),
                 Condition::Text(text) => {
-                    let categories = spec.categories(name).unwrap_or_default();
+                    let categories = spec.categories(name).ok_or_else(|| {
+                        format!(
+                            "a rule speaks of `{name}` being `{text}`, and that column holds numbers: give the least one"
+                        )
+                    })?;
                     let at = categories.iter().position(|category| category == text);
                     let at = at.ok_or_else(|| {
                         format!(
@@ -127,7 +132,7 @@ impl When {
                     (at as f64, true)
                 }
             };
-            all.push(Holds { column: column(names, name)?, value, exact });
+            all.push(Holds { column, value, exact });
         }
         Ok(Self(all))
     }

@@ -11,7 +11,7 @@ use crate::Fitted;
 /// Writes the card of a model, Markdown.
 pub(crate) fn write(fitted: &Fitted, manifest: &Manifest, notes: &[String]) -> String {
     let training = &manifest.training;
-    let of_a_table = manifest.horizon == Millis(0);
+    let of_a_table = manifest.is_of_table();
     let lead = manifest.label.as_ref().map_or(Millis(0), |label| label.lead);
     let begin = match lead {
         Millis(0) => "the moment of scoring".to_owned(),

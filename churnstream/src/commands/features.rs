@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use backtest::{AsOfRequest, features_as_of};
 use clap::{Args, Subcommand};
 use consumer::{FeatureReading, ReadStatus};
-use feature_store::Spec;
+use feature_store::{Spec, Told};
 use producer::map::moment;
 use types::{EventTime, Offset};
 
@@ -63,7 +63,7 @@ impl Features {
         if get.json {
             println!("{}", serde_json::to_string(&reading)?);
         } else {
-            print_reading(&reading);
+            print_reading(&reading, spec_of(&get).as_ref());
         }
         if reading.status == ReadStatus::NotFound {
             bail!(
@@ -119,7 +119,25 @@ fn path_segment(text: &str) -> String {
     })
 }
 
-fn print_reading(reading: &FeatureReading) {
+/// What values stand for: the spec that they were made by, if it can be read.
+fn spec_of(get: &Get) -> Option<Spec> {
+    Spec::load(&get.features.clone().unwrap_or_else(|| consumer::spec_of(&get.store))).ok()
+}
+
+/// A value as people read it: a category by its name, a number with its unit.
+fn in_words(name: &str, value: f32, spec: Option<&Spec>) -> String {
+    match spec.and_then(|spec| spec.told(name)) {
+        Some(Told::Category { categories, .. }) => {
+            let category = categories.get(value as usize);
+            category.map_or_else(|| "none of those listed".to_owned(), Clone::clone)
+        }
+        Some(Told::Is { .. }) => if value == 1.0 { "yes" } else { "no" }.to_owned(),
+        Some(Told::Value { unit: Some(unit), .. }) if !name.contains("_change_") => format!("{value} {unit}"),
+        _ => value.to_string(),
+    }
+}
+
+fn print_reading(reading: &FeatureReading, spec: Option<&Spec>) {
     if reading.status == ReadStatus::NotFound {
         return;
     }
@@ -147,7 +165,7 @@ fn print_reading(reading: &FeatureReading) {
     let width = reading.features.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in &reading.features {
         match value {
-            Some(value) => println!("  {name:width$}  {value}"),
+            Some(value) => println!("  {name:width$}  {}", in_words(name, *value, spec)),
             None => println!("  {name:width$}  -"),
         }
     }
@@ -156,6 +174,38 @@ fn print_reading(reading: &FeatureReading) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_told_by_the_spec() {
+        let text = r#"
+version = 1
+entity = "user"
+[inputs.plays]
+events = "play"
+value = "watch"
+unit = "minutes"
+[[features]]
+input = "plays"
+ops = ["count", "sum"]
+windows = "7d"
+[[attributes]]
+name = "plan"
+categories = ["free", "paid"]
+[[attributes]]
+name = "land"
+categories = ["at"]
+encoding = "onehot"
+"#;
+        let spec = Spec::from_toml(text, std::path::Path::new("spec.toml")).unwrap();
+        let told = |name: &str, value: f32| in_words(name, value, Some(&spec));
+        assert_eq!((told("plan", 0.0), told("plan", 2.0)), ("free".into(), "none of those listed".into()));
+        assert_eq!((told("land_at", 1.0), told("land_at", 0.0)), ("yes".into(), "no".into()));
+        assert_eq!(
+            (told("plays_sum_7d", 1.5), told("plays_count_7d", 3.0)),
+            ("1.5 minutes".into(), "3".into())
+        );
+        assert_eq!(in_words("plan", 0.0, None), "0");
+    }
 
     #[test]
     fn any_user_is_one_segment() {

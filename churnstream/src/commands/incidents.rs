@@ -88,6 +88,9 @@ impl Incidents {
             backtest::count_days(log.as_ref(), &self.topic, &self.ignore, |at| bar.set_position(at));
         bar.finish_and_clear();
         let counted = counted?;
+        if let Some(removed) = backtest::removed(log.as_ref(), &self.topic)? {
+            eprintln!("mind: {removed}: the first day that is looked at is the first of which all is left");
+        }
         let day = |at: usize| counted.first.plus(Millis(Millis::DAY.0 * at as i64));
         let found = |alarm: Alarm| Found {
             signal: alarm.kind.map_or_else(|| "volume".to_owned(), |kind| counted.kinds[kind].clone()),
@@ -134,11 +137,12 @@ fn show(report: &Report, watch: Watch) -> anyhow::Result<()> {
         return Ok(());
     };
     println!(
-        "{} days judged, {} to {}, {} types of events and the volume",
+        "{} days judged, {} to {}, {} {} of events and the volume",
         report.judged,
         date(judged_from)?,
         date(report.last)?,
-        report.kinds
+        report.kinds,
+        if report.kinds == 1 { "type" } else { "types" }
     );
     if report.judged_volume < report.judged {
         println!(

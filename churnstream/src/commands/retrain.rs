@@ -148,7 +148,7 @@ impl Retrain {
         self.round(task)
     }
 
-    /// Trains a model and promotes it, or says which gate it does not pass.
+    /// Trains a model and promotes it, unless it is the champion already, or says which gate it does not pass.
     fn round(&self, task: &Task) -> anyhow::Result<()> {
         let Task { log, spec, labels, training, .. } = task;
         // A log may lose its beginning while a schedule goes on.
@@ -184,19 +184,23 @@ impl Retrain {
             }
             eprintln!("kept in {}", kept.display());
         }
-        let at = promoted?;
+        let Some(at) = promoted? else {
+            eprintln!("the bundle {} is the champion already: no label was decided since", bundle.hash());
+            return Ok(());
+        };
         eprintln!("bundle {} is champion from {} on", bundle.hash(), date(at));
         mlflow::log_alias(&bundle, "champion");
         Ok(())
     }
 
+    /// From when the bundle holds; `None` if it is the champion already.
     fn promote(
         &self,
         task: &Task,
         bundle: &Bundle,
         before: Option<&Bundle>,
         contest: Result<SameRows, String>,
-    ) -> anyhow::Result<EventTime> {
+    ) -> anyhow::Result<Option<EventTime>> {
         let Task { log, spec, registry, .. } = task;
         // Training takes its time, and somebody else may have promoted one.
         let champion = champion(registry, &self.registry)?;
@@ -205,11 +209,9 @@ impl Retrain {
             true => contest,
             false => Err("another champion was promoted while this one was trained".to_owned()),
         };
-        ensure!(
-            champion.as_ref().is_none_or(|champion| champion.hash() != bundle.hash()),
-            "the bundle {} is the champion already: no label was decided since",
-            bundle.hash()
-        );
+        if champion.as_ref().is_some_and(|champion| champion.hash() == bundle.hash()) {
+            return Ok(None);
+        }
         let newest = gates::newest_tick(log.as_ref(), &self.topic, spec, bundle, |_| {})?;
         let drift = match &champion {
             Some(_) => gates::drift(newest.as_ref()),
@@ -239,7 +241,7 @@ impl Retrain {
             check_ahead(self.store.as_ref(), Some(log.as_ref()), Some(spec), at)?;
         }
         registry.promote(bundle, at)?;
-        Ok(at)
+        Ok(Some(at))
     }
 }
 

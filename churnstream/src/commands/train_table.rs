@@ -119,7 +119,8 @@ fn print(request: &Request<'_>, report: &TableReport, to: &Path) {
         println!("search     {} sets of parameters tried, anew in each fold", report.trials);
     }
     let Folds { folds, repeats, seed } = request.folds;
-    println!("judged     on customers not seen: {folds} folds, {repeats} times, seed {seed}");
+    let times = if repeats == 1 { "once".to_owned() } else { format!("{repeats} times") };
+    println!("judged     on customers not seen: {folds} folds, {times}, seed {seed}");
     println!("AUC        {}", with_spread(&report.model));
     if let Some(q) = &report.model.mean.test {
         println!("lift       {:.2} at 1 %, {:.2} at 5 %, {:.2} at 10 %", q.lift_1, q.lift_5, q.lift_10);

@@ -45,6 +45,14 @@ pub struct Manifest {
     pub fitting: Option<Fitting>,
 }
 
+impl Manifest {
+    /// Whether the model is of a customer table: of rows that no log has.
+    #[must_use]
+    pub fn is_of_table(&self) -> bool {
+        self.horizon == Millis(0)
+    }
+}
+
 /// How a model was fitted, enough to fit another like it to other rows. How it was calibrated stands in its calibration.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -45,7 +45,7 @@ impl Phrase {
             kind: Kind::Number,
         };
         match op {
-            Op::Count => counted(format!(" {input} {span}"), format!(" {singular} {span}")),
+            Op::Count => counted(format!(" {} {span}", plural(&input)), format!(" {singular} {span}")),
             Op::Distinct => {
                 counted(format!(" different {input} {span}"), format!(" different {singular} {span}"))
             }
@@ -166,7 +166,7 @@ impl Phrase {
             Kind::Number => number(value),
             Kind::Of(unit) => format!("{} {unit}", number(value)),
             Kind::Time(seconds) => length(value * seconds),
-            Kind::Change if value >= 1.0 => "new".to_owned(),
+            Kind::Change if value >= 1.0 => "none before".to_owned(),
             Kind::Change => format!("{} %", number(rounded(100.0 * (1.0 + value) / (1.0 - value)))),
         }
     }
@@ -196,11 +196,12 @@ fn noun(field: &str) -> Option<String> {
     }
 }
 
-/// With the plural's `s`, as far as spelling shows it.
+/// With the plural's `s`, as far as spelling shows it. What was done (`finished`) and is going on (`browsing`) has none.
 fn plural(singular: &str) -> String {
     match singular.strip_suffix('y') {
         Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
-        _ if singular.ends_with('s') => singular.to_owned(),
+        _ if ["s", "ed", "ing"].iter().any(|end| singular.ends_with(end)) => singular.to_owned(),
+        _ if ["ch", "sh", "x"].iter().any(|end| singular.ends_with(end)) => format!("{singular}es"),
         _ => format!("{singular}s"),
     }
 }

@@ -95,6 +95,15 @@ mod tests {
     fn features_are_put_into_words() {
         check("plays_count_7d", 3.0, 41.0, "3 plays in the last 7 days, usually 41");
         check("searches_count_1d", 1.0, 2.5, "1 search in the last day, usually 2.5");
+        check("search_count_30d", 4.0, None, "4 searches in the last 30 days");
+        check("search_count_30d", 1.0, None, "1 search in the last 30 days");
+        check("finished_count_14d", 4.0, None, "4 finished in the last 14 days");
+        check(
+            "plays_change_30d",
+            -0.105,
+            1.0,
+            "plays in the last 30 days at 81 % of the 30 days before, usually none before",
+        );
         check("plays_count_all", 1.0, None, "1 play ever");
         check("all_count_7d", 0.0, 12.0, "0 events in the last 7 days, usually 12");
         check(

@@ -43,7 +43,8 @@ pub enum RegistryError {
     },
     /// An entry would hold from before the newest one.
     #[error(
-        "cannot let a bundle hold from {from}: the newest entry holds from {newest}, and the past is not rewritten"
+        "cannot let a bundle hold from {}: the newest entry holds from {}, and the past is not rewritten",
+        from.written(), newest.written()
     )]
     Earlier {
         /// From when it was to hold.

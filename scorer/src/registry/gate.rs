@@ -86,6 +86,10 @@ pub fn gates(
 
 fn spec(bundle: &Manifest, champion: Option<&Manifest>) -> Gate {
     let (passed, detail) = match champion {
+        _ if bundle.is_of_table() => (
+            false,
+            "it is the model of a customer table, and no consumer has such rows: `churnstream score` scores tables with it".to_owned(),
+        ),
         None => (true, format!("spec {}; there is no champion to differ from", bundle.spec_hash)),
         Some(champion) if champion.spec_hash != bundle.spec_hash => (
             false,
@@ -119,8 +123,10 @@ const PARTS: [(&str, &str); 3] = [("", "all"), ("_event", "events"), ("_sweep", 
 fn of_parts(name: &'static str, mut part: impl FnMut(&str) -> Option<(bool, String)>) -> Gate {
     let parts: Vec<_> = PARTS.iter().filter_map(|(end, word)| Some((word, part(end)?))).collect();
     let passed = parts.iter().all(|(_, (passed, _))| *passed);
-    let detail: Vec<String> =
-        parts.into_iter().map(|(word, (_, detail))| format!("{word}: {detail}")).collect();
+    let detail: Vec<String> = parts
+        .into_iter()
+        .map(|(word, (passed, detail))| format!("{word}{}: {detail}", if passed { "" } else { " FAILED" }))
+        .collect();
     Gate { name, passed, detail: detail.join("; ") }
 }
 
@@ -199,7 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let champion = bundle(dir.path(), |_| {});
         type Change = fn(&mut Manifest);
-        let cases: [(&[&str], Change); 16] = [
+        let cases: [(&[&str], Change); 17] = [
             (&[], |m| *m.metrics.get_mut("auc").unwrap() = 0.795),
             (&["auc"], |m| *m.metrics.get_mut("auc").unwrap() = 0.785),
             (&["auc"], |m| _ = m.metrics.remove("auc")),
@@ -229,6 +235,7 @@ mod tests {
             (&["spec"], |m| m.horizon = types::Millis::DAY),
             (&["spec"], |m| m.label.as_mut().unwrap().lead = types::Millis(0)),
             (&["spec"], |m| m.label = None),
+            (&["spec"], |m| m.horizon = types::Millis(0)),
             (&["auc", "calibration"], |m| m.metrics.clear()),
         ];
         for (expected, change) in cases {
@@ -237,6 +244,9 @@ mod tests {
             let failed: Vec<_> = all.iter().filter(|gate| !gate.passed).map(|gate| gate.name).collect();
             assert_eq!(failed, expected, "{all:?}");
         }
+        let of_table = bundle(dir.path(), |m| m.horizon = types::Millis(0));
+        let spec = gates(&of_table, None, Err(""), &Rules::default()).swap_remove(0);
+        assert!(!spec.passed && spec.detail.contains("`churnstream score`"), "{spec:?}");
         let first = bundle(dir.path(), |m| *m.metrics.get_mut("auc").unwrap() = 0.51);
         assert!(gates(&first, None, Err(""), &Rules::default()).iter().all(|gate| gate.passed));
     }
@@ -263,7 +273,9 @@ mod tests {
         let worse = auc(&easy, Ok(&same(-0.03, 0.01)));
         assert!(!worse.passed && worse.detail.contains("-0.0300 (-0.0400 to -0.0200)"), "{worse:?}");
         assert!(worse.detail.ends_with("; both on the same 900 rows of 300 users"), "{worse:?}");
-        assert!(!auc(&easy, Ok(&same(0.0, -0.02))).passed, "by trigger too");
+        let by_trigger = auc(&easy, Ok(&same(0.0, -0.02)));
+        assert!(!by_trigger.passed, "by trigger too");
+        assert!(by_trigger.detail.starts_with("all: ") && by_trigger.detail.contains("; sweeps FAILED: "));
         assert!(auc(&hard, Ok(&same(-0.005, 0.02))).passed);
         // Where sweeps cannot be compared, they are judged as each measured them.
         let mut without = same(0.02, 0.0);

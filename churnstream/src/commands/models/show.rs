@@ -105,14 +105,19 @@ impl Show {
         }
         println!("bundle     {} in {}", bundle.hash(), bundle.path().display());
         println!("spec       {} ({} features)", manifest.spec_hash, manifest.feature_names.len());
-        println!("horizon    {}", manifest.horizon);
-        println!(
-            "training   {} rows from {} to {}, the last label decided at {}",
-            manifest.training.rows,
-            date(manifest.training.from),
-            date(manifest.training.to),
-            date(manifest.training.labels_decided)
-        );
+        if manifest.is_of_table() {
+            println!("horizon    unknown: what the table's label means");
+            println!("training   {} rows of a customer table", manifest.training.rows);
+        } else {
+            println!("horizon    {}", manifest.horizon);
+            println!(
+                "training   {} rows from {} to {}, the last label decided at {}",
+                manifest.training.rows,
+                date(manifest.training.from),
+                date(manifest.training.to),
+                date(manifest.training.labels_decided)
+            );
+        }
         if let Some(fitting) = &manifest.fitting {
             println!("fitted     {fitting}; calibration: {}", manifest.calibration.kind());
         }
