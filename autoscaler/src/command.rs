@@ -91,7 +91,8 @@ impl ProcessCommand {
         ];
         // A script may say what it reads itself.
         let says_all = command.value("--store").is_some();
-        for (what, asked, read) in pairs.into_iter().filter(|(_, asked, read)| says_all && asked != read) {
+        let differs = pairs.into_iter().find(|(_, asked, read)| says_all && asked != read);
+        if let Some((what, asked, read)) = differs {
             let named = |value: Option<&str>| value.map_or("the usual one".to_owned(), |v| format!("`{v}`"));
             return Err(CommandError::Differs { what, asked: named(asked), read: named(read) });
         }
