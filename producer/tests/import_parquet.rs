@@ -25,6 +25,7 @@ const SCHEMA: &str = "message m {
     optional double n;
     optional boolean flag;
     optional group a { optional int32 b; }
+    repeated int32 tags;
 }";
 const T0: i64 = 1_700_000_000_000;
 const ROWS: usize = 9_000;
@@ -69,6 +70,10 @@ fn write(path: &Path) {
                 5 => {
                     let flags: Vec<bool> = there.iter().map(|i| i % 2 == 0).collect();
                     column.typed::<BoolType>().write_batch(&flags, levels, None).unwrap();
+                }
+                7 => {
+                    let none = vec![0; rows.len()];
+                    column.typed::<Int32Type>().write_batch(&[], Some(&none), Some(&none)).unwrap();
                 }
                 _ => {
                     let nested: Vec<i32> = there.iter().map(|i| *i as i32).collect();
@@ -200,6 +205,14 @@ fn init_drafts_from_parquet() {
         "{}",
         draft.map
     );
-    assert!(draft.map.contains("format = \"native\""), "{}", draft.map);
+    for expected in [
+        "format = \"native\"",
+        "flag = { column = \"flag\", kind = \"bool\" }",
+        "# wall = { column = \"wall\", kind = \"number\" }   # a time, which is no quantity",
+        "# Left out, because they are lists, which no map reads: [\"tags\"].",
+    ] {
+        assert!(draft.map.contains(expected), "{expected}\n{}", draft.map);
+    }
+    assert!(!draft.spec.contains("wall"), "{}", draft.spec);
     assert_eq!(draft.preview.len(), 10);
 }

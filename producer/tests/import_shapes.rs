@@ -202,11 +202,23 @@ fn a_map_is_all_that_a_new_data_set_needs() {
 #[test]
 fn what_cannot_be_read_is_named_with_what_to_do() {
     let zoned = "zone = \"UTC\"\n[type]\ncolumn = \"what\"";
-    let cases: [(&[u8], String, &str); 9] = [
+    let cases: [(&[u8], String, &str); 13] = [
         (
             b"user,at,what\n",
             ISO.replace("\"at\"", "\"when\""),
             "x.csv: the map reads column `when`, which is not there; there are `user`, `at`, `what`",
+        ),
+        (b"", ISO.into(), "x.csv: the map reads column `user`, and there is no column: the file is empty"),
+        (b"\x1b[31muser,at\x07\n", ISO.into(), "there are `\\u{1b}[31muser`, `at\\u{7}`"),
+        (
+            b"user,at,what\n",
+            ISO.replace("\"iso\"", "\"YYYY-MM-DD\""),
+            "map.toml:3: `time.format`: `YYYY-MM-DD` is not a time format",
+        ),
+        (
+            b"user,at,what\n",
+            format!("{ISO}\n[fields]\nprice = {{ column = \"price\", kind = \"decimal\" }}"),
+            "unknown variant `decimal`, expected one of `auto`, `number`, `text`, `bool`, `money`",
         ),
         (b"PK\x03\x04", ISO.into(), "x.csv: it is a zip archive, or a workbook of Excel: unpack it"),
         (b"u\0s\0e\0r\0,\0a\0t\0\n\0", ISO.into(), "write encoding = \"utf-16le\" into the map"),

@@ -86,7 +86,7 @@ fn text(file: &Path, to: &Path, draft: &Draft) -> String {
     for doubt in &draft.doubts {
         out.push_str(&format!("  !!! {doubt}\n"));
     }
-    let path = |name: &str| to.join(name).display().to_string();
+    let path = |name: &str| quoted(&to.join(name).display().to_string());
     out.push_str(&format!(
         "Drafted {}, {} and {}. They are guesses with remarks: read them, change them, then\n\
          \x20 producer import {} --map {} --to file:data\n\
@@ -94,12 +94,21 @@ fn text(file: &Path, to: &Path, draft: &Draft) -> String {
         path("map.toml"),
         path("spec.toml"),
         path("labels.toml"),
-        file.display(),
+        quoted(&file.display().to_string()),
         path("map.toml"),
         path("spec.toml"),
         path("labels.toml"),
     ));
     out
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    match !path.is_empty() && path.chars().all(plain) {
+        true => path.to_owned(),
+        false => format!("'{}'", path.replace('\'', "'\\''")),
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +142,13 @@ mod tests {
             &producer::init::draft(&folder.path().join("e.csv")).unwrap(),
         );
         assert!(shown.contains("`user_id` names: 5 entities in 60 rows"), "{shown}");
+
+        let shown = text(
+            Path::new("my file's.csv"),
+            &draft,
+            &producer::init::draft(&folder.path().join("e.csv")).unwrap(),
+        );
+        assert!(shown.contains(r"producer import 'my file'\''s.csv' --map"), "{shown}");
 
         let error = run(&args(folder.path(), "e.csv", false)).unwrap_err().to_string();
         assert!(error.contains("map.toml is there already"), "{error}");

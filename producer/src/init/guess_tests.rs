@@ -167,3 +167,24 @@ fn more_ways_to_write_a_time() {
         assert!(draft.preview[0].contains("\"ts\":17"), "{value}: {:?}", draft.preview);
     }
 }
+
+#[test]
+fn what_a_spreadsheet_says_of_itself_is_passed_over() {
+    let text = "sep=;\nuser;ts;event\n".to_owned() + &rows(60, "u{u};2025-01-{2};{k}\n");
+    let draft = drafted("semi.csv", &text).unwrap();
+    assert!(draft.map.contains("skip_lines = 1 ") && draft.map.contains("id = \"user\""), "{}", draft.map);
+    assert_eq!(draft.tried, (60, 0), "{:?}", draft.rejects);
+}
+
+#[test]
+fn what_must_be_made_a_table_first_is_said() {
+    let dump = "--\n-- PostgreSQL database dump\n--\n\nSET client_encoding = 'UTF8';\n\n\
+        COPY public.events (id, account_id, kind) FROM stdin;\n0\t92\tstarted\n\\.\n";
+    let error = drafted("dump.sql", dump).unwrap_err().to_string();
+    let expected = r"sed -n '/^COPY public.events /,/^\\\.$/p' FILE | sed '1d;$d' > rows.tsv";
+    assert!(error.contains(expected) && error.contains("the columns are id, account_id, kind"), "{error}");
+
+    let lists = format!("[[\"u1\",\"2025-01-01\",\"a\"]{}]", ",[\"u2\",\"2025-01-02\",\"b\"]".repeat(9));
+    let error = drafted("lists.json", &lists).unwrap_err().to_string();
+    assert!(error.contains("lists.json: its rows are no objects") && error.contains("jq -r"), "{error}");
+}

@@ -55,6 +55,13 @@ pub(super) fn layout(out: &mut String, sample: &Sample) {
         }
         Quote::Custom => {}
     }
+    if layout.skip_lines > 0 {
+        line!(
+            out,
+            "skip_lines = {}                  # these only say by what columns are separated",
+            layout.skip_lines
+        );
+    }
     if let Some(comment) = &layout.comment {
         line!(out, "comment = {}", quoted(comment));
     }
@@ -66,6 +73,13 @@ pub(super) fn layout(out: &mut String, sample: &Sample) {
     }
     if !sample.nulls.is_empty() {
         line!(out, "null = {}", list(&sample.nulls.iter().collect::<Vec<_>>()));
+    }
+    if !sample.file.left_out.is_empty() {
+        line!(
+            out,
+            "# Left out, because they are lists, which no map reads: {}.",
+            list(&sample.file.left_out)
+        );
     }
     if sample.file.renamed {
         line!(

@@ -325,8 +325,8 @@ fn time(
     let reader = TimeReader::counted(&format, since.as_deref(), zone.as_deref()).map_err(|e| {
         let part = match e {
             TimeFormatError::BadSince(_) | TimeFormatError::SinceWithoutUse(_) => "since",
-            _ if zone.is_some() => "zone",
-            _ => "format",
+            TimeFormatError::UnknownZone(_) | TimeFormatError::ZoneWithoutUse(_) => "zone",
+            TimeFormatError::UnknownFormat(_) | TimeFormatError::NaiveWithoutZone(_) => "format",
         };
         KeyError::new(format!("{key}.{part}"), e)
     })?;

@@ -140,11 +140,34 @@ pub(crate) struct IdSection {
     pub(crate) separator: Option<String>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "a column's name or a table")]
+#[derive(Debug, Clone)]
 pub(crate) enum FieldEntry {
     Column(String),
     Table(Box<FieldSection>),
+}
+
+/// By hand, so that what is wrong within a table is said.
+impl<'de> Deserialize<'de> for FieldEntry {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> serde::de::Visitor<'de> for Either {
+            type Value = FieldEntry;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a column's name or a table")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<FieldEntry, E> {
+                Ok(FieldEntry::Column(name.to_owned()))
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<FieldEntry, A::Error> {
+                let table = FieldSection::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Ok(FieldEntry::Table(Box::new(table)))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]

@@ -22,13 +22,16 @@ pub(crate) struct Discovered {
     pub(crate) moments: Vec<(String, bool)>,
     /// The paths of lists of objects, in JSON.
     pub(crate) lists: Vec<String>,
+    /// Columns that no map can read: lists, in Parquet.
+    pub(crate) left_out: Vec<String>,
     /// Whether several columns had the same name, and were numbered.
     pub(crate) renamed: bool,
 }
 
 impl Discovered {
     fn new(layout: Layout) -> Self {
-        Self { layout, columns: Vec::new(), moments: Vec::new(), lists: Vec::new(), renamed: false }
+        let (columns, moments, lists, left_out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { layout, columns, moments, lists, left_out, renamed: false }
     }
 }
 
@@ -47,11 +50,17 @@ pub(crate) fn discover(path: &Path, rows: usize, each: Option<&str>) -> Result<D
     let mut stream = match open()? {
         unpack::Opened::Stream(stream) => stream,
         unpack::Opened::Parquet(file) => {
-            let all = ParquetRows::columns(file);
-            let all = all.map_err(|source| SourceError::Parquet { path: path.to_owned(), source })?;
+            let parquet = |source| SourceError::Parquet { path: path.to_owned(), source };
+            let left_out = ParquetRows::lists(file.try_clone().map_err(io)?).map_err(parquet)?;
+            let all = ParquetRows::columns(file).map_err(parquet)?;
             let moments = all.iter().filter_map(|(name, utc)| Some((name.clone(), (*utc)?))).collect();
             let columns = all.into_iter().map(|(name, _)| name).collect();
-            return Ok(Discovered { columns, moments, ..Discovered::new(Layout::of(Format::Parquet)) });
+            return Ok(Discovered {
+                columns,
+                moments,
+                left_out,
+                ..Discovered::new(Layout::of(Format::Parquet))
+            });
         }
     };
     let guessed = guess_encoding(&mut stream).map_err(io)?;
@@ -64,13 +73,25 @@ pub(crate) fn discover(path: &Path, rows: usize, each: Option<&str>) -> Result<D
         splitter.set_returns();
     }
     let sample = splitter.peek(SAMPLE).map_err(io)?;
-    let (sample, has_comments) = sniff::without_remarks(sample);
+    if let Some((table, columns)) = sniff::dumped_table(sample) {
+        return Err(wrong(format!(
+            "it is a dump of PostgreSQL. Take the rows of a table out of it, as in `sed -n '/^COPY {table} /,/^\\\\\\.$/p' FILE | sed '1d;$d' > \
+             rows.tsv`, and draft from those; they have no header: the columns are {columns}"
+        )));
+    }
+    let declared = sniff::without_declaration(sample);
+    let (sample, has_comments) = sniff::without_remarks(declared.unwrap_or(sample));
     let format = guess_format(sample);
-    let mut found = Discovered::new(Layout { encoding: guessed, ..Layout::of(format) });
+    let skip_lines = u64::from(declared.is_some());
+    let mut found = Discovered::new(Layout { encoding: guessed, skip_lines, ..Layout::of(format) });
     if !matches!(format, Format::JsonLines | Format::Json) {
         found.layout.comment = has_comments.then(|| "#".to_owned());
         text_columns(sample, encoding, &mut found);
         return Ok(found);
+    }
+    if sniff::is_of_lists(sample) {
+        let table = "make a table of its lists, as with `jq -r '.[] | @csv' FILE > rows.csv`, and write the columns' names into its first line";
+        return Err(wrong(format!("its rows are no objects, so nothing in them has a name: {table}")));
     }
     found.layout.each = each.map(str::to_owned);
     splitter.set_ends(if format == Format::Json { Ends::Json } else { Ends::Lines });

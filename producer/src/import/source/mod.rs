@@ -120,7 +120,7 @@ impl Rows {
             }
             unpack::Opened::Stream(stream) => stream,
             unpack::Opened::Parquet(file) => {
-                let opened = ParquetRows::open(file, wanted);
+                let opened = ParquetRows::open(file, wanted, read);
                 let rows = opened
                     .map_err(|source| SourceError::Parquet { path: path.to_owned(), source })?
                     .map_err(|(name, all)| wrong(no_column(&name, &all)))?;
@@ -298,7 +298,20 @@ impl Rows {
 }
 
 fn no_column(name: &str, all: &[String]) -> String {
+    if all.is_empty() {
+        return format!("the map reads column `{name}`, and there is no column: the file is empty");
+    }
+    // Of a file of another kind anything may be taken for names.
+    let shown = |name: &String| name.chars().take(100).flat_map(printable).collect::<String>();
+    let all: Vec<String> = all.iter().map(shown).collect();
     format!("the map reads column `{name}`, which is not there; there are `{}`", all.join("`, `"))
+}
+
+/// A character for the eye: one that would change what a terminal does is written as an escape.
+fn printable(c: char) -> impl Iterator<Item = char> {
+    let escaped = c.is_control().then(|| c.escape_debug());
+    let plain = escaped.is_none().then_some(c);
+    escaped.into_iter().flatten().chain(plain)
 }
 
 /// A line for the eye: what is no character is shown as one that says so.

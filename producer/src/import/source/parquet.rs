@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -27,6 +29,10 @@ pub(crate) struct ParquetRows {
     decoded: usize,
     next: usize,
     row: u64,
+    /// Where others see how many of the file's bytes are read, and how many of them were told: as its rows go by.
+    read: Arc<AtomicU64>,
+    bytes: u64,
+    told: u64,
 }
 
 impl std::fmt::Debug for ParquetRows {
@@ -84,7 +90,9 @@ impl ParquetRows {
     pub(crate) fn open(
         file: File,
         wanted: &[String],
+        read: &Arc<AtomicU64>,
     ) -> Result<Result<Self, (String, Vec<String>)>, ParquetError> {
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
         let file = SerializedFileReader::new(file)?;
         let schema = file.metadata().file_metadata().schema_descr_ptr();
         let mut found = Vec::with_capacity(wanted.len());
@@ -109,8 +117,39 @@ impl ParquetRows {
             let column = schema.column(leaf);
             found.push(Wanted { leaf, meaning: meaning(&column), optional: column.max_def_level() });
         }
-        let columns = Vec::new();
-        Ok(Ok(Self { file, wanted: found, group: 0, left_in_group: 0, columns, decoded: 0, next: 0, row: 0 }))
+        Ok(Ok(Self {
+            file,
+            wanted: found,
+            group: 0,
+            left_in_group: 0,
+            columns: Vec::new(),
+            decoded: 0,
+            next: 0,
+            row: 0,
+            read: Arc::clone(read),
+            bytes,
+            told: 0,
+        }))
+    }
+
+    fn tell(&mut self) {
+        let rows = u64::try_from(self.file.metadata().file_metadata().num_rows()).unwrap_or(0).max(1);
+        let done = (self.row + self.decoded as u64).min(rows);
+        let bytes = u128::from(self.bytes) * u128::from(done) / u128::from(rows);
+        let bytes = u64::try_from(bytes).unwrap_or(self.bytes);
+        self.read.fetch_add(bytes.saturating_sub(self.told), Ordering::Relaxed);
+        self.told = self.told.max(bytes);
+    }
+
+    /// The columns of a file that are lists, which no map reads: the outermost name of each.
+    pub(crate) fn lists(file: File) -> Result<Vec<String>, ParquetError> {
+        let file = SerializedFileReader::new(file)?;
+        let schema = file.metadata().file_metadata().schema_descr_ptr();
+        let lists = schema.columns().iter().filter(|column| column.max_rep_level() > 0);
+        let mut names: Vec<String> =
+            lists.filter_map(|column| column.path().parts().first().cloned()).collect();
+        names.dedup();
+        Ok(names)
     }
 
     /// The columns of a file that are no lists; of typed times also whether they are instants.
@@ -153,6 +192,7 @@ impl ParquetRows {
                 return Ok(None);
             }
             self.decode()?;
+            self.tell();
         }
         self.row += 1;
         Ok(Some(self.row))

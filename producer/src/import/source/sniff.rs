@@ -76,6 +76,28 @@ pub(crate) fn without_remarks(sample: &[u8]) -> (&[u8], bool) {
     if rest.len() == sample.len() || is_header { (sample, false) } else { (rest, true) }
 }
 
+/// Whether a list of JSON has something else than objects in it.
+pub(crate) fn is_of_lists(sample: &[u8]) -> bool {
+    let inner = sample.trim_ascii_start().strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+    inner.and_then(<[u8]>::first).is_some_and(|first| !b"{]".contains(first))
+}
+
+/// The rest of a file whose first line only says by what its columns are separated, as spreadsheets write it: `sep=;`.
+pub(crate) fn without_declaration(sample: &[u8]) -> Option<&[u8]> {
+    let feed = memchr::memchr(b'\n', sample)?;
+    let line = sample[..feed].trim_ascii_end();
+    (line.len() == 5 && line[..4].eq_ignore_ascii_case(b"sep=")).then(|| &sample[feed + 1..])
+}
+
+/// The table whose rows a dump of PostgreSQL holds first, and its columns as they stand there.
+pub(crate) fn dumped_table(sample: &[u8]) -> Option<(String, String)> {
+    let mut lines = sample.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    let copy = lines.find_map(|line| line.strip_prefix(b"COPY ")?.strip_suffix(b" FROM stdin;"))?;
+    let text = String::from_utf8_lossy(copy).into_owned();
+    let (table, columns) = text.split_once(" (")?;
+    Some((table.to_owned(), columns.trim_end_matches(')').to_owned()))
+}
+
 /// The first lines that are whole and not empty, so many at most.
 fn first_lines(sample: &[u8], most: usize) -> Vec<&[u8]> {
     let mut lines: Vec<&[u8]> =
