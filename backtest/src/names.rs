@@ -75,17 +75,36 @@ impl Names {
                 continue;
             }
             let of = match &field {
+                // It is there, and what has it was rejected: that is said by itself.
+                Some(field) if known.contains(field) => {
+                    format!("no event of `{}` that could be used has it", events.join("`, `"))
+                }
                 Some(_) if !events.is_empty() => {
                     format!("no event of `{}` in the log has it", events.join("`, `"))
                 }
                 Some(_) => "no event in the log has it".to_owned(),
                 None => "there are none in the log".to_owned(),
             };
-            let meant = nearest(&name, known)
-                .map_or_else(|| ".".to_owned(), |near| format!(": did you mean `{near}`?"));
+            let meant = match nearest(&name, known) {
+                Some(near) if near == name => ".".to_owned(),
+                Some(near) => format!(": did you mean `{near}`?"),
+                None => among(known),
+            };
             all.push(format!("{place} names {what} `{name}`, and {of}{meant}"));
         }
         all
+    }
+}
+
+/// Some of the names that there are, where none is like what was written.
+fn among(known: &BTreeSet<String>) -> String {
+    const SHOWN: usize = 8;
+    let names: Vec<String> = known.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    match (names.is_empty(), known.len() > SHOWN) {
+        (true, _) => ".".to_owned(),
+        (false, more) => {
+            format!(" (there are {}{})", names.join(", "), if more { " and others" } else { "" })
+        }
     }
 }
 
@@ -160,9 +179,9 @@ windows = "7d"
         let expected = [
             "lifecycle.end` names events `Cancel Subscripton`, and there are none in the log: did you mean `Cancel Subscription`?",
             "inputs.plays.events` names events `Plya Song`, and there are none in the log: did you mean `Play Song`?",
-            "inputs.bills.value` names the field `nofield`, and no event of `bill` in the log has it.",
+            "inputs.bills.value` names the field `nofield`, and no event of `bill` in the log has it (there are `amount`, `length`)",
             "inputs.all.value` names the field `lenght`, and no event in the log has it: did you mean `length`?",
-            "labels' `lost` names events `left`, and there are none in the log.",
+            "labels' `lost` names events `left`, and there are none in the log (there are `Cancel Subscription`, `Play Song`, `bill`)",
         ];
         for end in expected {
             assert!(warnings.iter().any(|warning| warning.ends_with(end)), "{end}: {warnings:#?}");
