@@ -243,7 +243,7 @@ pub enum ConsumerError {
         /// How many partitions it has.
         partitions: u32,
         /// Which output differs how.
-        differs: LogError,
+        differs: Box<LogError>,
     },
     /// A worker thread is gone.
     #[error("a worker thread ended unexpectedly; its message stands above")]

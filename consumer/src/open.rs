@@ -77,7 +77,7 @@ pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base
                 place: log.place(),
                 input: options.topic.clone(),
                 partitions: config.partitions,
-                differs,
+                differs: Box::new(differs),
             },
             other => other.into(),
         })?;

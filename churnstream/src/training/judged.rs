@@ -163,7 +163,7 @@ mod tests {
         let said = cautions(
             &coin,
             Some(estimate(0.5, 0.5, 0.5)),
-            &[better.clone()],
+            std::slice::from_ref(&better),
             &[pair(Algorithm::Logistic, estimate(-0.5, -0.6, -0.4))],
         );
         assert_eq!(said.len(), 2, "{said:?}");
