@@ -24,6 +24,7 @@ mod snapshot;
 mod stats;
 mod status;
 mod store_read;
+mod swept;
 mod task;
 mod watch;
 mod worker;

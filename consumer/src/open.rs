@@ -18,6 +18,7 @@ use crate::stats::PartitionStats;
 use crate::status::Needed;
 use crate::store_read::keep_spec;
 use crate::task::{Commits, Outputs, PartitionTask};
+use crate::watch::SweepCounter;
 use crate::{ConsumerError, ConsumerOptions};
 
 /// How long a store is waited for that another process has open.
@@ -226,7 +227,11 @@ fn own_task(
     let stats = &base.stats[partition.0 as usize];
     stats.need(Needed::by(&users));
     stats.begin(from, next_input);
-    Ok(build(options, base, schedule, metrics, partition, users, reader, outputs, Commits::Alone))
+    let task = build(options, base, schedule, metrics, partition, users, reader, outputs, Commits::Alone);
+    if committed.is_some() {
+        task.show_last_sweep();
+    }
+    Ok(task)
 }
 
 /// Puts a task together.
@@ -242,6 +247,8 @@ pub(crate) fn build(
     outputs: Outputs,
     commits: Commits,
 ) -> PartitionTask {
+    let stats = &base.stats[partition.0 as usize];
+    let swept = SweepCounter::new(Arc::clone(schedule), base.prices.clone(), &options.store, partition);
     PartitionTask::new(
         partition,
         options.topic.as_str().into(),
@@ -254,9 +261,9 @@ pub(crate) fn build(
         options.reasons,
         commits,
         options.tick_idle,
-        Arc::clone(&base.stats[partition.0 as usize]),
+        Arc::clone(stats),
         Measures::new(metrics),
-        base.prices.clone(),
+        swept,
     )
 }
 

@@ -41,6 +41,13 @@ const fn one() -> f64 {
     1.0
 }
 
+impl Prices {
+    /// Tells these prices from others.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        feature_store::store::hash_of(format!("{self:?}").as_bytes())
+    }
+}
+
 impl Price {
     /// Whether it can be meant.
     ///

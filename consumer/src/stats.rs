@@ -175,21 +175,27 @@ impl PartitionStats {
         self.resumed.store(true, Relaxed);
     }
 
-    /// A sweep is complete: what it counted are the customers now, if it counted them all.
-    pub(crate) fn end_sweep(&self) {
-        if self.resumed.swap(false, Relaxed) {
-            self.sweeping.iter().for_each(|counted| counted.store(0, Relaxed));
-            return;
-        }
+    /// A sweep is complete: what it counted are the customers now, and what else it `seen` (nothing if there was nobody), if it saw them all.
+    /// Otherwise nobody knows until the next: what was known is of an earlier one.
+    pub(crate) fn end_sweep(&self, seen: Option<Option<Arc<SweepSeen>>>) {
+        let is_half = self.resumed.swap(false, Relaxed) || seen.is_none();
         for (customers, counted) in self.customers.iter().zip(&self.sweeping) {
-            customers.store(counted.swap(0, Relaxed), Relaxed);
+            let counted = counted.swap(0, Relaxed);
+            customers.store(if is_half { 0 } else { counted }, Relaxed);
         }
-        add_one(&self.sweeps);
+        self.seen.set(seen.filter(|_| !is_half));
+        if is_half { self.sweeps.store(0, Relaxed) } else { add_one(&self.sweeps) }
     }
 
-    /// What the sweep that was just completed saw; nothing if there was nobody.
-    pub(crate) fn see(&self, seen: Option<Arc<SweepSeen>>) {
-        self.seen.set(Some(seen));
+    /// What the newest sweep before the commit counted and saw, as an earlier process kept it.
+    pub(crate) fn restore_sweep(
+        &self,
+        customers: [u64; Band::ALL.len()],
+        seen: Option<Option<Arc<SweepSeen>>>,
+    ) {
+        self.customers.iter().zip(customers).for_each(|(known, count)| known.store(count, Relaxed));
+        self.seen.set(seen);
+        self.sweeps.store(1, Relaxed);
     }
 
     /// What the last complete sweep saw; `None` before the first.
@@ -259,7 +265,8 @@ pub struct StatsSnapshot {
     pub swept: u64,
     /// The newest moment for which a user was scored, ms; `i64::MIN` before the first.
     pub newest_as_of: i64,
-    /// Sweeps completed that counted everybody, since this process has the partition.
+    /// Sweeps completed that counted everybody, since this process has the partition; one if an earlier process kept what it counted. Zero
+    /// again after one of which this process saw a part.
     pub sweeps: u64,
     /// Living users by band at the last of these sweeps; zeros before the first.
     pub customers: [u64; Band::ALL.len()],
@@ -308,13 +315,13 @@ mod tests {
         let stats = PartitionStats::default();
         stats.resume_sweep();
         swept(&stats, Band::High);
-        stats.end_sweep();
+        stats.end_sweep(Some(None));
         let seen = stats.snapshot();
         assert_eq!((seen.sweeps, seen.customers), (0, [0; 3]), "its first half was counted elsewhere");
         for band in [Band::Low, Band::Low, Band::High] {
             swept(&stats, band);
         }
-        stats.end_sweep();
+        stats.end_sweep(Some(None));
         let seen = stats.snapshot();
         assert_eq!((seen.sweeps, seen.customers), (1, [2, 0, 1]));
     }
@@ -340,7 +347,7 @@ mod tests {
         let stats = PartitionStats::default();
         stats.begin(Offset(1), Offset(1));
         swept(&stats, Band::High);
-        stats.end_sweep();
+        stats.end_sweep(Some(None));
         swept(&stats, Band::Low);
         stats.committed(Offset(2));
         stats.snapshot_age(Duration::from_secs(9));
@@ -351,7 +358,7 @@ mod tests {
         assert_eq!((seen.snapshot_age, seen.swept), (Duration::ZERO, 2));
         stats.begin(Offset(9), Offset(9));
         swept(&stats, Band::High);
-        stats.end_sweep();
+        stats.end_sweep(Some(None));
         assert_eq!(stats.snapshot().customers, [0, 0, 1], "half a sweep of its first time is not in it");
     }
 
@@ -374,7 +381,7 @@ mod tests {
         let stats = PartitionStats::default();
         swept(&stats, Band::Low);
         swept(&stats, Band::Low);
-        stats.end_sweep();
+        stats.end_sweep(Some(None));
         let seen = stats.snapshot();
         assert_eq!((seen.swept, seen.customers, seen.newest_as_of), (2, [2, 0, 0], 5));
     }

@@ -43,8 +43,8 @@ pub struct Status {
     pub snapshot_age_seconds: Option<f64>,
     /// The store's size on disk.
     pub store_bytes: Option<u64>,
-    /// Living users of its partitions by band as of the newest complete sweep; unknown before each of them has had one in this process,
-    /// and while partitions come.
+    /// Living users of its partitions by band as of the newest complete sweep; unknown before each of them has had one that was seen
+    /// whole, by this process or by the one that had the store before, and while partitions come.
     pub customers: Option<[u64; 3]>,
     /// The newest moment for which a user was scored.
     pub newest_as_of: Option<EventTime>,

@@ -20,7 +20,6 @@ use crate::measure::{Measures, Stage};
 use crate::member::Progress;
 use crate::output::{DEAD_LETTERS, Output, SCORES, SHADOW_SCORES};
 use crate::pipeline::{Pipeline, Place, Reasons, Reject, Rows, Scoring, Stop, UserStore, Work};
-use crate::prices::Prices;
 use crate::stats::{PartitionStats, Written};
 use crate::status::Needed;
 use crate::watch::SweepCounter;
@@ -114,18 +113,18 @@ impl PartitionTask {
         tick_idle: Duration,
         stats: Arc<PartitionStats>,
         measures: Measures,
-        prices: Option<Arc<Prices>>,
+        swept: SweepCounter,
     ) -> Self {
         let committed = match &commits {
             Commits::Alone => users.committed().map(|c| Place { sweep: c.sweep, ..Place::at(c.next_input) }),
             Commits::Together { last } => last.clone(),
         };
         let emit_from = committed.as_ref().map_or(Offset::ZERO, |c| c.next_input);
-        let rows = Rows::new(pipeline.spec().feature_names().len());
         Self {
-            swept: SweepCounter::new(Arc::clone(&schedule), prices),
+            swept,
             scoring: Scoring::new(partition, pipeline.spec().entity(), schedule).with_reasons(reasons),
             place: Place::at(reader.position()),
+            rows: Rows::new(pipeline.spec().feature_names().len()),
             replaying: true,
             partition,
             topic,
@@ -136,7 +135,6 @@ impl PartitionTask {
             emit_from,
             records: RecordBuf::default(),
             batch_events,
-            rows,
             rejects: Vec::new(),
             committed,
             commits,
@@ -149,6 +147,11 @@ impl PartitionTask {
             stats,
             measures,
         }
+    }
+
+    /// Shows what the newest sweep saw, which this process's store knows.
+    pub(crate) fn show_last_sweep(&self) {
+        self.swept.restore(&self.stats);
     }
 
     /// Reads and processes one batch, or goes on with the sweep under way.
@@ -199,10 +202,7 @@ impl PartitionTask {
             self.set_aside()?;
             self.measures.stage(Stage::Score, stage);
             if stop == Stop::Swept {
-                self.stats.end_sweep();
-                if let Some(seen) = self.swept.end() {
-                    self.stats.see(seen);
-                }
+                self.swept.end(&self.stats);
             }
             // A sweep can be long: between its blocks the worker may commit, move or stop.
             if stop == Stop::End || self.place.sweep.is_some() {

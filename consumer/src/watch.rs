@@ -2,16 +2,18 @@
 //! risk: counted while a sweep is scored, compared by the supervisor once the sweep has ended everywhere.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use scorer::drift::{Counts, expected};
 use scorer::{Baseline, Bundle, Schedule};
 use telemetry::{Metrics, catalogue};
-use types::EventTime;
+use types::{EventTime, PartitionId};
 
 use crate::pipeline::Row;
 use crate::prices::Prices;
 use crate::stats::PartitionStats;
+use crate::swept::SweptFile;
 
 /// About so many users of a partition's sweep are counted; of more, one in so many. That tells drift well enough, and bounds
 /// what a sweep spends on it.
@@ -20,15 +22,15 @@ const COUNTED: u64 = 16_384;
 /// What a partition's sweep saw.
 #[derive(Debug)]
 pub(crate) struct SweepSeen {
-    as_of: EventTime,
-    bundle: Arc<Bundle>,
+    pub(crate) as_of: EventTime,
+    pub(crate) bundle: Arc<Bundle>,
     /// Of each of the bundle's baselines.
-    counts: Vec<Counts>,
-    probabilities: Vec<f32>,
+    pub(crate) counts: Vec<Counts>,
+    pub(crate) probabilities: Vec<f32>,
     /// Users whose old events are kept in panes.
-    approximate: u64,
+    pub(crate) approximate: u64,
     /// Probability times price times the model's horizon, summed over all users, for each currency of the prices.
-    at_risk: Vec<f64>,
+    pub(crate) at_risk: Vec<f64>,
 }
 
 /// Counts what a partition's sweeps see.
@@ -42,11 +44,26 @@ pub(crate) struct SweepCounter {
     users_before: u64,
     /// The sweep under way was begun by an earlier process, which saw its first users.
     resumed: bool,
+    /// Where it is kept for a restart.
+    file: SweptFile,
 }
 
 impl SweepCounter {
-    pub(crate) fn new(schedule: Arc<Schedule>, prices: Option<Arc<Prices>>) -> Self {
-        Self { schedule, prices, seen: None, users: 0, users_before: 0, resumed: false }
+    pub(crate) fn new(
+        schedule: Arc<Schedule>,
+        prices: Option<Arc<Prices>>,
+        store: &Path,
+        partition: PartitionId,
+    ) -> Self {
+        let file = SweptFile::new(store, partition, prices.as_ref().map(|prices| prices.fingerprint()));
+        Self { schedule, prices, seen: None, users: 0, users_before: 0, resumed: false, file }
+    }
+
+    /// Shows what the newest sweep before a commit saw, for whoever goes on from that commit.
+    pub(crate) fn restore(&self, stats: &PartitionStats) {
+        if let Some(((customers, seen), is_all)) = self.file.load(&self.schedule) {
+            stats.restore_sweep(customers, is_all.then_some(seen));
+        }
     }
 
     /// Goes on with a schedule that was extended.
@@ -84,11 +101,13 @@ impl SweepCounter {
         }
     }
 
-    /// The sweep is complete. What it saw, if it was seen whole; nothing if there was nobody.
-    pub(crate) fn end(&mut self) -> Option<Option<Arc<SweepSeen>>> {
+    /// The sweep is complete: what it saw is shown and kept, if it was seen whole.
+    pub(crate) fn end(&mut self, stats: &PartitionStats) {
         self.users_before = std::mem::take(&mut self.users);
         let seen = self.seen.take().map(|(seen, _)| Arc::new(seen));
-        (!std::mem::take(&mut self.resumed)).then_some(seen)
+        let seen = (!std::mem::take(&mut self.resumed)).then_some(seen);
+        stats.end_sweep(seen.clone());
+        self.file.keep(seen.map(|seen| (stats.snapshot().customers, seen)));
     }
 }
 

@@ -126,7 +126,7 @@ fn queries(file: &str) -> BTreeSet<String> {
 
 /// A producer at work on a log of its own, until it is told to stop.
 fn simulate(around: &producer::Surroundings) {
-    let arguments = "producer simulate --users 1000 --days 3650 --rate 300 --to memory";
+    let arguments = "producer simulate --users 1000 --days 3650 --rate 300 --to file:unused";
     let cli = producer::cli::Cli::try_parse_from(arguments.split(' ')).unwrap();
     let producer::cli::Command::Simulate(simulate) = cli.command else {
         panic!("no simulation: {arguments}")

@@ -48,7 +48,6 @@ fn newest_sweep(log: &dyn Log) -> Vec<f32> {
 
 /// Runs a consumer to the end of the log, and on until `done` says so of its metrics.
 fn run_until(world: &World, log: &Arc<dyn Log>, mut done: impl FnMut(&str) -> bool) -> bool {
-    drop(world.registry("registry"));
     let mut options = world.options("store", "registry");
     options.until_end = false;
     let money = world.dir().join("money.toml");
@@ -85,6 +84,7 @@ fn value(metrics: &str, series: &str) -> Option<f64> {
 #[test]
 fn drift_and_expected_quality_of_the_newest_sweep_are_shown() {
     let world = World::new(support::seed());
+    drop(world.registry("registry"));
     let log = log_of(1_200);
     let score = "churn_drift_psi_ratio{feature=\"$score\"}";
     let auc = "churn_model_quality_ratio{metric=\"auc\",kind=\"expected\"}";
@@ -122,11 +122,46 @@ fn drift_and_expected_quality_of_the_newest_sweep_are_shown() {
         approximate > 0.0 && approximate < living,
         "{approximate} of {living}: some have more events than the cap"
     );
+    a_restart_shows_the_same(&world, &log, &last);
+}
+
+/// There is no tick after the restart, and the dashboards go on.
+fn a_restart_shows_the_same(world: &World, log: &Arc<dyn Log>, before: &str) {
+    const OF_SWEEPS: [&str; 5] = [
+        "churn_customers{",
+        "churn_users_approximate ",
+        "churn_revenue_at_risk{",
+        "churn_drift_psi_ratio{",
+        "churn_model_quality_ratio{",
+    ];
+    let of_sweeps = |metrics: &str| -> Vec<String> {
+        let lines = metrics.lines().filter(|line| OF_SWEEPS.iter().any(|name| line.starts_with(name)));
+        lines.map(str::to_owned).collect()
+    };
+    let (expected, mut last) = (of_sweeps(before), String::new());
+    let same = run_until(world, log, |metrics| {
+        last = metrics.to_owned();
+        of_sweeps(metrics) == expected
+    });
+    assert!(same, "{expected:#?} and after a restart {last}");
+
+    // Damage is not shown.
+    let damaged = world.dir().join("store/swept-1.json");
+    let text = std::fs::read_to_string(&damaged).unwrap().replacen("approximate\":", "approximate\":1", 1);
+    std::fs::write(&damaged, text).unwrap();
+    let mut looks = 0;
+    let ended = run_until(world, log, |metrics| {
+        looks += 1;
+        assert_eq!(of_sweeps(metrics), Vec::<String>::new());
+        looks > 10
+    });
+    assert!(ended);
 }
 
 #[test]
 fn of_few_users_nothing_is_said() {
     let world = World::new(support::seed());
+    drop(world.registry("registry"));
     let log = log_of(60);
     let mut looks = 0;
     // Some looks after the end, so that the last sweep was seen.

@@ -36,6 +36,8 @@ struct Taken {
     published: Published,
     /// Whether what was published is what this store holds of it.
     known: bool,
+    /// Whether nobody else had the partition since this store's last commit, so that the newest sweep is this store's too.
+    ours: bool,
 }
 
 /// Partitions that the group gave and that are not taken yet.
@@ -222,7 +224,10 @@ impl Group<'_> {
         if stored.unwrap_or_default() < below || (stored.is_some() && gone) {
             check_start(topic, partition, below, bounds)?;
             let reader = session.group.reader(partition, below)?;
-            return Ok((Taken { partition, reader, from: below, last, published, known: true }, None));
+            return Ok((
+                Taken { partition, reader, from: below, last, published, known: true, ours: false },
+                None,
+            ));
         }
         let from = if stored.is_some() { users.replay_from() } else { bounds.start };
         if stored.is_none() && next.is_some_and(|next| next > bounds.start) {
@@ -233,7 +238,9 @@ impl Group<'_> {
             check_beginning(self.options, &self.base, partition, bounds)?;
         }
         let reader = session.group.reader(partition, from)?;
-        Ok((Taken { partition, reader, from, last, published, known: is_ours }, Some(users)))
+        // A tick that was decided by the clock moves no offset.
+        let ours = stored.is_some() && stored == next && !self.base.decides_ticks;
+        Ok((Taken { partition, reader, from, last, published, known: is_ours, ours }, Some(users)))
     }
 
     fn said_rebuilt(&self, partition: PartitionId, bounds: Bounds, to: Offset) -> Result<(), ConsumerError> {
@@ -272,7 +279,7 @@ impl Group<'_> {
     }
 
     fn task(&self, session: &Session, taken: Taken, mut users: UserStore) -> Result<PartitionTask, Trouble> {
-        let Taken { partition, reader, from, last, published, known } = taken;
+        let Taken { partition, reader, from, last, published, known, ours } = taken;
         users.begin_publishing(published, known).map_err(ConsumerError::from)?;
         let output = |name| session.group.output(name, partition).map(Output::Transaction);
         let outputs = Outputs {
@@ -288,7 +295,11 @@ impl Group<'_> {
         let (base, metrics) = (&self.base, &self.around.metrics);
         let schedule = Arc::clone(&self.schedule.read().unwrap_or_else(PoisonError::into_inner));
         let commits = Commits::Together { last };
-        Ok(build(self.options, base, &schedule, metrics, partition, users, reader, outputs, commits))
+        let task = build(self.options, base, &schedule, metrics, partition, users, reader, outputs, commits);
+        if ours {
+            task.show_last_sweep();
+        }
+        Ok(task)
     }
 
     /// A partition of which the group knows no offset was never scored: its outputs hold nothing. If they do, its offset was lost, or

@@ -20,10 +20,12 @@ pub use cbpe::{Expected, expected};
 pub use divergence::{Drift, Interval, MIN_ROWS, Verdict};
 pub use rates::{Alarm, DayCounts, Watch};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Baseline;
 
 /// How many values fell into each bin of a baseline.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     counts: Vec<u64>,
     missing: u64,
