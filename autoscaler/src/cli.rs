@@ -11,7 +11,8 @@ use crate::{AutoscalerOptions, Limits, ProcessCommand, ThresholdPolicy};
 
 const MORE_HELP: &str = "Examples:
   autoscaler --from kafka:localhost:9092 --max 3 --http 127.0.0.1:9470 -- \\
-             consumer --from kafka:localhost:9092 --store state/{n} --features spec.toml --model model --http 127.0.0.1:946{n}
+      consumer --from kafka:localhost:9092 --store state/{n} \\
+      --features spec.toml --model model --http 127.0.0.1:946{n}
   autoscaler --from kafka:localhost:9092 --log decisions.jsonl
 
 Processes: in the command, {n} stands for the number of a process: 0, 1, 2 and so on. Those with the highest numbers are stopped first:

@@ -11,9 +11,12 @@ use clap::{CommandFactory, Parser, Subcommand};
 #[command(
     version,
     after_help = "Examples:
-  churnstream train --from file:log --features spec.toml --labels labels.toml --to model
-  churnstream backtest --from file:log --model model --labels labels.toml --report report
-  churnstream train --table customers.csv --label churned --id customer --to model
+  churnstream train --from file:log --features spec.toml \\
+      --labels labels.toml --to model
+  churnstream backtest --from file:log --model model --labels labels.toml \\
+      --report report
+  churnstream train --table customers.csv --label churned --id customer \\
+      --to model
   churnstream score --model model --in customers.csv --out scores.csv
   churnstream scores tail --from file:log
   churnstream features get u000042 --store state
@@ -164,6 +167,28 @@ mod tests {
     use clap::ValueEnum as _;
 
     use super::*;
+
+    /// A line that is wrapped to the width of a terminal cannot be pasted into a shell.
+    #[test]
+    fn examples_fit_into_a_terminal() {
+        fn look(command: &clap::Command, lines: &mut usize) {
+            let texts = [command.get_after_help(), command.get_long_about(), command.get_about()];
+            let text: String = texts.into_iter().flatten().map(|text| format!("{text}\n")).collect();
+            let programs = ["churnstream ", "producer ", "consumer ", "autoscaler "];
+            let is_example = |line: &&str| {
+                line.starts_with("  ")
+                    && programs.iter().any(|program| line.trim_start().starts_with(program))
+            };
+            for line in text.lines().filter(is_example) {
+                assert!(line.chars().count() < 80, "{}: {line}", command.get_name());
+                *lines += 1;
+            }
+            command.get_subcommands().for_each(|command| look(command, lines));
+        }
+        let mut lines = 0;
+        Program::value_variants().iter().for_each(|program| look(&program.command(), &mut lines));
+        assert!(lines > 50, "{lines} are known");
+    }
 
     #[test]
     fn every_program_has_completions_for_every_shell() {

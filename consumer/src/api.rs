@@ -1,4 +1,5 @@
-//! The read API over HTTP, on loopback unless told otherwise: what the command line and dashboards ask while a consumer runs.
+//! The read API over HTTP, on loopback unless told otherwise: what the command line and dashboards ask while a consumer runs. `GET /` says
+//! what there is.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use axum::{Json, Router};
 use partition_log::partition_for;
 use scorer::{Schedule, Shap, Signals};
 use serde::{Deserialize, Serialize};
-use types::{Band, EventTime, Reason};
+use types::{Band, Reason};
 
 use crate::pool::Routes;
 use crate::query::{Answer, FeatureReading, Query, ReadStatus};
@@ -29,9 +30,20 @@ pub(crate) struct Api {
     pub(crate) status: StatusBoard,
 }
 
+/// What `GET /` answers.
+const PATHS: &str = "\
+/metrics                       for Prometheus
+/healthz                       whether it lives
+/readyz                        whether all state is there, or why not
+/v1/status                     positions, lag, customers by band, as JSON
+/v1/users/ID/features          a user's features, of the newest event
+/v1/users/ID/score             the same, scored, with reasons
+/v1/users/ID/...?as_of=TIME    as of 2024-03-01, 2024-03-01T00:00:00Z or milliseconds since 1970
+";
+
 #[derive(Deserialize)]
 struct AsOf {
-    as_of: Option<i64>,
+    as_of: Option<String>,
 }
 
 /// A score computed on demand, with its reasons.
@@ -64,6 +76,7 @@ pub struct Told {
 
 pub(crate) fn router(api: Api) -> Router {
     Router::new()
+        .route("/", get(PATHS))
         .route("/v1/status", get(status))
         .route("/v1/users/{entity}/features", get(features))
         .route("/v1/users/{entity}/score", get(score))
@@ -101,15 +114,14 @@ fn code(reading: &FeatureReading) -> StatusCode {
     if reading.status == ReadStatus::NotFound { StatusCode::NOT_FOUND } else { StatusCode::OK }
 }
 
-async fn read(api: Api, entity: String, as_of: Option<i64>) -> Result<FeatureReading, Response> {
+async fn read(api: Api, entity: String, as_of: Option<String>) -> Result<FeatureReading, Response> {
+    let as_of = as_of
+        .map(|text| producer::map::moment(&text))
+        .transpose()
+        .map_err(|wrong| (StatusCode::BAD_REQUEST, format!("as_of: {wrong}\n")).into_response())?;
     let partition = partition_for(entity.as_bytes(), api.partitions);
     let asked = tokio::task::spawn_blocking(move || {
-        api.routes.ask(partition, |reply| Query {
-            partition,
-            entity: entity.clone(),
-            as_of: as_of.map(EventTime),
-            reply,
-        })
+        api.routes.ask(partition, |reply| Query { partition, entity: entity.clone(), as_of, reply })
     });
     match asked.await {
         Ok(Some(Answer::Features(reading))) => Ok(reading),

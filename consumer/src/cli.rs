@@ -18,15 +18,19 @@ use crate::{ConsumerOptions, Scaling, Workers};
 #[command(
     version,
     after_help = "Examples:
-  consumer --from file:data/log --store data/state --features spec.toml --model data/model
-  consumer --from file:data/log --store data/state --features spec.toml --model data/model --until-end
-  consumer --from file:data/log --store data/state --features spec.toml --model data/registry \\
-           --workers auto --http 127.0.0.1:9464
-  consumer --from kafka:localhost:9092 --store data/state --features spec.toml --model data/model
-  consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml --store data/state \\
-           --features spec.toml --model data/model
-  consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml --schema-registry http://localhost:8081 \\
-           --store data/state --features spec.toml --model data/model
+  consumer --from file:data/log --store data/state --features spec.toml \\
+      --model data/model
+  consumer --from file:data/log --store data/state --features spec.toml \\
+      --model data/model --until-end
+  consumer --from file:data/log --store data/state --features spec.toml \\
+      --model data/registry --workers auto --http 127.0.0.1:9464
+  consumer --from kafka:localhost:9092 --store data/state \\
+      --features spec.toml --model data/model
+  consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml \\
+      --store data/state --features spec.toml --model data/model
+  consumer --from kafka:localhost:9092 --topic web.clicks --map map.toml \\
+      --schema-registry http://localhost:8081 --store data/state \\
+      --features spec.toml --model data/model
 
 Kafka: TLS, user, password and other settings of librdkafka stand in a file of lines `setting=value` that
 CHURNSTREAM_KAFKA_CONFIG names, or in variables: CHURNSTREAM_KAFKA_SASL_PASSWORD is sasl.password.

@@ -45,9 +45,56 @@ pub struct Status {
     pub store_bytes: Option<u64>,
     /// Living users of its partitions by band as of the newest complete sweep; unknown before each of them has had one that was seen
     /// whole, by this process or by the one that had the store before, and while partitions come.
+    #[serde(with = "by_band")]
     pub customers: Option<[u64; 3]>,
     /// The newest moment for which a user was scored.
     pub newest_as_of: Option<EventTime>,
+}
+
+/// Customers as JSON: `{"low":282,"medium":29,"high":3}`, or `null`.
+mod by_band {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+    use types::Band;
+
+    /// In the order of the bands.
+    #[derive(serde::Serialize)]
+    struct Named {
+        low: u64,
+        medium: u64,
+        high: u64,
+    }
+
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
+    pub(super) fn serialize<S: Serializer>(of: &Option<[u64; 3]>, serializer: S) -> Result<S::Ok, S::Error> {
+        of.map(|[low, medium, high]| Named { low, medium, high }).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<[u64; 3]>, D::Error> {
+        let named = Option::<BTreeMap<String, u64>>::deserialize(from)?;
+        let of = |band: Band| named.as_ref()?.get(band.name()).copied();
+        let [low, medium, high] = Band::ALL.map(of);
+        Ok(low.zip(medium).zip(high).map(|((low, medium), high)| [low, medium, high]))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use crate::Status;
+
+        #[test]
+        fn customers_are_named_by_their_band_and_read_back() {
+            for (customers, json) in [
+                (Some([282, 29, 3]), r#""customers":{"low":282,"medium":29,"high":3}"#),
+                (None, r#""customers":null"#),
+            ] {
+                let status = Status { customers, ..Status::default() };
+                let text = serde_json::to_string(&status).unwrap();
+                assert!(text.contains(json), "{text}");
+                assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
+            }
+        }
+    }
 }
 
 /// One partition at a moment.

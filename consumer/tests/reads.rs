@@ -82,6 +82,18 @@ fn reads_are_stale_until_state_is_rebuilt_and_so_long_it_is_not_ready() {
             break;
         }
     }
+    let get = |path: &str| {
+        let mut answer = agent.get(format!("{address}{path}")).call().unwrap();
+        (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+    };
+    let (code, said) = get("/");
+    assert!(code == 200 && said.contains("/v1/users/ID/features") && said.contains("as_of"), "{said}");
+    let (code, said) = get("/v1/users/x/features?as_of=soon");
+    assert!(code == 400 && said.contains("2024-03-01T00:00:00Z"), "{code} {said}");
+    // A date is read as the command line does.
+    let user = users[0].bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let ahead = |as_of: &str| get(&format!("/v1/users/{user}/features?as_of={as_of}"));
+    assert_eq!(ahead("2099-01-01"), ahead("4070908800000"));
     around.shutdown.request("the test is over");
     run.join().unwrap().unwrap();
     println!("{stale} stale, {present} present");

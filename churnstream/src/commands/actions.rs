@@ -19,10 +19,12 @@ use crate::training;
 /// wins. With --dry-run nothing is written: it says how many users each action would reach and what that costs.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  churnstream actions --from file:log --model model --money money.toml --rules actions.toml --dry-run
-  churnstream actions --from file:log --model model --money money.toml --rules actions.toml --to actions.csv")]
+  churnstream actions --from file:log --model model --money money.toml \\
+      --rules actions.toml --dry-run
+  churnstream actions --from file:log --model model --money money.toml \\
+      --rules actions.toml --to actions.csv")]
 pub(crate) struct Actions {
-    /// The log: file:DIR.
+    /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.

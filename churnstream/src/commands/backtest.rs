@@ -25,11 +25,14 @@ use crate::walk::walk_forward;
 /// shown apart, and are in no metric. The report is one HTML page that loads nothing; report.json and scores.csv lie beside it.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  churnstream backtest --from file:log --model model --labels labels.toml --report report
-  churnstream backtest --from file:log --model model --labels labels.toml --report report --money money.toml --json
-  churnstream backtest --from file:log --model model --labels labels.toml --report report --walk-forward 28d")]
+  churnstream backtest --from file:log --model model --labels labels.toml \\
+      --report report
+  churnstream backtest --from file:log --model model --labels labels.toml \\
+      --report report --money money.toml --json
+  churnstream backtest --from file:log --model model --labels labels.toml \\
+      --report report --walk-forward 28d")]
 pub(crate) struct Backtest {
-    /// The log: file:DIR.
+    /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.

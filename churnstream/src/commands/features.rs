@@ -27,7 +27,8 @@ pub(crate) enum Features {
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream features get u000042 --store state
-  churnstream features get u000042 --store state --as-of 2025-03-01T00:00:00Z --from file:log")]
+  churnstream features get u000042 --store state \\
+      --as-of 2025-03-01T00:00:00Z --from file:log")]
 pub(crate) struct Get {
     /// Whose.
     user: String,

@@ -19,9 +19,10 @@ use crate::training;
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream incidents --from file:log
-  churnstream incidents --from file:log --window 7d --reference 28d --threshold 4 --json")]
+  churnstream incidents --from file:log --window 7d --reference 28d \\
+      --threshold 4 --json")]
 pub(crate) struct Incidents {
-    /// The log: file:DIR.
+    /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.

@@ -25,8 +25,10 @@ pub enum LogCommand {
     /// Print records.
     ///
     /// Examples:
-    ///   churnstream log dump file:data/log/events --partition 2 --from 1000 --limit 5
-    ///   churnstream log dump file:data/log/scores --key u000042 --since 2024-03-01T00:00:00Z --json
+    ///   churnstream log dump file:data/log/events --partition 2 --from 1000 \
+    ///       --limit 5
+    ///   churnstream log dump file:data/log/scores --key u000042 \
+    ///       --since 2024-03-01T00:00:00Z --json
     #[command(verbatim_doc_comment)]
     Dump(DumpArgs),
     /// Read every byte of a topic and check it: checksums, offsets, records, indexes, keys.
@@ -53,7 +55,9 @@ pub enum LogCommand {
     /// begins with a new store, because offsets change, and with new outputs. These stand in the log of their input: copy
     /// into another log, where there are none. Finish imports into the old topic first.
     ///
-    /// Example: churnstream log repartition file:data/log/events --to file:data/log-16/events --partitions 16
+    /// Example:
+    ///   churnstream log repartition file:data/log/events \
+    ///       --to file:data/log-16/events --partitions 16
     #[command(verbatim_doc_comment)]
     Repartition(RepartitionArgs),
     /// Remove old records, in whole segment files, but nothing that the consumer's store still needs.

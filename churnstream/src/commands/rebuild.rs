@@ -22,7 +22,7 @@ pub(crate) struct Rebuild {
     /// The consumer's store. No consumer may be running.
     #[arg(long, value_name = "DIR")]
     store: PathBuf,
-    /// The log: file:DIR.
+    /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.

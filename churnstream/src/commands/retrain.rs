@@ -30,10 +30,14 @@ use crate::training::{self, Training};
 /// (or kept, with --keep), and the champion goes on.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  churnstream retrain --from file:log --features spec.toml --labels labels.toml --registry registry
-  churnstream retrain --from file:log --features spec.toml --labels labels.toml --registry registry --store state --every 7d
-  churnstream retrain --from file:log --features spec.toml --labels labels.toml --registry registry --store state --on-drift
-  churnstream retrain --from file:log --features spec.toml --labels labels.toml --registry registry --on-drift --once")]
+  churnstream retrain --from file:log --features spec.toml \\
+      --labels labels.toml --registry registry
+  churnstream retrain --from file:log --features spec.toml \\
+      --labels labels.toml --registry registry --store state --every 7d
+  churnstream retrain --from file:log --features spec.toml \\
+      --labels labels.toml --registry registry --store state --on-drift
+  churnstream retrain --from file:log --features spec.toml \\
+      --labels labels.toml --registry registry --on-drift --once")]
 pub(crate) struct Retrain {
     /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]

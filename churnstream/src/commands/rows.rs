@@ -31,9 +31,10 @@ pub(crate) enum RowsCommand {
 /// null where a user has no value.
 #[derive(Args)]
 #[command(after_help = "Example:
-  churnstream rows export --from file:log --features spec.toml --labels labels.toml --to rows.parquet")]
+  churnstream rows export --from file:log --features spec.toml \\
+      --labels labels.toml --to rows.parquet")]
 pub(crate) struct Export {
-    /// The log: file:DIR.
+    /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.

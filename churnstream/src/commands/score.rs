@@ -13,7 +13,8 @@ use crate::tables::{self, ScoreReport};
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream score --model model --in customers.csv --out scores.csv
-  churnstream score --model model --in customers.xlsx --out scores.csv --rejects not-scored.csv
+  churnstream score --model model --in customers.xlsx --out scores.csv \\
+      --rejects not-scored.csv
 
 The output has the columns ID, probability, band and remarks, ID being the column that names the customer, or `row`.")]
 pub(crate) struct Score {

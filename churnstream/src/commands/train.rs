@@ -25,11 +25,16 @@ use crate::training::{self, Judged, TrainReport, Training};
 /// that know too much, judges by cross-validation, and fits on all rows.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  churnstream train --from file:log --features spec.toml --labels labels.toml --to model
-  churnstream train --from file:log --features spec.toml --labels labels.toml --to model --algorithm logistic
-  churnstream train --from file:log --features spec.toml --labels labels.toml --to model --search 30 --refit
-  churnstream train --table customers.csv --label churned --id customer --to model
-  churnstream train --table customers.xlsx --label status --lost closed --drop end_date --search 20 --to model")]
+  churnstream train --from file:log --features spec.toml \\
+      --labels labels.toml --to model
+  churnstream train --from file:log --features spec.toml \\
+      --labels labels.toml --to model --algorithm logistic
+  churnstream train --from file:log --features spec.toml \\
+      --labels labels.toml --to model --search 30 --refit
+  churnstream train --table customers.csv --label churned --id customer \\
+      --to model
+  churnstream train --table customers.xlsx --label status --lost closed \\
+      --drop end_date --search 20 --to model")]
 pub(crate) struct Train {
     /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place, required_unless_present = "table", conflicts_with = "table")]

@@ -36,13 +36,18 @@ use crate::commands::through::Replayed;
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream drift --from file:log --features spec.toml --model model
-  churnstream drift --from file:log --features spec.toml --model registry --at 2025-06-01T00:00:00Z --all
-  churnstream drift --from file:log --features spec.toml --model model --since 2025-05-01T00:00:00Z
-  churnstream drift --from file:log --features spec.toml --model model --labels labels.toml
-  churnstream drift --from file:log --features spec.toml --model registry --labels labels.toml --metrics /var/lib/node_exporter/churn.prom
-  churnstream drift --from file:log --features spec.toml --model model --check || echo call somebody")]
+  churnstream drift --from file:log --features spec.toml --model registry \\
+      --at 2025-06-01T00:00:00Z --all
+  churnstream drift --from file:log --features spec.toml --model model \\
+      --since 2025-05-01T00:00:00Z
+  churnstream drift --from file:log --features spec.toml --model model \\
+      --labels labels.toml
+  churnstream drift --from file:log --features spec.toml --model registry \\
+      --labels labels.toml --metrics /var/lib/node_exporter/churn.prom
+  churnstream drift --from file:log --features spec.toml --model model \\
+      --check || echo call somebody")]
 pub(crate) struct DriftCommand {
-    /// The log: file:DIR.
+    /// The log: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.

@@ -15,12 +15,13 @@ use scorer::Schedule;
 /// The gain has a 95 % interval from a paired bootstrap over users: where it lies above 0, the challenger is better.
 #[derive(Args)]
 #[command(after_help = "Example:
-  churnstream models compare --registry registry --from file:log --features spec.toml --labels labels.toml")]
+  churnstream models compare --registry registry --from file:log \\
+      --features spec.toml --labels labels.toml")]
 pub(crate) struct Compare {
     /// The registry.
     #[arg(long, value_name = "DIR")]
     registry: PathBuf,
-    /// The log, with its scores: file:DIR.
+    /// The log, with its scores: file:DIR or kafka:BROKERS.
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]
     from: String,
     /// The topic of events.

@@ -28,9 +28,13 @@ use crate::{mlflow, training};
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream models promote model --registry registry
-  churnstream models promote new --registry registry --challenger --at 2025-06-02T00:00:00Z
-  churnstream models promote new --registry registry --at 2025-06-09T00:00:00Z --from file:log --features spec.toml --labels labels.toml
-  churnstream models promote new --registry registry --at 2025-06-09T00:00:00Z --skip drift")]
+  churnstream models promote new --registry registry --challenger \\
+      --at 2025-06-02T00:00:00Z
+  churnstream models promote new --registry registry \\
+      --at 2025-06-09T00:00:00Z --from file:log --features spec.toml \\
+      --labels labels.toml
+  churnstream models promote new --registry registry \\
+      --at 2025-06-09T00:00:00Z --skip drift")]
 pub(crate) struct Promote {
     /// The bundle.
     bundle: PathBuf,
@@ -68,7 +72,8 @@ pub(crate) struct Promote {
 /// Makes the champion before the present one champion again, from a tick on. What was scored stays as it is.
 #[derive(Args)]
 #[command(after_help = "Example:
-  churnstream models rollback --registry registry --at 2025-06-10T00:00:00Z --store state")]
+  churnstream models rollback --registry registry --at 2025-06-10T00:00:00Z \\
+      --store state")]
 pub(crate) struct Rollback {
     /// The registry.
     #[arg(long, value_name = "DIR")]
