@@ -141,7 +141,8 @@ mod tests {
     #[test]
     fn a_first_header_that_says_the_time_is_the_time_and_no_header() {
         let mut builder = BatchBuilder::new(Offset(0), Compression::None);
-        let given: [(&[(&str, &[u8])], i64, usize); 6] = [
+        type Given<'a> = (&'a [(&'a str, &'a [u8])], i64, usize);
+        let given: [Given<'_>; 6] = [
             (&[(TIME, b"-7"), ("a", b"1")], -7, 1),
             (&[(TIME, b"4"), (TIME, b"3")], 4, 1),
             // Nobody writes a record before its time: this is another's header.
