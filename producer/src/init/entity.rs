@@ -138,7 +138,8 @@ pub(super) fn choose<'s>(sample: &'s Sample, columns: &[&'s Column]) -> Option<W
             column.name
         ));
     }
-    let others: Vec<String> = found[1..].iter().take(4).map(|(_, c)| format!("`{}`", c.name)).collect();
+    let others = found[1..].iter().filter(|(_, other)| !is_few(other)).take(4);
+    let others: Vec<String> = others.map(|(_, other)| format!("`{}`", other.name)).collect();
     if !doubts.is_empty() && !others.is_empty() {
         doubts.push(format!("It could also be {}.", others.join(", ")));
     }

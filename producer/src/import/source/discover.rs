@@ -74,9 +74,10 @@ pub(crate) fn discover(path: &Path, rows: usize, each: Option<&str>) -> Result<D
     }
     let sample = splitter.peek(SAMPLE).map_err(io)?;
     if let Some((table, columns)) = sniff::dumped_table(sample) {
+        let rows = format!(r"sed -n '/^COPY {table} /,/^\\\.$/p' FILE | sed '1d;$d'");
         return Err(wrong(format!(
-            "it is a dump of PostgreSQL. Take the rows of a table out of it, as in `sed -n '/^COPY {table} /,/^\\\\\\.$/p' FILE | sed '1d;$d' > \
-             rows.tsv`, and draft from those; they have no header: the columns are {columns}"
+            "it is a dump of PostgreSQL. Take the rows of a table out of it, below a line of its columns' names, and draft from those: \
+             `(printf '{columns}\\n'; {rows}) > rows.tsv`"
         )));
     }
     let declared = sniff::without_declaration(sample);

@@ -89,13 +89,13 @@ pub(crate) fn without_declaration(sample: &[u8]) -> Option<&[u8]> {
     (line.len() == 5 && line[..4].eq_ignore_ascii_case(b"sep=")).then(|| &sample[feed + 1..])
 }
 
-/// The table whose rows a dump of PostgreSQL holds first, and its columns as they stand there.
+/// The table whose rows a dump of PostgreSQL holds first, and its columns as `printf` takes them: with tabs between them.
 pub(crate) fn dumped_table(sample: &[u8]) -> Option<(String, String)> {
     let mut lines = sample.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
     let copy = lines.find_map(|line| line.strip_prefix(b"COPY ")?.strip_suffix(b" FROM stdin;"))?;
     let text = String::from_utf8_lossy(copy).into_owned();
     let (table, columns) = text.split_once(" (")?;
-    Some((table.to_owned(), columns.trim_end_matches(')').to_owned()))
+    Some((table.to_owned(), columns.trim_end_matches(')').replace('"', "").replace(", ", "\\t")))
 }
 
 /// The first lines that are whole and not empty, so many at most.
