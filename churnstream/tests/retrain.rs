@@ -101,6 +101,9 @@ fn a_model_is_trained_when_it_is_due_and_promoted_if_it_passes() {
     // These users are its own.
     let (output, said) = retrain(dir, &log, &["--on-drift", "--once"]);
     assert!(output.status.success() && said.contains("no drift: 0 of 3"), "{said}");
+    // Nothing new is no failure.
+    let (output, said) = retrain(dir, &log, &[]);
+    assert!(output.status.success() && said.contains("is the champion already: no label was"), "{said}");
     assert_eq!(entries(dir).len(), 2);
     let left: Vec<_> = std::fs::read_dir(dir.join("registry"))
         .unwrap()
