@@ -42,7 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             if args.output.json {
                 println!("{}", serde_json::to_string(&summary)?);
             } else {
-                eprintln!("{summary}");
+                eprintln!("{}", telemetry::plain(&summary.to_string()));
             }
             if summary.stopped {
                 return Ok(ExitCode::from(INTERRUPTED));
@@ -54,7 +54,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             if args.output.json {
                 println!("{}", serde_json::to_string(&summary)?);
             } else {
-                eprintln!("{summary}");
+                eprintln!("{}", telemetry::plain(&summary.to_string()));
                 if summary.rejected_rows() > 0 {
                     eprintln!("{}", what_next(&args.output));
                 }
