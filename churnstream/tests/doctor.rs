@@ -123,6 +123,16 @@ fn a_broker_is_looked_at() {
     let output = churnstream(&["doctor", "--from", &place, "--topic", "absent"], &[]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
 
+    let outputs = TopicConfig { partitions: 2, key: "user".into(), partitioner: "explicit".into() };
+    log.create_topic("scores", &outputs).unwrap();
+    let mut writer = log.writer("scores").unwrap().partition(PartitionId(1)).unwrap();
+    writer.append(EventTime(1_700_000_000_000), b"u1", b"{}", &[]).unwrap();
+    writer.sync().unwrap();
+    let output = churnstream(&["doctor", "--from", &place], &[]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("scores holds records: they are another group's"), "{said}");
+
     // The brokers remove what is old: what would is named.
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().display().to_string();

@@ -74,6 +74,14 @@ impl KafkaLog {
             checks.push(Check::problem(about, found, advice));
             return checks;
         }
+        if let Some(topic) = (begun == 0).then(|| self.written_by_others(purpose)).flatten() {
+            let found = format!(
+                "{running}; has committed nothing yet, and {topic} holds records: they are another group's"
+            );
+            let advice = "a consumer refuses to write beside them: name their --group, or give other outputs (kafka:BROKERS/PREFIX)";
+            checks.push(Check::problem(about, found, advice));
+            return checks;
+        }
         let found = if begun == 0 {
             format!("{running}; has committed nothing yet, {lag} records wait")
         } else {
@@ -81,6 +89,21 @@ impl KafkaLog {
         };
         checks.push(Check::ok(about, found));
         checks
+    }
+
+    /// The first output that holds records.
+    fn written_by_others(&self, purpose: &Purpose) -> Option<String> {
+        let holds = |topic: &String| {
+            let Ok(Some(partitions)) = self.partitions(topic) else { return false };
+            (0..partitions).map(PartitionId).any(|partition| {
+                let Ok(bounds) = self.ends(topic, partition) else { return false };
+                let mut block = crate::RecordBuf::default();
+                let mut reader = self.open_reader(topic, partition, bounds.start);
+                bounds.start < bounds.end
+                    && crate::PartitionReader::read(&mut reader, &mut block, 1).is_ok_and(|read| read > 0)
+            })
+        };
+        purpose.outputs.iter().map(|topic| self.name(topic)).find(holds)
     }
 
     /// Reads one record, if there is one.
