@@ -31,7 +31,7 @@ pub fn become_command() -> Option<ExitCode> {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::io;
+    use std::io::{self, Write as _};
     use std::os::unix::process::CommandExt as _;
     use std::process::{Command, ExitCode};
 
@@ -53,7 +53,9 @@ mod linux {
             return Some(ExitCode::FAILURE);
         }
         let error = Command::new(&program).args(words).exec();
-        eprintln!("autoscaler: cannot run {}: {error}", program.display());
+        // In one piece: the autoscaler writes to the same place.
+        let said = format!("autoscaler: cannot run {}: {error}\n", program.display());
+        _ = io::stderr().write_all(said.as_bytes());
         let hopeless = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
         Some(if hopeless { ExitCode::from(2) } else { ExitCode::FAILURE })
     }
