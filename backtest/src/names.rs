@@ -83,7 +83,7 @@ impl Names {
                     format!("no event of `{}` in the log has it", events.join("`, `"))
                 }
                 Some(_) => "no event in the log has it".to_owned(),
-                None => "there are none in the log".to_owned(),
+                None => "the log has none that could be used".to_owned(),
             };
             let meant = match nearest(&name, known) {
                 Some(near) if near == name => ".".to_owned(),
@@ -177,11 +177,11 @@ windows = "7d"
         }
         let warnings = names.warnings();
         let expected = [
-            "lifecycle.end` names events `Cancel Subscripton`, and there are none in the log: did you mean `Cancel Subscription`?",
-            "inputs.plays.events` names events `Plya Song`, and there are none in the log: did you mean `Play Song`?",
+            "lifecycle.end` names events `Cancel Subscripton`, and the log has none that could be used: did you mean `Cancel Subscription`?",
+            "inputs.plays.events` names events `Plya Song`, and the log has none that could be used: did you mean `Play Song`?",
             "inputs.bills.value` names the field `nofield`, and no event of `bill` in the log has it (there are `amount`, `length`)",
             "inputs.all.value` names the field `lenght`, and no event in the log has it: did you mean `length`?",
-            "labels' `lost` names events `left`, and there are none in the log (there are `Cancel Subscription`, `Play Song`, `bill`)",
+            "labels' `lost` names events `left`, and the log has none that could be used (there are `Cancel Subscription`, `Play Song`, `bill`)",
         ];
         for end in expected {
             assert!(warnings.iter().any(|warning| warning.ends_with(end)), "{end}: {warnings:#?}");

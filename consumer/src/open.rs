@@ -229,7 +229,7 @@ fn own_task(
     stats.begin(from, next_input);
     let task = build(options, base, schedule, metrics, partition, users, reader, outputs, Commits::Alone);
     if committed.is_some() {
-        task.show_last_sweep();
+        task.show_last_sweep(true);
     }
     Ok(task)
 }

@@ -1,6 +1,6 @@
 //! What the newest sweep of each partition saw, kept in the store's folder: a restart shows it at once, and not only after the next tick.
 //!
-//! It is written when a sweep ends, before the commit that covers it, and removed when nobody saw all of one. So whoever begins at a commit
+//! It is written before the commit that covers a sweep, and removed when nobody saw all of one, or another process had the partition. So whoever begins at a commit
 //! finds what the newest sweep before it saw, or what the next one saw, which is made again to the same result.
 
 use std::path::{Path, PathBuf};

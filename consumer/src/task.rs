@@ -150,8 +150,8 @@ impl PartitionTask {
     }
 
     /// Shows what the newest sweep saw, which this process's store knows.
-    pub(crate) fn show_last_sweep(&self) {
-        self.swept.restore(&self.stats);
+    pub(crate) fn show_last_sweep(&self, ours: bool) {
+        self.swept.restore(&self.stats, ours);
     }
 
     /// Reads and processes one batch, or goes on with the sweep under way.
@@ -221,15 +221,14 @@ impl PartitionTask {
         Ok(Step::Worked)
     }
 
-    /// There is nothing to read now: all is done, or the next records are on their way.
+    /// There is nothing to read now.
     fn at_end(&mut self) -> Result<(), ConsumerError> {
         self.pass_over();
         self.tick_by_the_clock()?;
         self.keep_house()
     }
 
-    /// Goes on to where the reader is, whose records are all processed: what lies between is no record of ours, but control records, or
-    /// what was removed, or left out by a map. Returns whether that is further.
+    /// Goes on to where the reader is: what lies before is processed, or no record of ours. Returns whether that is further.
     fn pass_over(&mut self) -> bool {
         let at = self.reader.position();
         if at >= self.emit_from {
@@ -330,6 +329,7 @@ impl PartitionTask {
             self.stats.committed(self.place.next_input);
             return Ok(None);
         }
+        self.swept.keep();
         let mut outputs = BTreeMap::new();
         for (topic, output) in [
             (SCORES, &mut self.outputs.scores),

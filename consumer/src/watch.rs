@@ -13,7 +13,7 @@ use types::{EventTime, PartitionId};
 use crate::pipeline::Row;
 use crate::prices::Prices;
 use crate::stats::PartitionStats;
-use crate::swept::SweptFile;
+use crate::swept::{Swept, SweptFile};
 
 /// About so many users of a partition's sweep are counted; of more, one in so many. That tells drift well enough, and bounds
 /// what a sweep spends on it.
@@ -44,8 +44,9 @@ pub(crate) struct SweepCounter {
     users_before: u64,
     /// The sweep under way was begun by an earlier process, which saw its first users.
     resumed: bool,
-    /// Where it is kept for a restart.
+    /// Where the newest is kept for a restart, and what is to be: with the next commit.
     file: SweptFile,
+    to_keep: Option<Option<Swept>>,
 }
 
 impl SweepCounter {
@@ -56,11 +57,15 @@ impl SweepCounter {
         partition: PartitionId,
     ) -> Self {
         let file = SweptFile::new(store, partition, prices.as_ref().map(|prices| prices.fingerprint()));
-        Self { schedule, prices, seen: None, users: 0, users_before: 0, resumed: false, file }
+        Self { schedule, prices, seen: None, users: 0, users_before: 0, resumed: false, file, to_keep: None }
     }
 
-    /// Shows what the newest sweep before a commit saw, for whoever goes on from that commit.
-    pub(crate) fn restore(&self, stats: &PartitionStats) {
+    /// Shows what the newest sweep before a commit saw, for whoever goes on from that commit; with `ours` false another process may have
+    /// swept since, and it is forgotten.
+    pub(crate) fn restore(&self, stats: &PartitionStats, ours: bool) {
+        if !ours {
+            return self.file.keep(None);
+        }
         if let Some(((customers, seen), is_all)) = self.file.load(&self.schedule) {
             stats.restore_sweep(customers, is_all.then_some(seen));
         }
@@ -101,13 +106,20 @@ impl SweepCounter {
         }
     }
 
-    /// The sweep is complete: what it saw is shown and kept, if it was seen whole.
+    /// The sweep is complete: what it saw is shown, if it was seen whole.
     pub(crate) fn end(&mut self, stats: &PartitionStats) {
         self.users_before = std::mem::take(&mut self.users);
         let seen = self.seen.take().map(|(seen, _)| Arc::new(seen));
         let seen = (!std::mem::take(&mut self.resumed)).then_some(seen);
         stats.end_sweep(seen.clone());
-        self.file.keep(seen.map(|seen| (stats.snapshot().customers, seen)));
+        self.to_keep = Some(seen.map(|seen| (stats.snapshot().customers, seen)));
+    }
+
+    /// Keeps what the newest complete sweep saw, before the commit that covers it: once a commit, however many sweeps that has.
+    pub(crate) fn keep(&mut self) {
+        if let Some(swept) = self.to_keep.take() {
+            self.file.keep(swept);
+        }
     }
 }
 

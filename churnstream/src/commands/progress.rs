@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Says what a replay could not use, and what its files name that no event has.
 pub(crate) fn tell(summary: &RowSummary) {
     for said in summary.rejected_in_words().iter().chain(&summary.unheard) {
-        eprintln!("mind: {said}");
+        eprintln!("mind: {}", telemetry::plain(said));
     }
 }
 

@@ -296,9 +296,7 @@ impl Group<'_> {
         let schedule = Arc::clone(&self.schedule.read().unwrap_or_else(PoisonError::into_inner));
         let commits = Commits::Together { last };
         let task = build(self.options, base, &schedule, metrics, partition, users, reader, outputs, commits);
-        if ours {
-            task.show_last_sweep();
-        }
+        task.show_last_sweep(ours);
         Ok(task)
     }
 

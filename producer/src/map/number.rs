@@ -76,13 +76,14 @@ impl NumberStyle {
     /// The number with nothing but digits, signs, a point and an exponent.
     fn plain(&self, text: &str) -> Result<String, NumberError> {
         let mut plain = String::with_capacity(text.len());
-        for c in text.chars() {
+        // Around the number first: of 12.50 EUR the E is no exponent, and of 1.0E7 it is one.
+        let around = |c: char| self.strip.contains(&c) && !c.is_ascii_digit() && !matches!(c, '+' | '-');
+        for c in text.trim_matches(around).chars() {
             match c {
-                // First, since of 12.50 EUR the E is no exponent.
-                c if self.strip.contains(&c) => {}
                 '0'..='9' | '+' | '-' | 'e' | 'E' => plain.push(c),
                 c if c == char::from(self.decimal) => plain.push('.'),
                 c if self.thousands.is_some_and(|t| char::from(t) == c) => {}
+                c if self.strip.contains(&c) => {}
                 _ if is_not_finite(text) => return Err(NumberError::OutOfRange),
                 _ => return Err(NumberError::NotANumber),
             }
@@ -194,6 +195,7 @@ mod tests {
         let euros =
             NumberStyle { thousands: Some(b','), strip: "EUR ".chars().collect(), ..NumberStyle::default() };
         assert_eq!(read(&euros, "1,257.66 EUR"), Ok(Number::Float(1257.66)));
+        assert_eq!(read(&euros, "EUR -1.0E3"), Ok(Number::Float(-1000.0)), "an exponent is not around it");
         for text in ["NaN", "-inf", "1e999", "Infinity"] {
             assert_eq!(read(&plain, text), Err(NumberError::OutOfRange), "{text}");
         }

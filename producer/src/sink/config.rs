@@ -81,8 +81,9 @@ pub enum SinkError {
     },
     /// Old records were removed, and with them what says how far a source had come.
     #[error(
-        "the log holds events of `{name}`, but none in partition {partition}, whose oldest records were removed: whether it had some there \
-         cannot be told, and they would be written twice. Write it to another topic, or leave it out if it was written whole"
+        "the log holds events of `{name}`, but none in partition {partition}, whose oldest records were removed; this one is older than what is \
+         left there, so it may have been among them, and would be there twice. Write it to another topic, or leave it out if it was \
+         written whole"
     )]
     Removed {
         /// Where.

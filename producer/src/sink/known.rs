@@ -25,7 +25,10 @@ pub(super) fn open(
     }
     let (names, ends) = look(log, config, partitions)?;
     let foreign = ends.iter().any(|end| end.foreign && end.positions.iter().all(Option::is_none));
-    let opened = writers.into_iter().zip(ends).map(|(writer, end)| Partition::new(writer, end)).collect();
+    let held: Vec<bool> =
+        (0..names.len()).map(|source| ends.iter().any(|end| end.positions[source].is_some())).collect();
+    let opened =
+        writers.into_iter().zip(ends).map(|(writer, end)| Partition::new(writer, end, &held)).collect();
     Ok((names, opened, foreign))
 }
 
@@ -40,7 +43,9 @@ fn look(log: &dyn Log, config: &SinkConfig, partitions: u32) -> Result<(Vec<Stri
     let mut ends = all(&former.chain(own).collect())?;
     let mut names = config.sources.clone();
     for (place, name) in names.iter_mut().enumerate() {
-        if let Some(held) = ends.iter().find_map(|end| end.positions[place].as_ref()) {
+        let mut held = ends.iter().filter_map(|end| end.positions[place].as_ref());
+        // Its own, where the log knows several.
+        if let Some(held) = held.clone().find(|held| held.name() == name.as_bytes()).or_else(|| held.next()) {
             *name = String::from_utf8_lossy(held.name()).into_owned();
         }
     }

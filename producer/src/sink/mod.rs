@@ -107,7 +107,6 @@ impl EventSink {
         // The writer first: it recovers what a killed one left, and no other can come between the look and the append.
         let mut topic = log.writer(&config.topic)?;
         let (names, opened, foreign) = known::open(log, config, &mut *topic, partitions)?;
-        partition::nothing_is_missing(&opened, &names)?;
         Ok(Self {
             partitions: opened,
             topic,
@@ -224,7 +223,7 @@ impl EventSink {
     ) -> Result<bool, SinkError> {
         self.arrange(Some(ts), arrival, source, position)?;
         let place = partition_for(key, self.partitions.len() as u32).0 as usize;
-        let Some(chain) = self.come_to(place, source, [key, value, b""])? else { return Ok(false) };
+        let Some(chain) = self.come_to(place, source, arrival, [key, value, b""])? else { return Ok(false) };
         let headers = [(types::headers::SOURCE, &*self.header), (types::headers::CHAIN, &chain[..])];
         self.partitions[place].writer.append(arrival, key, value, &headers)?;
         Ok(true)
@@ -248,7 +247,7 @@ impl EventSink {
         // Without a key: its position spreads them evenly and always the same.
         let place = partition_for(&self.header, self.partitions.len() as u32).0 as usize;
         let reason_name = reason.name().as_bytes();
-        let Some(chain) = self.come_to(place, source, [b"", original, reason_name])? else {
+        let Some(chain) = self.come_to(place, source, arrival, [b"", original, reason_name])? else {
             return Ok(false);
         };
         let headers = [
@@ -295,9 +294,15 @@ impl EventSink {
         &mut self,
         place: usize,
         source: usize,
+        arrival: EventTime,
         [key, value, mark]: [&[u8]; 3],
     ) -> Result<Option<[u8; 9]>, SinkError> {
-        let Partition { held_to, chains, .. } = &mut self.partitions[place];
+        let partition = PartitionId(place as u32);
+        let Partition { held_to, chains, doubted, .. } = &mut self.partitions[place];
+        if doubted[source].is_some_and(|oldest| arrival < oldest) {
+            let name = self.names[source].strip_suffix(b":").unwrap_or_default();
+            return Err(SinkError::Removed { partition, name: String::from_utf8_lossy(name).into_owned() });
+        }
         chains[source].push([&self.header, key, value, mark]);
         let chain = chains[source].text(self.order);
         let Some(last) = &held_to[source] else {
@@ -308,7 +313,7 @@ impl EventSink {
         if *last.position == *self.header {
             if last.chain.as_deref().is_some_and(|before| *before != chain) {
                 let position = String::from_utf8_lossy(&last.position).into_owned();
-                return Err(SinkError::SourceChanged { partition: PartitionId(place as u32), position });
+                return Err(SinkError::SourceChanged { partition, position });
             }
             held_to[source] = None;
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use partition_log::{Log, LogError, PartitionWriter, RecordBuf};
 use types::{Event, EventTime, Offset, PartitionId, SystemEvent, headers};
 
-use super::{SinkError, SourceOrder};
+use super::SourceOrder;
 
 pub(super) struct Partition {
     pub(super) writer: Box<dyn PartitionWriter>,
@@ -16,32 +16,20 @@ pub(super) struct Partition {
     pub(super) last_tick: Option<EventTime>,
     /// Whether there was none when it was opened.
     pub(super) ticks_removed: bool,
-    /// Whether its oldest records were removed.
-    is_cut: bool,
+    /// Of each source that others hold something of and this one nothing, though its oldest records were removed: the time of the oldest that
+    /// is left. What is older may have been there.
+    pub(super) doubted: Vec<Option<EventTime>>,
 }
 
 impl Partition {
-    pub(super) fn new(writer: Box<dyn PartitionWriter>, end: End) -> Self {
+    /// `held` are the sources that some partition holds something of.
+    pub(super) fn new(writer: Box<dyn PartitionWriter>, end: End, held: &[bool]) -> Self {
         let chains = vec![Chain::default(); end.positions.len()];
-        let End { positions: held_to, tick: last_tick, is_cut, .. } = end;
-        Self { writer, held_to, chains, last_tick, ticks_removed: last_tick.is_none(), is_cut }
+        let End { positions: held_to, tick: last_tick, cut, .. } = end;
+        let doubt = |(here, elsewhere): (&Option<Held>, &bool)| cut.filter(|_| here.is_none() && *elsewhere);
+        let doubted = held_to.iter().zip(held).map(doubt).collect();
+        Self { writer, held_to, chains, last_tick, ticks_removed: last_tick.is_none(), doubted }
     }
-}
-
-/// That of every source that the log holds something of, every partition says how far it came: all that a partition had of one that ended
-/// early may have been removed, and would be written again.
-pub(super) fn nothing_is_missing(partitions: &[Partition], sources: &[String]) -> Result<(), SinkError> {
-    for (source, name) in sources.iter().enumerate() {
-        let is_held = |partition: &Partition| partition.held_to[source].is_some();
-        let missing = partitions.iter().position(|partition| partition.is_cut && !is_held(partition));
-        if let Some(missing) = missing
-            && partitions.iter().any(is_held)
-        {
-            let partition = PartitionId(u32::try_from(missing).unwrap_or(u32::MAX));
-            return Err(SinkError::Removed { partition, name: name.clone() });
-        }
-    }
-    Ok(())
 }
 
 /// The last record of a source.
@@ -96,8 +84,8 @@ pub(super) struct End {
     pub(super) tick: Option<EventTime>,
     /// Whether records of other sources were seen.
     pub(super) foreign: bool,
-    /// Whether the partition's oldest records were removed.
-    pub(super) is_cut: bool,
+    /// Where the partition's oldest records were removed: the time of the oldest that is left.
+    pub(super) cut: Option<EventTime>,
 }
 
 /// How many records at the end are looked at first. What is looked for nearly always lies there.
@@ -119,8 +107,12 @@ pub(super) fn find_end(
     loop {
         let from = Offset(bounds.end.0.saturating_sub(look).max(bounds.start.0));
         let mut end = scan(log, topic, id, from, (sources, count), &mut records)?;
-        end.is_cut = bounds.start > Offset::ZERO;
         if from == bounds.start || (end.positions.iter().all(Option::is_some) && end.tick.is_some()) {
+            if bounds.start > Offset::ZERO {
+                records.clear();
+                log.reader(topic, id, bounds.start)?.read(&mut records, 1)?;
+                end.cut = records.get(0).map(|record| record.timestamp);
+            }
             return Ok(end);
         }
         look = look.saturating_mul(16);

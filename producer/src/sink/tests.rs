@@ -280,17 +280,27 @@ fn a_topic_of_another_shape_is_refused() {
 #[test]
 fn a_source_whose_records_were_removed_from_a_partition_is_not_written_again() {
     let log = MemoryLog::new();
-    let events = |count: i64| -> Vec<Made> { (0..count).map(|i| ((i % 8) as u8, i * 1_000, 0)).collect() };
+    let events = |from: i64, count: i64| -> Vec<Made> {
+        (from..from + count).map(|i| ((i % 8) as u8, i * 1_000, 0)).collect()
+    };
     let (short, long) = (config("short", 2), config("long", 2));
-    run(&log, &short, &events(16), None).unwrap();
-    run(&log, &long, &events(200), None).unwrap();
+    run(&log, &short, &events(0, 16), None).unwrap();
+    run(&log, &long, &events(100, 200), None).unwrap();
     let everything = Retention { oldest: None, max_bytes: Some(0) };
     let floor = needed_from(&log, "events", PartitionId(0)).unwrap();
     log.retain("events", PartitionId(0), &everything, floor).unwrap();
-    assert_eq!(run(&log, &long, &events(300), None).unwrap().held, 200, "the newest one goes on");
-    let error = run(&log, &short, &events(16), None).unwrap_err();
+    assert_eq!(run(&log, &long, &events(100, 300), None).unwrap().held, 200, "the newest one goes on");
+    let error = run(&log, &short, &events(0, 16), None).unwrap_err();
     assert!(matches!(&error, SinkError::Removed { partition: PartitionId(0), .. }), "{error}");
-    assert!(run(&log, &config("other", 2), &events(16), None).is_ok(), "one that the log has nothing of");
+    assert!(run(&log, &config("other", 2), &events(0, 16), None).is_ok(), "one that the log has nothing of");
+    // What is younger than all that was removed was not among it.
+    let users = |of: u32| move |made: &Made| partition_for(format!("u{}", made.0).as_bytes(), 2).0 == of;
+    let elsewhere: Vec<Made> = events(400, 16).into_iter().filter(users(1)).collect();
+    let small = config("small", 2);
+    run(&log, &small, &elsewhere, None).unwrap();
+    let more: Vec<Made> = events(500, 8).into_iter().filter(users(0)).collect();
+    let whole = [&elsewhere[..], &more].concat();
+    assert_eq!(run(&log, &small, &whole, None).unwrap().appended, more.len() as u64);
 }
 
 /// An import that was begun under the name by which earlier versions knew its file goes on under it.
