@@ -111,8 +111,8 @@ fn what_cannot_be_learnt_from_is_said_by_its_reason_and_misspelt_names_by_what_w
     let (ok, said) = run(&rows, &misspelt);
     assert!(ok, "{said}");
     for meant in [
-        "`lifecycle.end` names events `cancle`, and there are none in the log: did you mean `cancel`?",
-        "`inputs.plays.events` names events `plays`, and there are none in the log: did you mean `play`?",
+        "`lifecycle.end` names events `cancle`, and the log has none that could be used: did you mean `cancel`?",
+        "`inputs.plays.events` names events `plays`, and the log has none that could be used: did you mean `play`?",
     ] {
         assert!(said.contains(meant), "{said}");
     }

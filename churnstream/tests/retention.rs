@@ -232,7 +232,7 @@ fn what_is_left_beside_producers_and_consumers_that_are_killed_is_that_of_an_uni
         assert!(!producer.has_ended() && begun.elapsed() < LONG, "{}", producer.said());
         sleep(Duration::from_millis(10));
     }
-    let rounds = AtomicU64::new(0);
+    let (rounds, of_all) = (AtomicU64::new(0), AtomicBool::new(false));
     let removed = std::thread::scope(|scope| {
         // As from cron, only more often.
         let retaining = scope.spawn(|| {
@@ -249,20 +249,23 @@ fn what_is_left_beside_producers_and_consumers_that_are_killed_is_that_of_an_uni
                     }
                 }
                 rounds.fetch_add(u64::from(all), SeqCst);
+                of_all.store(removed.iter().all(|records| *records > 0), SeqCst);
             }
             removed
         });
         let over = Over(&is_over);
         let (mut kills, mut ended) = (0, false);
-        while !retaining.is_finished() && (!ended || kills < 6) {
+        while !retaining.is_finished() && (!ended || kills < 6 || !of_all.load(SeqCst)) {
             let mut consumer = live.consume(false);
             let before = live.address();
-            // Until it answers, and records of all topics went while it had the store; or until another had that for longer than it waits.
+            // Until it answers, and all topics were looked through while it had the store; or until another had that for longer than it waits.
+            // The last ones live until records of all topics went: those who are killed at once put little state behind them.
             let mut asked = None;
             while consumer.child.try_wait().unwrap().is_none() && !retaining.is_finished() {
                 assert!(begun.elapsed() < LONG, "{}\n{}", producer.said(), consumer.said());
                 let now = rounds.load(SeqCst);
-                if live.address() != before && now > *asked.get_or_insert(now + 1) {
+                let enough = !ended || of_all.load(SeqCst);
+                if live.address() != before && now > *asked.get_or_insert(now + 1) && enough {
                     break;
                 }
                 sleep(Duration::from_millis(20));

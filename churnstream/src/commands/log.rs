@@ -132,8 +132,7 @@ pub struct RepartitionArgs {
     /// How many partitions it gets
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     partitions: u32,
-    /// Copy what is left of a topic whose oldest records were removed: the copy begins at offset 0, and nothing tells later that its
-    /// beginning is missing
+    /// Copy what is left of a topic whose oldest records were removed; the copy looks whole
     #[arg(long)]
     without_beginning: bool,
 }
@@ -204,11 +203,8 @@ pub fn run(command: &LogCommand, out: &mut dyn Write) -> Result<ExitCode> {
             let place = &args.topic.topic;
             let (log, to) = (open(place)?, args.to.beside(place));
             if let Some(removed) = backtest::removed(&*log, &place.topic)? {
-                anyhow::ensure!(
-                    args.without_beginning,
-                    "{removed}. A copy would begin at offset 0 and look whole: say --without-beginning to make it all the same"
-                );
-                eprintln!("mind: {removed}; the copy does not say so");
+                let advice = "a copy begins at offset 0 and looks whole: --without-beginning makes it";
+                anyhow::ensure!(args.without_beginning, "{removed}; {advice}");
             }
             let report =
                 admin::repartition((&*log, &place.topic), (&*open(&to)?, &to.topic), args.partitions)?;
