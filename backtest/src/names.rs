@@ -10,7 +10,7 @@ use crate::{Labels, Lost};
 /// So many names of the log are remembered to be suggested.
 const MOST: usize = 1_000;
 
-/// What is still looked for. When all was found, looking costs nothing; what is not there costs a comparison an event.
+/// What is still looked for. When all was found, looking costs nothing; as long as something is not, each event's type and fields are compared and remembered.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     missing: Vec<Named>,
