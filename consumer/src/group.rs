@@ -73,7 +73,8 @@ struct Session {
     restoring: Vec<Restoring>,
     /// Whether the group has said what this process gets, if only nothing.
     assigned: bool,
-    last_commit: Instant,
+    /// When the next commit is due.
+    due: Instant,
     commits: u32,
     /// Since when it works on all that the group gave.
     whole: Option<Instant>,
@@ -199,7 +200,6 @@ impl Group<'_> {
         let partitions = self.base.config.partitions;
         let (health, routes) = (&self.around.health, self.routes.clone());
         let pool = Pool::start(config, health, workers, partitions, Vec::new(), routes)?;
-        let last_commit = Instant::now();
         let mut session = Session {
             group: joined,
             pool,
@@ -207,7 +207,7 @@ impl Group<'_> {
             coming: Vec::new(),
             restoring: Vec::new(),
             assigned: false,
-            last_commit,
+            due: Instant::now() + self.options.commit_interval,
             commits: 0,
             whole: None,
             told: Instant::now(),
@@ -255,7 +255,7 @@ impl Group<'_> {
         let mut orphans = Orphans::new();
         loop {
             // No longer than until the next commit is due: what waits for it should not wait for this too.
-            let due = self.options.commit_interval.saturating_sub(session.last_commit.elapsed());
+            let due = session.due.saturating_duration_since(Instant::now());
             match session.group.poll(due.clamp(Duration::from_millis(1), LOOK))? {
                 Some(GroupEvent::Assigned(partitions)) => {
                     self.check_partitions(&partitions)?;
@@ -278,7 +278,7 @@ impl Group<'_> {
             if self.around.shutdown.is_requested() {
                 return self.finish(session, false);
             }
-            if session.pool.is_pressed() || session.last_commit.elapsed() >= self.options.commit_interval {
+            if session.pool.is_pressed() || session.due <= Instant::now() {
                 self.commit(session)?;
             }
             // A promotion is for all processes of the group or for none, and they cannot agree while they run: it waits for a start.

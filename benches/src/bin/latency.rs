@@ -8,6 +8,7 @@
 //!
 //! An event's time is when it is due by the rate, whenever the log takes it, and its score carries that time; the delay is from there to the
 //! moment when the reader has the score, so it holds waiting for the commit. All three are threads of this process. Prints one JSON object.
+//! With `RUST_LOG=partition_log=debug` each commit says what it waited for.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -49,6 +50,7 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    telemetry::init_tracing(telemetry::LogFormat::Plain, telemetry::LogTo::Stderr)?;
     ensure!(arguments.warm_up < arguments.seconds, "nothing is left to be counted after the warm-up");
     let dir = tempfile::tempdir()?;
     let place = arguments.log.clone().unwrap_or_else(|| format!("file:{}", dir.path().join("log").display()));
@@ -63,7 +65,10 @@ fn main() -> Result<()> {
     let delays = std::thread::scope(|scope| {
         let consumer = scope.spawn(|| consumer::run(&options, &log, &around));
         let reader = scope.spawn(|| {
-            let delays = read(log.as_ref(), &arguments, &sent, &all_sent);
+            // Connections of its own, as another process has them.
+            let delays = partition_log::open(&place, &LogOptions::default())
+                .map_err(anyhow::Error::from)
+                .and_then(|log| read(log.as_ref(), &arguments, &sent, &all_sent));
             around.shutdown.request("all scores are seen");
             delays
         });

@@ -57,15 +57,15 @@ impl Group<'_> {
         stop: Option<bool>,
         drop: &[PartitionId],
     ) -> Result<(), Trouble> {
-        session.last_commit = Instant::now();
+        let begun = Instant::now();
         let moved = session.pool.prepare()?;
         if !moved.is_empty() {
             let places: Vec<_> =
                 moved.iter().map(|(partition, progress)| self.offset(*partition, progress)).collect();
-            let (asked, stopping) = (Instant::now(), std::cell::Cell::new(None));
+            let stopping = std::cell::Cell::new(None);
             let give_up = || {
                 // While brokers are away a commit takes as long as they do.
-                if asked.elapsed() > SLOW {
+                if begun.elapsed() > SLOW {
                     self.ready.not_ready("the brokers have not confirmed a commit yet");
                 } else {
                     self.ready.beat();
@@ -82,6 +82,9 @@ impl Group<'_> {
             session.commits += 1;
         }
         session.pool.committed(stop, drop);
+        // After a slow commit there is time to work before the next: an empty one would cost another interval.
+        let interval = self.options.commit_interval;
+        session.due = (begun + interval).max(Instant::now() + interval / 2);
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use rdkafka::producer::{BaseRecord, Producer as _};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use types::PartitionId;
 
+use super::commit::flush;
 use super::connect::number;
 use super::group::{GroupOffset, KafkaGroup, NotCommitted, TRY};
 use super::settle::{ANSWER, Asker, Open, is_retriable, pause, stable};
@@ -275,7 +276,7 @@ impl KafkaGroup {
         let since = Instant::now();
         let too_late = || since.elapsed() > SETTLED;
         touch(producer, open).map_err(unknown)?;
-        until_known(producer, &too_late, || producer.flush(TRY)).map_err(unknown)?;
+        until_known(producer, &too_late, || flush(producer, TRY)).map_err(unknown)?;
         until_known(producer, &too_late, || producer.commit_transaction(TRY)).map_err(unknown)
     }
 

@@ -1,15 +1,32 @@
 //! Committing what the partitions of a member have done, in one transaction.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{Consumer as _, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
 
 use super::closing::{until_known, with_ends};
 use super::connect::{number, signed};
 use super::group::{GroupOffset, KafkaGroup, NotCommitted, TRY};
 use super::settle::{is_retriable, pause};
+use super::transaction::GroupProducer;
+
+/// Waits until all records have arrived. rdkafka's own flush waits in steps of 100 ms where no report of a delivery comes.
+pub(super) fn flush(producer: &GroupProducer, within: Duration) -> Result<(), KafkaError> {
+    let deadline = Instant::now() + within;
+    loop {
+        match producer.flush(Duration::ZERO) {
+            Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) if Instant::now() < deadline => {
+                // Takes what is reported of failures: until then those records count as on their way.
+                producer.poll(Duration::ZERO);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            flushed => return flushed,
+        }
+    }
+}
 
 impl KafkaGroup {
     /// Commits everything that was written since the last commit, together with how far each partition is done, and begins the next
@@ -22,8 +39,8 @@ impl KafkaGroup {
         let Some(producer) = &self.producer else { return Err(aborted(&"the group was left")) };
         let mut last = Instant::now();
         let mut lap = || std::mem::replace(&mut last, Instant::now()).elapsed();
-        until_known(producer, give_up, || producer.flush(TRY)).map_err(|error| aborted(&error))?;
-        let flush = lap();
+        until_known(producer, give_up, || flush(producer, TRY)).map_err(|error| aborted(&error))?;
+        let flushed = lap();
         let ends = self.written_ends(producer, give_up)?;
         let ask_ends = lap();
         let mut list = TopicPartitionList::with_capacity(places.len());
@@ -59,7 +76,7 @@ impl KafkaGroup {
         }
         let commit = lap();
         self.settled(producer, &list, &ends, give_up)?;
-        tracing::debug!(partitions = places.len(), outputs = ends.len(), ?flush, ?ask_ends, ?send_offsets, ?commit,
+        tracing::debug!(partitions = places.len(), outputs = ends.len(), flush = ?flushed, ?ask_ends, ?send_offsets, ?commit,
             settled = ?lap(), "committed");
         producer.begin_transaction().map_err(|error| aborted(&error))
     }

@@ -20,6 +20,7 @@ use types::PartitionId;
 
 use super::KafkaLog;
 use super::closing::{SEEN, end_of, touch};
+use super::commit::flush;
 use super::connect::{ASK, number};
 use super::group::{GroupOptions, JOIN, TRY};
 use super::membership::GroupConsumer;
@@ -92,7 +93,7 @@ impl KafkaLog {
             // Those that are to be aborted wait for the next turn.
             let touched = if commit { counted } else { others };
             let written = touch(producer, &touched)
-                .and_then(|()| producer.flush(ASK))
+                .and_then(|()| flush(producer, ASK))
                 .and_then(|()| if offsets { self.touch_offsets(producer, asker, options) } else { Ok(()) });
             if let Err(error) = &written {
                 if commit {
