@@ -74,7 +74,8 @@ pub struct Arguments {
     /// A Kafka topic that others write may always be begun so.
     #[arg(long)]
     pub without_beginning: bool,
-    /// How many threads process partitions: a number, or `auto` to follow the lag.
+    /// How many threads process partitions: a number, or `auto` to follow the lag. A number is obeyed, also beyond the machine's cores, up
+    /// to one thread a partition; `auto` stays within the cores. Partitions are placed on the threads by load.
     #[arg(long, default_value = "1", value_parser = parse_workers)]
     pub workers: Workers,
     /// End at what is the log's end now, with all state written to the store.
@@ -103,7 +104,8 @@ pub struct Arguments {
     /// How often lag, registry and workers are looked at.
     #[arg(long, default_value = "1s", value_name = "SPAN")]
     pub scale_every: Millis,
-    /// With `--workers auto`: no change for this long after one, and none to fewer before twice this.
+    /// With `--workers auto`: no change for this long after one, and none to fewer before twice this. With any number: partitions of skewed
+    /// loads are placed anew no more often than this.
     #[arg(long, default_value = "10s", value_name = "SPAN")]
     pub scale_cooldown: Millis,
     /// Write no reasons with scores: faster. The read API explains a score on demand all the same. Change it only after a

@@ -1,5 +1,6 @@
 //! The supervisor's eyes and hands: what it sees once a second, shows, and does about the number of workers.
 
+mod balance;
 mod ends;
 mod rate;
 
@@ -8,8 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use autoscaler::{
-    Action, DecisionLog, DecisionMetrics, History, LagAge, Limits, Policy, Sample, ThresholdPolicy, Tracker,
-    decide, place,
+    Action, DecisionLog, DecisionMetrics, History, LagAge, Limits, Observation, Policy, Sample,
+    ThresholdPolicy, Tracker, decide,
 };
 use feature_store::Store;
 use partition_log::Log;
@@ -26,6 +27,7 @@ use crate::status::{LastDecision, PartitionStatus, Status, StatusBoard};
 use crate::watch::SweepGauges;
 use crate::{ConsumerError, ConsumerOptions};
 
+use self::balance::Balance;
 use self::ends::Ends;
 use self::rate::Rate;
 
@@ -67,6 +69,7 @@ struct Scaling {
     metrics: DecisionMetrics,
     desired: usize,
     last: Option<(Instant, usize, usize, String)>,
+    balance: Balance,
 }
 
 impl Observer {
@@ -108,6 +111,7 @@ impl Observer {
                 metrics: DecisionMetrics::new(metrics),
                 desired: workers.0 as usize,
                 last: None,
+                balance: Balance::new(stats.len(), rules.cooldown),
             },
             publisher: Publisher::new(metrics, &stats),
             sweeps: SweepGauges::new(metrics, base.prices.clone()),
@@ -199,37 +203,18 @@ impl Observer {
         let workers = u32::try_from(pool.len()).unwrap_or(u32::MAX);
         let seen = self.tracker.observe(at, workers);
         seen.record(&self.options.topic, &self.metrics);
-        if !matches!(self.options.workers, crate::Workers::Auto { .. }) {
-            return Ok(());
+        self.scaling.balance.see(&seen);
+        if matches!(self.options.workers, crate::Workers::Auto { .. }) {
+            self.scaling.resize(pool, at, &seen)?;
         }
-        let scaling = &mut self.scaling;
-        let decision = decide(&scaling.policy, &scaling.limits, &mut scaling.history, &seen);
-        scaling.metrics.record(&decision, Some(decision.numbers.workers));
-        if let Some(Err(error)) =
-            scaling.log.as_mut().map(|log| log.append(wall_time(), scaling.policy.name(), &decision))
+        let balance = &mut self.scaling.balance;
+        let is_ours = |index: usize| self.stats[index].is_owned();
+        if pool.settled()
+            && let Some(placement) = balance.due(at, pool.placement(), pool.len(), is_ours)
         {
-            // A decision that cannot be written is still a decision.
-            tracing::warn!(%error, "cannot write the decision log");
+            tracing::info!(?placement, "partitions are placed by load");
+            pool.rescale(pool.len(), &placement)?;
         }
-        scaling.desired = decision.desired as usize;
-        if pool.len() != scaling.desired && pool.settled() {
-            let loads: Vec<f64> = seen
-                .partitions
-                .iter()
-                .map(|p| p.arrival_rate.unwrap_or(0.0) + p.lag_events.unwrap_or(0) as f64)
-                .collect();
-            let current: Vec<Option<u32>> =
-                pool.placement().iter().map(|&owner| u32::try_from(owner).ok()).collect();
-            let placement: Vec<usize> =
-                place(&loads, &current, decision.desired).into_iter().map(|owner| owner as usize).collect();
-            tracing::info!(from = pool.len(), to = scaling.desired, why = decision.words, "workers");
-            scaling.last = Some((Instant::now(), pool.len(), scaling.desired, decision.words));
-            pool.rescale(scaling.desired, &placement)?;
-        }
-        debug_assert!(
-            decision.action == Action::Hold || scaling.desired > 0,
-            "limits keep at least one worker"
-        );
         Ok(())
     }
 
@@ -334,6 +319,33 @@ impl Observer {
         self.publisher.publish(&all, &status);
         self.sweeps.look(&self.stats);
         board.put(status);
+    }
+}
+
+impl Scaling {
+    /// Has as many workers as the policy says.
+    fn resize(&mut self, pool: &mut Pool, at: Duration, seen: &Observation) -> Result<(), ConsumerError> {
+        let decision = decide(&self.policy, &self.limits, &mut self.history, seen);
+        self.metrics.record(&decision, Some(decision.numbers.workers));
+        if let Some(Err(error)) =
+            self.log.as_mut().map(|log| log.append(wall_time(), self.policy.name(), &decision))
+        {
+            // A decision that cannot be written is still a decision.
+            tracing::warn!(%error, "cannot write the decision log");
+        }
+        debug_assert!(
+            decision.action == Action::Hold || decision.desired > 0,
+            "limits keep at least one worker"
+        );
+        self.desired = decision.desired as usize;
+        if pool.len() != self.desired && pool.settled() {
+            let placement = self.balance.placement(pool.placement(), decision.desired);
+            tracing::info!(from = pool.len(), to = self.desired, why = decision.words, "workers");
+            self.last = Some((Instant::now(), pool.len(), self.desired, decision.words));
+            pool.rescale(self.desired, &placement)?;
+            self.balance.moved(at);
+        }
+        Ok(())
     }
 }
 

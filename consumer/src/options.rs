@@ -7,7 +7,7 @@ use std::time::Duration;
 /// How many workers there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workers {
-    /// This many, always.
+    /// This many, always, also beyond the processors there are; but no more than partitions.
     Fixed(u32),
     /// As many as the policy says, within these bounds.
     Auto {
@@ -64,7 +64,7 @@ pub struct Scaling {
     pub lag_up: u64,
     /// Fewer when fewer than this have waited for a while.
     pub lag_down: u64,
-    /// No change for this long after one.
+    /// No change for this long after one, neither of the number nor of which partition lies where.
     pub cooldown: Duration,
     /// How long the lag must stay low.
     pub calm: Duration,

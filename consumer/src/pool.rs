@@ -127,6 +127,7 @@ impl Pool {
 
     /// Drops these partitions as a crash would, and waits for that; all of them if none is named. Ends a commit under way.
     pub(crate) fn discard(&mut self, partitions: &[PartitionId]) -> Result<(), ConsumerError> {
+        self.settle()?;
         let (done, dropped) = unbounded();
         (0..self.workers.len())
             .for_each(|worker| self.send(worker, Order::Drop(partitions.to_vec(), done.clone())));
@@ -138,11 +139,7 @@ impl Pool {
     /// [`Pool::discard`].
     pub(crate) fn prepare(&mut self) -> Result<Vec<(PartitionId, Progress)>, ConsumerError> {
         self.pressed = false;
-        // A partition on its way would be asked by nobody.
-        while !self.settled() {
-            self.poll()?;
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.settle()?;
         let (reply, replies) = unbounded::<Prepared>();
         (0..self.workers.len()).for_each(|worker| self.send(worker, Order::Prepare(reply.clone())));
         drop(reply);
@@ -165,6 +162,15 @@ impl Pool {
     /// Whether memory waits for a commit of the process.
     pub(crate) fn is_pressed(&self) -> bool {
         self.pressed
+    }
+
+    /// Waits until no partition is on its way: one that is would hear of nothing that all workers are told.
+    fn settle(&mut self) -> Result<(), ConsumerError> {
+        while !self.settled() {
+            self.poll()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// One answer of every worker.
