@@ -23,8 +23,9 @@ setup:
 build: setup
 	$(CARGO) build --release --locked $(addprefix -p ,$(PROGRAMS)) --bins
 
-demo: setup
-	$(CARGO) run --release -p churnstream -- demo
+# With the programs that it names at its end.
+demo: build
+	$${CARGO_TARGET_DIR:-target}/release/churnstream demo
 
 test: setup
 	@scripts/test

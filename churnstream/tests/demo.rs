@@ -44,6 +44,33 @@ fn it_runs_from_nothing_to_a_summary() {
         assert!(said.contains(expected), "no {expected}: {said}");
     }
 
+    // Much waits at first and little later. One processor has one worker.
+    let lag = said.lines().find(|line| line.contains("| lag ")).unwrap();
+    assert!(lag.contains("(p0 ") && lag.contains(", p1 "), "lag by partition: {lag}");
+    assert!(said.contains("| metrics at http://127.0.0.1:"), "{said}");
+    if std::thread::available_parallelism().unwrap().get() > 1 {
+        let counts: Vec<usize> = said
+            .lines()
+            .filter_map(|line| line.split("| workers ").nth(1)?.split(' ').next()?.parse().ok())
+            .collect();
+        let most = counts.iter().position(|count| count == counts.iter().max().unwrap()).unwrap();
+        assert!(counts[most] > 1 && counts[most..].iter().any(|count| *count < counts[most]), "{counts:?}");
+        let changes: Vec<(usize, usize)> = said
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.strip_prefix("  workers   ")?.split(' ');
+                Some((words.next()?.parse().ok()?, words.nth(1)?.parse().ok()?))
+            })
+            .collect();
+        assert!(changes.iter().any(|(from, to)| from < to), "it never grew: {said}");
+        assert!(changes.iter().any(|(from, to)| from > to), "it never shrank: {said}");
+    }
+
+    // Its programs are not on the path of who built them: they are called where they are.
+    let tail = said.lines().find(|line| line.contains(" scores tail ")).unwrap().trim();
+    let tail = Command::new("sh").args(["-c", tail]).output().unwrap();
+    assert!(tail.status.success(), "{tail:?}");
+
     // What it says to try next can be tried, also by who has seen enough before it ends.
     let user = said.split("features get ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     let state = dir.path().join("demo/state");

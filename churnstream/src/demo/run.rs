@@ -243,10 +243,13 @@ impl<'a> Demo<'a> {
             }
             note_decision(&status, &mut scaled, stage.elapsed());
             fill(stage, &status, board.as_ref().and_then(RiskBoard::newest));
+            stage.state.metrics = consumer::address_of(&self.options.dir.join("state"))
+                .map(|address| format!("{}/metrics", address.trim_end_matches('/')));
             stage.progress(self.share_done(board.as_ref().and_then(RiskBoard::newest)));
             stage.show()?;
             let through = all_produced.load(Ordering::Acquire) && caught_up(&status);
             if stopping || through || consumer_ended() {
+                stage.state.metrics = None;
                 return Ok(scaled);
             }
         }

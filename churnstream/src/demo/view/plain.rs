@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::text::{UNKNOWN, age, age_or_unknown, clock, harmless, percent, thousands, whole};
+use super::text::{UNKNOWN, age, age_or_unknown, clock, harmless, percent, short, thousands, whole};
 use super::{DemoState, LastDecision};
 
 /// Writes a line now and then, where there is no terminal to draw on.
@@ -12,13 +12,15 @@ pub struct PlainView {
     last: Option<(Duration, u32)>,
     /// The words of the decision that a line has told of.
     told: String,
+    /// Where it has said that metrics are.
+    told_metrics: Option<String>,
 }
 
 impl PlainView {
     /// One line each `every`, and one at the beginning of each phase.
     #[must_use]
     pub fn new(every: Duration) -> Self {
-        Self { every, last: None, told: String::new() }
+        Self { every, last: None, told: String::new(), told_metrics: None }
     }
 
     /// The line that is due, if one is; without its line end.
@@ -37,10 +39,16 @@ impl PlainView {
             line += &format!(" | {} ({} ago)", harmless(words), age(*ago));
             self.told.clone_from(words);
         }
+        if state.metrics != self.told_metrics {
+            if let Some(metrics) = &state.metrics {
+                line += &format!(" | metrics at {metrics}");
+            }
+            self.told_metrics.clone_from(&state.metrics);
+        }
         Some(line)
     }
 
-    /// The state in one line, without its line end and without the last decision.
+    /// The state in one line, without its line end, without the last decision and where metrics are.
     #[must_use]
     pub fn line(state: &DemoState) -> String {
         let mut parts = vec![phase(state)];
@@ -50,9 +58,17 @@ impl PlainView {
         if !state.lag.is_empty() {
             let events = state.lag.iter().try_fold(0_u64, |sum, lag| Some(sum.saturating_add(lag.events?)));
             let seconds = state.lag_seconds.map_or_else(|| UNKNOWN.to_owned(), |s| format!("{s:.1} s"));
+            let each: Vec<_> = state
+                .lag
+                .iter()
+                .map(|lag| {
+                    format!("p{} {}", lag.partition, lag.events.map_or_else(|| UNKNOWN.to_owned(), short))
+                })
+                .collect();
             parts.push(format!(
-                "lag {} events, {seconds}",
-                events.map_or_else(|| UNKNOWN.to_owned(), thousands)
+                "lag {} events ({}), {seconds}",
+                events.map_or_else(|| UNKNOWN.to_owned(), thousands),
+                each.join(", ")
             ));
         }
         if state.workers_max > 0 {

@@ -33,6 +33,8 @@ pub struct DemoState {
     pub commit_age: Option<Duration>,
     /// How old the oldest change is that is not in the store's blocks.
     pub snapshot_age: Option<Duration>,
+    /// Where the pool's metrics can be seen while it runs.
+    pub metrics: Option<String>,
     /// Events handled so far.
     pub events: u64,
     /// Users known.

@@ -120,5 +120,13 @@ pub(super) fn totals(state: &DemoState, palette: Palette, width: u16) -> Line<'s
     if state.rejected > 0 {
         parts.push(format!("{} rejected", thousands(state.rejected)));
     }
-    apart(Span::raw(parts.join(", ")), Span::styled("Ctrl-C stops", palette.quiet), width)
+    let (totals, mut right) = (parts.join(", "), "Ctrl-C stops".to_owned());
+    if let Some(metrics) = &state.metrics {
+        let both = format!("{metrics}   {right}");
+        // Where it does not fit, the totals are worth more.
+        if totals.len() + both.len() + 3 <= usize::from(width) {
+            right = both;
+        }
+    }
+    apart(Span::raw(totals), Span::styled(right, palette.quiet), width)
 }

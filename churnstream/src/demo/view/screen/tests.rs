@@ -45,6 +45,7 @@ fn streaming(partitions: u32) -> DemoState {
         }),
         commit_age: Some(Duration::from_millis(400)),
         snapshot_age: Some(Duration::from_millis(3200)),
+        metrics: None,
         events: 1_203_000,
         users: Some(20_000),
         scores: 1_210_422,
@@ -117,6 +118,16 @@ fn more_partitions_than_there_is_room_for() {
 }
 
 #[test]
+fn where_metrics_are_is_shown_where_there_is_room() {
+    let state = DemoState { metrics: Some("http://127.0.0.1:9464/metrics".to_owned()), ..streaming(4) };
+    assert!(
+        picture(&state, 120, 40).contains("12 rejected")
+            && picture(&state, 120, 40).contains(":9464/metrics   Ctrl-C")
+    );
+    assert!(picture(&state, 80, 24).contains("12 rejected") && !picture(&state, 80, 24).contains(":9464"));
+}
+
+#[test]
 fn nothing_is_known_yet() {
     let phase =
         Phase { name: "simulating a history".to_owned(), number: 1, of: 4, progress: None, eta: None };
@@ -177,19 +188,27 @@ fn plain_lines_come_when_due() {
     let first = view.next_line(&state).unwrap();
     assert_eq!(
         first,
-        "[0:42] 3/4 streaming new days 62 %, about 25 s left | 412,310 events/s | lag 1,582 events, 3.2 s | workers 1 of 2 \
+        "[0:42] 3/4 streaming new days 62 %, about 25 s left | 412,310 events/s | lag 1,582 events (p0 0, p1 113, p2 452, p3 1.0k), 3.2 s \
+         | workers 1 of 2 \
          | commit age 0.4 s, snapshot age 3.2 s | 1,203,000 events, 1,210,422 scores so far | most at risk u000042 87 % \
          (days since plays: 12.3) | grow from 1 to 2: 24310 events wait, over 10000 (12 s ago)"
     );
     state.elapsed += Duration::from_secs(4);
     assert_eq!(view.next_line(&state), None);
     state.elapsed += Duration::from_secs(1);
+    state.metrics = Some("http://127.0.0.1:9464/metrics".to_owned());
     let second = view.next_line(&state).unwrap();
     assert!(!second.contains("grow from"), "told already: {second}");
+    assert!(second.ends_with(" | metrics at http://127.0.0.1:9464/metrics"), "{second}");
     state.phase = Phase { name: "summing up".to_owned(), number: 4, of: 4, progress: None, eta: None };
     state.lag[0].events = None;
     state.at_risk[0].user = "a\nb".to_owned();
     let third = view.next_line(&state).unwrap();
-    assert!(third.starts_with("[0:47] 4/4 summing up | ") && third.contains("lag unknown events"), "{third}");
+    assert!(
+        third.starts_with("[0:47] 4/4 summing up | ")
+            && third.contains("lag unknown events (p0 unknown, p1 "),
+        "{third}"
+    );
+    assert!(!third.contains("metrics at"), "told already: {third}");
     assert_eq!(third.lines().count(), 1);
 }
