@@ -297,19 +297,22 @@ impl<S: StateValue> PartitionStore<S> {
         make: impl FnOnce() -> S,
     ) -> Result<Option<SlotId>, StoreError> {
         let block = self.blocks.find(hash);
-        if at < self.replay_end {
-            self.know(block)?;
-            if self.holds(block, at) {
-                return Ok(None);
-            }
+        let replaying = at < self.replay_end;
+        if replaying && self.holds(block, at) {
+            return Ok(None);
         }
-        Ok(Some(match self.read_user(block, hash, key)? {
+        // Of a block that was not read yet, one read tells both: what it holds, and the user. A replay is mostly such reads.
+        let state = self.read_user(block, hash, key)?;
+        if replaying && self.holds(block, at) {
+            return Ok(None);
+        }
+        Ok(Some(match state {
             Some(state) => self.insert_read(hash, key, state, block),
             None => self.insert(hash, key, make(), block, 0),
         }))
     }
 
-    /// Whether a block holds the event at an offset. The block must be known.
+    /// Whether a block is known to hold the event at an offset.
     fn holds(&self, block: BlockId, at: Offset) -> bool {
         self.blocks[block].applied.is_some_and(|applied| at < applied)
     }

@@ -1,4 +1,4 @@
-//! A database that fails.
+//! A database that fails, and one whose reads are counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -87,4 +87,66 @@ fn a_full_disk_stops_the_store_and_costs_nothing_once_there_is_room() {
         assert!(work(&mut users, end).is_none());
         assert_eq!(sweep(&mut users, 10), expected, "room for {room} writes");
     }
+}
+
+/// Counts how often a block is read.
+#[derive(Clone, Default)]
+struct Counted {
+    inner: MemoryBackend,
+    reads: Arc<AtomicI64>,
+}
+
+struct CountedTree {
+    inner: Arc<dyn Tree>,
+    reads: Arc<AtomicI64>,
+}
+
+impl Backend for Counted {
+    fn tree(&self, name: &str) -> Result<Arc<dyn Tree>, BackendError> {
+        Ok(Arc::new(CountedTree { inner: self.inner.tree(name)?, reads: Arc::clone(&self.reads) }))
+    }
+
+    fn flush(&self) -> Result<(), BackendError> {
+        self.inner.flush()
+    }
+
+    fn disk_bytes(&self) -> Result<u64, BackendError> {
+        self.inner.disk_bytes()
+    }
+}
+
+impl Tree for CountedTree {
+    fn get(&self, key: &[u8], into: &mut Vec<u8>) -> Result<bool, BackendError> {
+        self.reads.fetch_add(i64::from(key.len() == 9), Ordering::Relaxed);
+        self.inner.get(key, into)
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), BackendError> {
+        self.inner.apply(batch)
+    }
+}
+
+#[test]
+fn a_replay_reads_a_user_from_their_block_once() {
+    let disk = Counted::default();
+    let store = Store::with_backend(Box::new(disk.clone()), &identity(), eager()).unwrap();
+    let mut users = open(&store);
+    (0..400).for_each(|at| assert!(apply(&mut users, &format!("user {}", at % 200), at)));
+    users.commit(commit_at(400)).unwrap();
+    users.snapshot_all().unwrap();
+    (400..440).for_each(|at| assert!(apply(&mut users, &format!("user {}", at % 200), at)));
+    users.commit(commit_at(440)).unwrap();
+    drop((users, store));
+
+    let store = Store::with_backend(Box::new(disk.clone()), &identity(), eager()).unwrap();
+    let mut users = open(&store);
+    assert_eq!(users.replay_from(), Offset(400));
+    disk.reads.store(0, Ordering::Relaxed);
+    (400..440).for_each(|at| assert!(apply(&mut users, &format!("user {}", at % 200), at)));
+    assert_eq!(
+        disk.reads.load(Ordering::Relaxed),
+        40,
+        "blocks were not read before, and users not in memory"
+    );
+    assert_eq!(sweep(&mut users, 10)["user 7"], Seen(vec![7, 207, 407]));
 }
