@@ -1,6 +1,6 @@
 //! `churnstream train`: fits a model bundle from a log, or from a customer table.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -31,6 +31,8 @@ use crate::training::{self, Judged, TrainReport, Training};
       --labels labels.toml --to model --algorithm logistic
   churnstream train --from file:log --features spec.toml \\
       --labels labels.toml --to model --search 30 --refit
+  churnstream train --from file:log --features spec.toml \\
+      --labels labels.toml --to model --params params.toml
   churnstream train --table customers.csv --label churned --id customer \\
       --to model
   churnstream train --table customers.xlsx --label status --lost closed \\
@@ -72,7 +74,11 @@ pub(crate) struct ModelArgs {
     /// The kind of model: xgboost, logistic or forest. All of them are scored by the same evaluator.
     #[arg(long, default_value = "xgboost", value_name = "KIND")]
     algorithm: Algorithm,
-    /// Try so many sets of parameters on users held out, the usual ones first, and take the best.
+    /// Parameters other than the usual: a TOML file with any of max_rounds, patience, learning_rate, max_depth, min_child_weight,
+    /// row_share, feature_share, lambda, max_bin, forest_trees, folds, threads, calibration and [monotone].
+    #[arg(long, value_name = "PARAMS.toml")]
+    params: Option<PathBuf>,
+    /// Try so many sets of parameters on users held out, the usual ones or those of --params first, and take the best.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
     search: u32,
     /// The probability must never fall when this feature rises. Can be given several times.
@@ -92,7 +98,11 @@ pub(crate) struct ModelArgs {
 impl ModelArgs {
     /// The training that is asked for.
     pub(crate) fn training(&self, refit: bool) -> anyhow::Result<Training> {
-        let mut params = Params { seed: self.seed, ..Params::of(self.algorithm) };
+        let usual = Params { seed: self.seed, ..Params::of(self.algorithm) };
+        let mut params = match &self.params {
+            None => usual,
+            Some(path) => other(&usual, path)?,
+        };
         let bound = self.rising.iter().map(|name| (name, Direction::Rising));
         for (name, direction) in bound.chain(self.falling.iter().map(|name| (name, Direction::Falling))) {
             let before = params.monotone.insert(name.clone(), direction);
@@ -107,6 +117,19 @@ impl ModelArgs {
         }
         Ok(training)
     }
+}
+
+/// The usual parameters with what a file says instead.
+fn other(usual: &Params, path: &Path) -> anyhow::Result<Params> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let said: toml::Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
+    for key in ["algorithm", "seed"] {
+        anyhow::ensure!(!said.contains_key(key), "{}: `{key}` is said by --{key}", path.display());
+    }
+    let mut all = toml::Table::try_from(usual)?;
+    all.extend(said);
+    let params: Params = all.try_into().with_context(|| path.display().to_string())?;
+    Ok(params)
 }
 
 impl Train {
@@ -240,5 +263,35 @@ fn print_quality(report: &TrainReport) {
         .collect();
     if !others.is_empty() {
         println!("beside it  {}", others.join("; "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_what_is_other_than_usual() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("params.toml");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            other(&Params { seed: 7, ..Params::of(Algorithm::Forest) }, &path)
+        };
+        let params =
+            read("min_child_weight = 100\nlambda = 30.5\n[monotone]\ntickets = \"rising\"\n").unwrap();
+        let monotone = [("tickets".to_owned(), Direction::Rising)].into();
+        let usual = Params { seed: 7, ..Params::of(Algorithm::Forest) };
+        assert_eq!(params, Params { min_child_weight: 100.0, lambda: 30.5, monotone, ..usual.clone() });
+        assert_eq!(read("").unwrap(), usual);
+        for (text, word) in [
+            ("min_child = 1", "min_child"),
+            ("lambda = \"x\"", "lambda"),
+            ("seed = 3", "--seed"),
+            ("x", "params.toml"),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(word) && error.contains("params.toml"), "{error}");
+        }
     }
 }
