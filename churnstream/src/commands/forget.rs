@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Args;
 use consumer::{DEAD_LETTERS, SCORES, SHADOW_SCORES};
 use feature_store::{Store, StoreOptions, UserState};
@@ -12,15 +12,17 @@ use types::{Event, EventTime, Offset, PartitionId, Score, SystemEvent, headers};
 /// Erases a user: writes an `$erase` event, at which the consumer removes the user's state.
 ///
 /// From then on reads do not find the user and sweeps pass over the user; a rebuild honours it too. The records that the
-/// log still holds stay until retention removes them, or until --purge does.
+/// log still holds, and what the store's files still have of the user in their free parts, stay until --purge.
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream forget u000042 --from file:log
   churnstream forget u000042 --from file:log --purge --store state
 
-The second is said once the consumer has read the first and is stopped. It takes the user's events, scores and dead letters
-from before the erasure out of the log; all other records keep their offsets. Rows that an import could not read have
-no key, so whose they are is not known: they stay. A file that still holds the user must not be imported again.")]
+The second is said once the consumer has read the first and has written all state: let it end by --until-end. It takes
+the user's events, scores and dead letters up to the erasure out of the log, itself included; all other records keep
+their offsets. And it writes the store's files anew, for which there must be room on the disk. Interrupted, log and store
+can be used, and it can be said again. Rows that an import could not read have no key, so whose they are is not known: they stay. A
+file that still holds the user must not be imported again.")]
 pub(crate) struct Forget {
     /// Who.
     user: String,
@@ -30,7 +32,7 @@ pub(crate) struct Forget {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
-    /// Take the user's records out of the log, once the erasure was asked for and the consumer has passed it
+    /// Take the user's records out of the log, and what is left of the user out of the store's files, once the erasure was asked for and the consumer has passed it
     #[arg(long, requires = "store")]
     purge: bool,
     /// The consumer's store, which says how far it is. No consumer may be running
@@ -44,14 +46,10 @@ impl Forget {
         match &self.store {
             Some(store) if self.purge => {
                 let purged = purge(&*log, &self.topic, &self.user, store)?;
-                ensure!(
-                    purged.iter().any(|(_, purged)| *purged > 0),
-                    "nothing of user `{}` from before the erasure was left to take out",
-                    self.user
-                );
                 for (topic, purged) in purged {
                     eprintln!("{purged} records of user `{}` taken out of {topic}", self.user);
                 }
+                eprintln!("the store in {} was written anew", store.display());
                 Ok(())
             }
             _ => self.erase(&*log),
@@ -101,20 +99,30 @@ impl Forget {
     }
 }
 
-/// Takes a user's records from before the last erasure out of the topics of events and outputs. Returns how many, by topic.
+/// Takes a user's records from before the last erasure out of the topics of events and outputs, the erasure too, and writes the store anew.
+/// Returns how many, by topic.
+///
+/// Nothing needs the erasure then: no block of the store is older, and a replay meets nothing that it would remove.
 fn purge(log: &dyn Log, events: &str, user: &str, store: &Path) -> anyhow::Result<Vec<(String, u64)>> {
     let Some(config) = log.topic(events)? else { bail!("there is no topic `{events}` in {}", log.place()) };
     let partition = partition_for(user.as_bytes(), config.partitions);
     let Some(erased) = last_erasure(log, events, partition, user)? else {
         bail!(
-            "`{events}` holds no erasure of user `{user}`: say `churnstream forget {user}` without --purge first"
+            "nothing of user `{user}` can be taken out: `{events}` holds no erasure of user `{user}`. Say `churnstream forget {user}` \
+             without --purge first, unless all was taken out already"
         );
     };
-    let committed = committed(store, events, partition)?;
+    let (committed, replay_from) = committed(store, events, partition)?;
     if committed <= erased {
         bail!(
             "the erasure stands at offset {erased} of {events}-{partition}, and the consumer of {} is at {committed}: let it \
              read on first",
+            store.display()
+        );
+    }
+    if replay_from <= erased {
+        bail!(
+            "the consumer of {} has passed the erasure, and not all state is written yet: let it run once more, with --until-end",
             store.display()
         );
     }
@@ -129,13 +137,17 @@ fn purge(log: &dyn Log, events: &str, user: &str, store: &Path) -> anyhow::Resul
             let offset = from.and_then(|from| from.strip_prefix(&origin)?.parse::<u64>().ok());
             offset.is_some_and(|offset| Offset(offset) < erased)
         }
-        _ => record.offset < erased,
+        _ => record.offset <= erased,
     };
     let mut purged = Vec::new();
-    // The events last: as long as one is left, it can be said again.
+    // The events last, and of them the erasure: as long as it is there, all can be said again.
     for topic in [SCORES, SHADOW_SCORES, DEAD_LETTERS, events] {
         if log.topic(topic)?.is_none_or(|config| partition.0 >= config.partitions) {
             continue;
+        }
+        if topic == events {
+            feature_store::store::rewrite(store)
+                .with_context(|| format!("writing the store {} anew", store.display()))?;
         }
         let mut is_theirs = |record: &Record<'_>| record.key == user.as_bytes() && is_before(record, topic);
         let count =
@@ -181,8 +193,8 @@ fn each_of(
     }
 }
 
-/// How far the consumer of a store has come in a partition.
-fn committed(store: &Path, topic: &str, partition: PartitionId) -> anyhow::Result<Offset> {
+/// How far the consumer of a store has come in a partition, and below which offset all state is in the store's blocks.
+fn committed(store: &Path, topic: &str, partition: PartitionId) -> anyhow::Result<(Offset, Offset)> {
     let about = || format!("reading the store {}", store.display());
     let identity = feature_store::store::identity(store).with_context(about)?;
     if identity.topic != topic {
@@ -190,7 +202,7 @@ fn committed(store: &Path, topic: &str, partition: PartitionId) -> anyhow::Resul
     }
     let opened = Store::open(store, &identity, StoreOptions::default()).with_context(about)?;
     let users = opened.partition::<UserState>(partition).with_context(about)?;
-    Ok(users.committed().map_or(Offset::ZERO, |commit| commit.next_input))
+    Ok((users.committed().map_or(Offset::ZERO, |commit| commit.next_input), users.replay_from()))
 }
 
 #[cfg(test)]

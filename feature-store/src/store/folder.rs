@@ -18,7 +18,7 @@ const LOCK: &str = "lock";
 /// Locked by who acts on what the store needs of the log, and by who changes that.
 const NEEDS: &str = "needs";
 const DATABASE: &str = "sled";
-/// While a rebuild runs: the new database until it is whole, and the old one until it is deleted.
+/// While a rebuild or a rewriting runs: the new database until it is whole, and the old one until it is deleted.
 const NEXT: &str = "sled.next";
 const PAST: &str = "sled.past";
 
@@ -87,8 +87,7 @@ pub fn rebuild(dir: &Path, identity: &StoreIdentity, log_starts: &[Offset]) -> R
         // What is too damaged to be opened has no commits to keep.
         _ => Vec::new(),
     };
-    let [now, next, past] = [DATABASE, NEXT, PAST].map(|name| dir.join(name));
-    let database = SledBackend::open(&next, 1 << 20).map_err(keys::writing)?;
+    let database = SledBackend::open(&dir.join(NEXT), 1 << 20).map_err(keys::writing)?;
     let mut without_commit = Vec::new();
     for partition in partitions {
         let Some(Some(commit)) = commits.get(partition.0 as usize) else {
@@ -103,13 +102,60 @@ pub fn rebuild(dir: &Path, identity: &StoreIdentity, log_starts: &[Offset]) -> R
     }
     database.flush().map_err(keys::writing)?;
     drop(database);
+    put_in_place(dir)?;
+    write_identity(dir, identity)?;
+    remove(&dir.join(PAST))?;
+    Ok(Rebuilt { without_commit })
+}
+
+/// Writes a store's database anew with what it holds now. What was replaced or removed before (a forgotten user, say) lies in the free parts
+/// of a database's files until something is written over it; the new files never held it. What the disk keeps of a removed file is the
+/// system's matter. Takes as much room again meanwhile. May be interrupted and repeated at any moment: the store is the old one or the new
+/// one, whole, and what is left of the other goes when it is next opened.
+///
+/// # Errors
+/// [`StoreError::InUse`] while a process has the store, [`StoreError::Format`] if the folder holds none, and if the database fails or the
+/// disk is full.
+pub fn rewrite(dir: &Path) -> Result<(), StoreError> {
+    rewrite_until(dir, &mut |_| Ok(()))
+}
+
+/// The steps of a rewriting, each begun when the one before is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Copy,
+    Replace,
+    Remove,
+    Done,
+}
+
+pub(super) fn rewrite_until(
+    dir: &Path,
+    before: &mut dyn FnMut(Step) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    identity(dir)?;
+    let _lock = lock(dir)?;
+    let old = database(dir, 1 << 20)?;
+    before(Step::Copy)?;
+    let new = SledBackend::open(&dir.join(NEXT), 1 << 20).map_err(keys::writing)?;
+    old.copy_to(&new).and_then(|()| new.flush()).map_err(keys::writing)?;
+    drop((old, new));
+    before(Step::Replace)?;
+    put_in_place(dir)?;
+    before(Step::Remove)?;
+    remove(&dir.join(PAST))?;
+    before(Step::Done)
+}
+
+/// Puts the new database in the place of the old one, which stays beside it.
+fn put_in_place(dir: &Path) -> Result<(), StoreError> {
+    let [now, next, past] = [DATABASE, NEXT, PAST].map(|name| dir.join(name));
+    let synced = File::open(&next).and_then(|next| next.sync_all());
+    synced.map_err(|source| io("syncing", &next, source))?;
     if now.exists() {
         rename(&now, &past)?;
     }
-    rename(&next, &now)?;
-    write_identity(dir, identity)?;
-    remove(&past)?;
-    Ok(Rebuilt { without_commit })
+    rename(&next, &now)
 }
 
 /// Why the store's needs are held.

@@ -55,7 +55,7 @@ use types::PartitionId;
 pub use self::backend::{Backend, Batch, MemoryBackend, SledBackend, Tree};
 pub use self::commit::{Commit, SweepCursor};
 pub use self::error::{BackendError, StoreError};
-pub use self::folder::{Needs, Rebuilt, hold_needs, identity, rebuild};
+pub use self::folder::{Needs, Rebuilt, hold_needs, identity, rebuild, rewrite};
 pub use self::options::{StoreIdentity, StoreOptions};
 pub use self::partition::{PartitionStore, SlotId};
 pub use self::pressure::Pressure;

@@ -39,6 +39,26 @@ impl SledBackend {
         let cache = Arc::new(CacheKeeper::open(&db).map_err(told)?);
         Ok(Self { db, dir: dir.to_owned(), log, cache })
     }
+
+    /// Writes all keys and values into another database. O(bytes).
+    ///
+    /// # Errors
+    /// If one of them fails.
+    pub fn copy_to(&self, other: &Self) -> Result<(), BackendError> {
+        for name in self.db.tree_names() {
+            if name == CacheKeeper::TREE.as_bytes() {
+                continue;
+            }
+            let from = self.db.open_tree(&name).map_err(told)?;
+            let to = other.db.open_tree(&name).map_err(told)?;
+            for pair in &from {
+                let (key, value) = pair.map_err(told)?;
+                to.insert(key, value).map_err(told)?;
+                self.cache.accessed(1).and_then(|()| other.cache.accessed(1)).map_err(told)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What sled says of bytes that it did not write, and what to do then. Nothing of them is served.
@@ -91,9 +111,10 @@ impl CacheKeeper {
     const KEYS: u32 = 4096;
     const KEYS_PER_LEAF: usize = 8;
     const ROUNDS: usize = 32;
+    const TREE: &'static str = "cache-keeper";
 
     fn open(db: &sled::Db) -> sled::Result<Self> {
-        let small = db.open_tree("cache-keeper")?;
+        let small = db.open_tree(Self::TREE)?;
         if small.get((Self::KEYS - 1).to_be_bytes())?.is_none() {
             for key in 0..Self::KEYS {
                 small.insert(key.to_be_bytes(), &[])?;

@@ -5,6 +5,7 @@ mod faults;
 mod model;
 mod process;
 mod published;
+mod rewrite;
 mod single;
 
 use std::collections::BTreeMap;
