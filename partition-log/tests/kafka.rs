@@ -61,6 +61,7 @@ fn kafkas_own_tool_reads_our_segments() {
         let log = FileLog::new(dir.path(), LogOptions { compression, ..LogOptions::default() });
         fill(&log, "events", 1000);
         let segment = dir.path().join("events-0/00000000000000000000.log");
+        check_indexes(&segment);
         let dumped = broker::script()
             .args([
                 "tool",
@@ -81,6 +82,35 @@ fn kafkas_own_tool_reads_our_segments() {
         let ours: Vec<String> =
             read(&log, "events").into_iter().map(|row| String::from_utf8(row.3).unwrap()).collect();
         assert_eq!(found, ours);
+    }
+}
+
+/// Kafka's tool finds both indexes sound, and each entry to fit the segment beside it; and would say it if one did not.
+fn check_indexes(segment: &Path) {
+    let tool = |how: &str, index: &Path| {
+        let mut tool = broker::script();
+        tool.args(["tool", "org.apache.kafka.tools.DumpLogSegments", how, "--files"]);
+        let found = tool.arg(index).output().unwrap();
+        (found.status.success(), String::from_utf8([found.stdout, found.stderr].concat()).unwrap())
+    };
+    let complains =
+        |text: &str| text.contains("mismatch") || text.contains("Mismatch") || text.contains("Exception");
+    for suffix in ["index", "timeindex"] {
+        let index = segment.with_extension(suffix);
+        let right = std::fs::read(&index).unwrap();
+        assert!(!right.is_empty(), "{suffix} has entries");
+        let (ended, text) = tool("--index-sanity-check", &index);
+        assert!(ended && text.contains("passed sanity check."), "{suffix}: {text}");
+        let (ended, text) = tool("--verify-index-only", &index);
+        assert!(ended && !complains(&text), "{suffix}: {text}");
+        // The last entry of an index says the wrong byte; that of a time index the wrong millisecond.
+        let mut wrong = right.clone();
+        let at = wrong.len() - if suffix == "index" { 1 } else { 5 };
+        wrong[at] ^= 1;
+        std::fs::write(&index, &wrong).unwrap();
+        let (_, text) = tool("--verify-index-only", &index);
+        assert!(complains(&text), "{suffix}: {text}");
+        std::fs::write(&index, right).unwrap();
     }
 }
 
