@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use producer::cli::WritingArgs;
 use types::Millis;
 
 use crate::pipeline::Reasons;
@@ -116,6 +117,9 @@ pub struct Arguments {
     /// at risk, per currency: probability times price times the model's horizon.
     #[arg(long, value_name = "MONEY.toml")]
     pub prices: Option<PathBuf>,
+    /// How scores and dead letters are written.
+    #[command(flatten)]
+    pub writing: WritingArgs,
     /// Serve /metrics, /healthz, /readyz and the read API here; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub http: SocketAddr,

@@ -7,7 +7,6 @@ use anyhow::Context;
 use clap::Parser;
 use consumer::Surroundings;
 use consumer::cli::Arguments;
-use partition_log::LogOptions;
 use telemetry::{LogFormat, LogTo, init_tracing};
 
 fn main() -> ExitCode {
@@ -26,7 +25,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     init_tracing(format, LogTo::Stderr)?;
     let around = Surroundings::new();
     around.shutdown.listen(|| {}).context("listen to signals")?;
-    let mut log = partition_log::open(&arguments.from, &LogOptions::default())?;
+    let mut log = partition_log::open(&arguments.from, &arguments.writing.options(&arguments.from)?)?;
     if let Some(map) = &arguments.map {
         let (topic, registry) = (&arguments.topic, arguments.schema_registry.as_deref());
         log =

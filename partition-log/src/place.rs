@@ -23,6 +23,22 @@ pub enum Durability {
     System,
 }
 
+impl std::str::FromStr for Durability {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let interval = || text.strip_prefix("interval:")?.parse::<Millis>().ok().filter(|span| span.0 > 0);
+        match text {
+            "always" => Ok(Self::Always),
+            "system" => Ok(Self::System),
+            _ => match interval() {
+                Some(span) => Ok(Self::Interval(Duration::from_millis(span.0.unsigned_abs()))),
+                None => Err(format!("`{text}`: write always, interval:SPAN (as interval:10s) or system")),
+            },
+        }
+    }
+}
+
 /// How a log is written. Readers need none of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {
@@ -129,6 +145,21 @@ mod tests {
         assert_eq!((place.place.as_str(), place.topic.as_str()), ("file:.", "events"));
         for bad in ["", "events", "a/events", "file:events", "file:/events", "file:"] {
             assert!(bad.parse::<TopicPlace>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn durabilities_are_told_by_name() {
+        for (text, durability) in [
+            ("always", Durability::Always),
+            ("system", Durability::System),
+            ("interval:10s", Durability::Interval(Duration::from_secs(10))),
+        ] {
+            assert_eq!(text.parse(), Ok(durability));
+        }
+        for bad in ["", "interval", "interval:", "interval:0s", "interval:10", "Always"] {
+            let error = bad.parse::<Durability>().unwrap_err();
+            assert!(error.contains("write always, interval:SPAN"), "{error}");
         }
     }
 

@@ -14,6 +14,7 @@ pub mod rate;
 pub mod simulate;
 pub mod sink;
 pub mod tick;
+pub mod tick_until;
 pub mod wire;
 
 pub use around::Surroundings;

@@ -66,6 +66,15 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::Tick(args) => {
+            let summary = producer::tick_until::run(&args, &around)?;
+            if args.json {
+                println!("{}", serde_json::to_string(&summary)?);
+            } else {
+                let newest = types::EventTime(summary.newest_tick).written();
+                eprintln!("{} ticks written to {}; the newest is {newest}", summary.ticks, args.topic);
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use partition_log::Log;
-use producer::cli::OutputArgs;
+use producer::cli::{OutputArgs, PlanArgs, WritingArgs};
 use producer::rate::Rate;
 use producer::simulate::{self, Setting};
 use telemetry::Shutdown;
-use types::Millis;
 
 /// How many partitions the demo's topic has.
 pub(super) const PARTITIONS: u32 = 8;
@@ -36,9 +35,8 @@ pub(super) fn write(
         partitions: Some(PARTITIONS),
         rate: wave.rate,
         speed: None,
-        tick: Millis::DAY,
-        tick_offset: Millis(0),
-        tick_grace: Millis::HOUR,
+        ticks: PlanArgs::default(),
+        writing: WritingArgs::default(),
         http: None,
         json: false,
     };

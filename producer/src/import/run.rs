@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use partition_log::{Log, LogError, LogOptions};
+use partition_log::{Log, LogError};
 use types::{EventTime, Millis};
 
 use super::args::{Also, ImportArgs, Sort};
@@ -146,7 +146,7 @@ fn with_inputs<T>(
     let options = ImportOptions {
         topic: output.topic.clone(),
         partitions: output.partitions,
-        ticks: TickPlan::new(output.tick, output.tick_offset, output.tick_grace)?,
+        ticks: output.ticks.plan()?,
         rate: output.rate,
         speed: output.speed,
         sort: args.sort,
@@ -167,7 +167,7 @@ fn with_inputs<T>(
     let mut files: Vec<Input<'_>> =
         args.files.iter().map(|path| Input { path: path.clone(), mapping: &mapping }).collect();
     files.extend(others.iter().map(|(path, mapping)| Input { path: path.clone(), mapping }));
-    let log = partition_log::open(&output.to, &LogOptions::default())?;
+    let log = partition_log::open(&output.to, &output.writing.options(&output.to)?)?;
     work(&*log, &files, &options)
 }
 

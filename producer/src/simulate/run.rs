@@ -15,7 +15,7 @@ use crate::cli::OutputArgs;
 use crate::progress::Progress;
 use crate::rate::Pacer;
 use crate::sink::{EventSink, SinkConfig, SinkError, SinkTotals};
-use crate::tick::{TickPlan, TickPlanError};
+use crate::tick::TickPlanError;
 
 /// Why a simulation failed.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ pub struct Summary {
 /// # Errors
 /// See [`SimulateError`].
 pub fn run(args: &SimulateArgs, around: &Surroundings) -> Result<Summary, SimulateError> {
-    let log = partition_log::open(&args.output.to, &partition_log::LogOptions::default())?;
+    let log = partition_log::open(&args.output.to, &args.output.writing.options(&args.output.to)?)?;
     let setting = args.setting();
     let begun = Instant::now();
     let mut progress = Progress::new("simulate", Some(u64::from(setting.days) * HOURS as u64));
@@ -128,7 +128,7 @@ pub fn write(
         topic: output.topic.clone(),
         partitions: output.partitions,
         entity_type: ENTITY_TYPE.to_owned(),
-        ticks: TickPlan::new(output.tick, output.tick_offset, output.tick_grace)?,
+        ticks: output.ticks.plan()?,
         sources: vec![format!("sim-{}-{}-{}", setting.seed, setting.users, setting.start)],
         former: Vec::new(),
     };

@@ -8,7 +8,7 @@ use types::{Event, EventTime, Millis, Offset, PartitionId, Value};
 
 use super::*;
 use crate::around::Surroundings;
-use crate::cli::OutputArgs;
+use crate::cli::{OutputArgs, PlanArgs, WritingArgs};
 use crate::rate::Rate;
 
 const HOUR: i64 = Millis::HOUR.0;
@@ -25,9 +25,8 @@ fn output(partitions: u32) -> OutputArgs {
         partitions: Some(partitions),
         rate: Rate::Max,
         speed: None,
-        tick: Millis::DAY,
-        tick_offset: Millis(0),
-        tick_grace: Millis::HOUR,
+        ticks: PlanArgs::default(),
+        writing: WritingArgs::default(),
         http: None,
         json: false,
     }

@@ -23,6 +23,7 @@
 //! and resume do not change a byte of the segment files.
 
 mod config;
+mod idle;
 mod known;
 mod partition;
 mod told;
