@@ -87,7 +87,8 @@ pub enum ConsumerError {
     /// The topic is keyed otherwise than the spec needs.
     #[error(
         "topic `{topic}` is keyed by `{key}` and the spec is about `{entity}`: events of one {entity} may lie in several \
-         partitions. Make a topic with the right key by `churnstream log repartition`"
+         partitions. If the events have a text field `{entity}`, copy them into another log with that key, and use that: \
+         `churnstream log repartition {place}/{topic} --to file:DIR/{topic} --key {entity}`"
     )]
     WrongKey {
         /// The topic.
@@ -96,6 +97,8 @@ pub enum ConsumerError {
         key: String,
         /// What the spec is about.
         entity: String,
+        /// The log.
+        place: String,
     },
     /// Somebody changed the number of the input's partitions.
     #[error(

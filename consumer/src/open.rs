@@ -50,11 +50,11 @@ pub(crate) struct Opened {
 pub(crate) fn open_base(options: &ConsumerOptions, log: &dyn Log) -> Result<Base, ConsumerError> {
     let spec = Arc::new(Spec::load(&options.features)?);
     let prices = options.prices.as_deref().map(|path| Prices::load(path, &spec)).transpose()?.map(Arc::new);
+    let config = input_topic(options, log, &spec)?;
     if !options.store.exists() {
         // A model that does not fit leaves nothing behind.
         Schedule::load(&options.model)?.check_spec(spec.hash().as_str(), spec.feature_names())?;
     }
-    let config = input_topic(options, log, &spec)?;
     check_partitions(options, log, config.partitions)?;
 
     let identity = StoreIdentity {
@@ -165,7 +165,7 @@ pub fn check_key(log: &dyn Log, topic: &str, config: &TopicConfig, spec: &Spec) 
     let is_unknown = config.key.is_empty() && log.as_kafka().is_some();
     if config.key != spec.entity() && !is_unknown {
         let (topic, key, entity) = (topic.to_owned(), config.key.clone(), spec.entity().to_owned());
-        return Err(ConsumerError::WrongKey { topic, key, entity });
+        return Err(ConsumerError::WrongKey { topic, key, entity, place: log.place() });
     }
     Ok(())
 }

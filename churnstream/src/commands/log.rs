@@ -1,5 +1,6 @@
-//! `churnstream log`: look at logs, check them, redrive dead letters, change the number of partitions, remove what is old.
+//! `churnstream log`: look at logs, check them, redrive dead letters, change the number of partitions or the key, remove what is old.
 
+mod repartition;
 mod retain;
 
 use std::io::{self, Write};
@@ -7,10 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use partition_log::admin::{
-    DumpedRecord, RedriveOptions, RedriveReport, RepartitionReport, Selection, TopicStat, VerifyReport,
-};
-use partition_log::{LogError, LogOptions, SharedLog, TopicPlace, admin};
+use partition_log::admin::{DumpedRecord, RedriveOptions, RedriveReport, Selection, TopicStat, VerifyReport};
+use partition_log::{LogOptions, SharedLog, TopicPlace, admin};
 use producer::map::moment;
 use serde::Serialize;
 use types::{EventTime, Offset, PartitionId, RejectReason};
@@ -49,17 +48,23 @@ pub enum LogCommand {
     ///   churnstream log redrive file:data/log/dead-letters
     #[command(verbatim_doc_comment)]
     Redrive(RedriveArgs),
-    /// Copy a topic into a new one with another number of partitions.
+    /// Copy a topic into a new one with another number of partitions, or another key.
     ///
     /// The order of each user's events and their place between ticks stay, so scores stay too. A consumer of the new topic
     /// begins with a new store, because offsets change, and with new outputs. These stand in the log of their input: copy
     /// into another log, where there are none. Finish imports into the old topic first.
     ///
-    /// Example:
+    /// With --key, each event is about what one of its text fields says, as the account of a user, and the user becomes a
+    /// field. Ticks stay between the same events. Events without that field become dead letters, made by the consumer of
+    /// the new topic; what stands before a user's erasure is left out.
+    ///
+    /// Examples:
     ///   churnstream log repartition file:data/log/events \
     ///       --to file:data/log-16/events --partitions 16
+    ///   churnstream log repartition file:data/log/events \
+    ///       --to file:data/by-account/events --key account
     #[command(verbatim_doc_comment)]
-    Repartition(RepartitionArgs),
+    Repartition(repartition::RepartitionArgs),
     /// Remove old records, in whole segment files, but nothing that the consumer's store still needs.
     ///
     /// Producers and the consumer may run meanwhile: a running consumer is asked what it needs. Of the topic that the store was made from,
@@ -121,51 +126,6 @@ pub struct RedriveArgs {
     dry_run: bool,
 }
 
-/// Into what to copy.
-#[derive(Debug, Args)]
-pub struct RepartitionArgs {
-    #[command(flatten)]
-    topic: TopicArgs,
-    /// The new topic: a name beside the old one, or another log's: file:DIR/TOPIC or kafka:BROKERS/TOPIC
-    #[arg(long, value_name = "TOPIC")]
-    to: Target,
-    /// How many partitions it gets
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    partitions: u32,
-    /// Copy what is left of a topic whose oldest records were removed; the copy looks whole
-    #[arg(long)]
-    without_beginning: bool,
-}
-
-/// Where a copy goes: a topic in the same log, or in another.
-#[derive(Debug, Clone)]
-enum Target {
-    Beside(String),
-    Elsewhere(TopicPlace),
-}
-
-impl std::str::FromStr for Target {
-    type Err = LogError;
-
-    fn from_str(text: &str) -> Result<Self, LogError> {
-        // No name of a topic has a colon or a slash.
-        if text.contains([':', '/']) {
-            text.parse().map(Self::Elsewhere)
-        } else {
-            Ok(Self::Beside(text.to_owned()))
-        }
-    }
-}
-
-impl Target {
-    fn beside(&self, from: &TopicPlace) -> TopicPlace {
-        match self {
-            Self::Beside(topic) => TopicPlace { place: from.place.clone(), topic: topic.clone() },
-            Self::Elsewhere(place) => place.clone(),
-        }
-    }
-}
-
 fn parse_reason(text: &str) -> Result<String, String> {
     let names: Vec<_> = RejectReason::ALL.iter().map(|reason| reason.name()).collect();
     if names.contains(&text) { Ok(text.to_owned()) } else { Err(format!("one of {}", names.join(", "))) }
@@ -199,28 +159,7 @@ pub fn run(command: &LogCommand, out: &mut dyn Write) -> Result<ExitCode> {
             let report = admin::redrive(&*open(place)?, &place.topic, &options)?;
             if args.topic.json { json(out, &report)? } else { print_redrive(out, &report, args.dry_run)? }
         }
-        LogCommand::Repartition(args) => {
-            let place = &args.topic.topic;
-            let (log, to) = (open(place)?, args.to.beside(place));
-            if let Some(removed) = backtest::removed(&*log, &place.topic)? {
-                let advice = "a copy begins at offset 0 and looks whole: --without-beginning makes it";
-                anyhow::ensure!(args.without_beginning, "{removed}; {advice}");
-            }
-            let report =
-                admin::repartition((&*log, &place.topic), (&*open(&to)?, &to.topic), args.partitions)?;
-            if args.topic.json {
-                json(out, &report)?
-            } else {
-                print_repartition(out, &report)?
-            }
-            if !args.topic.json && to.place != place.place {
-                writeln!(
-                    out,
-                    "to score it: consumer --from {} --topic {}, with an empty store",
-                    to.place, to.topic
-                )?;
-            }
-        }
+        LogCommand::Repartition(args) => repartition::run(args, out)?,
         LogCommand::Retain(args) => {
             retain::run(args, EventTime(jiff::Timestamp::now().as_millisecond()), out)?;
         }
@@ -361,18 +300,6 @@ fn print_redrive(out: &mut dyn Write, report: &RedriveReport, dry_run: bool) -> 
         if count > 0 {
             writeln!(out, "{count} left: they {why}")?;
         }
-    }
-    Ok(())
-}
-
-fn print_repartition(out: &mut dyn Write, report: &RepartitionReport) -> Result<()> {
-    let RepartitionReport { from, to, partitions_before, partitions, records, ticks, .. } = report;
-    writeln!(
-        out,
-        "{records} records and {ticks} ticks copied from {from} ({partitions_before} partitions) to {to} ({partitions})"
-    )?;
-    for (partition, records) in report.by_partition.iter().enumerate() {
-        writeln!(out, "  partition {partition}: {records} records, ticks included")?;
     }
     Ok(())
 }

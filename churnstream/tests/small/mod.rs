@@ -77,8 +77,19 @@ pub(crate) fn write(dir: &Path) -> String {
 
 /// A bundle of the log's spec that was trained until a day: who did not play for a week has the log-odds `silent`, all
 /// `others` theirs.
-pub(crate) fn bundle(dir: &Path, name: &str, [silent, others]: [f32; 2], decided: i64) -> Bundle {
-    let spec = Spec::from_toml(SPEC, Path::new("spec.toml")).unwrap();
+pub(crate) fn bundle(dir: &Path, name: &str, log_odds: [f32; 2], decided: i64) -> Bundle {
+    bundle_of(SPEC, dir, name, log_odds, decided)
+}
+
+/// The same of a spec with the same features.
+pub(crate) fn bundle_of(
+    spec: &str,
+    dir: &Path,
+    name: &str,
+    [silent, others]: [f32; 2],
+    decided: i64,
+) -> Bundle {
+    let spec = Spec::from_toml(spec, Path::new("spec.toml")).unwrap();
     let json = format!(
         r#"{{"learner":{{"feature_names":["plays_count_7d","plays_count_14d"],"gradient_booster":{{"name":"gbtree","model":{{
         "gbtree_model_param":{{"num_trees":"1"}},"tree_info":[0],"trees":[{{"tree_param":{{}},"left_children":[1,-1,-1],

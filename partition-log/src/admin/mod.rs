@@ -3,6 +3,7 @@
 mod dump;
 mod once;
 mod redrive;
+mod rekey;
 mod repartition;
 mod stat;
 mod verify;
@@ -10,7 +11,7 @@ mod verify;
 pub use dump::{DumpedRecord, Selection, dump};
 pub use once::Once;
 pub use redrive::{RedriveOptions, RedriveReport, redrive};
-pub use repartition::{RepartitionReport, repartition};
+pub use repartition::{RepartitionReport, repartition, repartition_by};
 pub use stat::{PartitionStat, TopicStat, stat};
 pub use verify::{VerifyReport, verify};
 

@@ -1,4 +1,4 @@
-//! The same records in another number of partitions, in a new topic.
+//! The same records in another number of partitions or under another key, in a new topic.
 //!
 //! Every key goes to the partition that its hash says. Records of one key keep their order, since they come from one
 //! partition. A tick stands in every source partition between the same events, and does so in every target partition: the
@@ -8,10 +8,15 @@
 //!
 //! A source partition that lacks a tick that another has (a crash fell between the writing of the two) is taken to have it
 //! where the next one stands, or at its end.
+//!
+//! Under another key, an event is known by the text of one of its fields, and those of one new key come together from many partitions,
+//! between two ticks in the order of their timestamps. What cannot have that key becomes a record without a key that says why in its
+//! headers, as a row does that an import cannot read: the consumer moves it to its dead letters.
 
 use serde::Serialize;
 use types::{Event, EventTime, Offset, PartitionId, SystemEvent, headers};
 
+use super::rekey::{Rekey, Rekeyed};
 use super::{READ_BYTES, partitions, require};
 use crate::{Log, LogError, PartitionReader, PartitionWriter, Record, RecordBuf, TopicConfig, partition_for};
 
@@ -26,8 +31,14 @@ pub struct RepartitionReport {
     pub partitions_before: u32,
     /// Partitions of the new topic.
     pub partitions: u32,
+    /// What the new topic is keyed by.
+    pub key: String,
     /// Records copied, ticks aside.
     pub records: u64,
+    /// Those of them that cannot have the new key: the consumer will make them dead letters.
+    pub rejected: u64,
+    /// Records left out, because an erasure of their entity stands behind them, and the erasures. Only where the key changes.
+    pub erased: u64,
     /// Ticks, each counted once.
     pub ticks: u64,
     /// Records in each new partition, ticks included.
@@ -41,9 +52,32 @@ pub struct RepartitionReport {
 /// # Errors
 /// If `to` exists and is not empty, if partitions of `from` were not chosen by the key's hash, or if either log fails.
 pub fn repartition(
+    from: (&dyn Log, &str),
+    to: (&dyn Log, &str),
+    count: u32,
+) -> Result<RepartitionReport, LogError> {
+    copy(from, to, count, None)
+}
+
+/// As [`repartition`], with another key: each event is about what its text field `key` says, and is of that entity type. The old entity
+/// stays as a field that is named by the old entity type, unless there is one. Memory: the entities that were erased.
+///
+/// # Errors
+/// As for [`repartition`], and if the topic has that key already or none.
+pub fn repartition_by(
+    from: (&dyn Log, &str),
+    to: (&dyn Log, &str),
+    count: u32,
+    key: &str,
+) -> Result<RepartitionReport, LogError> {
+    copy(from, to, count, Some(key))
+}
+
+fn copy(
     (log, from): (&dyn Log, &str),
     (target, to): (&dyn Log, &str),
     count: u32,
+    key: Option<&str>,
 ) -> Result<RepartitionReport, LogError> {
     let config = require(log, from)?;
     let refuse = |topic: &str, detail: String| Err(LogError::BadTopic { topic: topic.to_owned(), detail });
@@ -55,7 +89,9 @@ pub fn repartition(
     if from == to && log.place() == target.place() {
         return refuse(to, "it cannot be copied into itself: give the new topic another name".to_owned());
     }
-    target.create_topic(to, &TopicConfig { partitions: count, ..config.clone() })?;
+    let mut rekey = key.map(|key| Rekey::new(log, from, &config, key)).transpose()?;
+    let key = key.unwrap_or(&config.key).to_owned();
+    target.create_topic(to, &TopicConfig { partitions: count, key: key.clone(), ..config.clone() })?;
     let mut topic = target.writer(to)?;
     let mut writers = (0..count).map(|p| topic.partition(PartitionId(p))).collect::<Result<Vec<_>, _>>()?;
     if writers.iter().any(|writer| writer.end() > Offset::ZERO) {
@@ -66,15 +102,15 @@ pub fn repartition(
     }
     let mut sources =
         partitions(&config).map(|p| Source::open(log, from, p)).collect::<Result<Vec<_>, _>>()?;
-    let (mut records, mut ticks) = (0, 0);
+    let (mut copied, mut ticks) = (Copied::default(), 0);
     loop {
-        records += copy_epoch(&mut sources, &mut writers)?;
+        copy_epoch(&mut sources, &mut writers, rekey.as_mut(), &mut copied)?;
         // Every source is at a tick now, or at its end.
         let Some(tick) = sources.iter().filter_map(Source::tick).min() else { break };
         let Some(at) = sources.iter().position(|source| source.tick() == Some(tick)) else { break };
         if let Some(record) = sources[at].head() {
             for writer in &mut writers {
-                append(&mut **writer, &record)?;
+                append(&mut **writer, &record, (record.key, record.value), &[], &[])?;
             }
         }
         for source in sources.iter_mut().filter(|source| source.tick() == Some(tick)) {
@@ -90,39 +126,90 @@ pub fn repartition(
         to: to.to_owned(),
         partitions_before: config.partitions,
         partitions: count,
-        records,
+        key,
+        records: copied.records,
+        rejected: copied.rejected,
+        erased: copied.erased,
         ticks,
         by_partition: writers.iter().map(|writer| writer.end().0).collect(),
     })
 }
 
-/// Copies everything up to each source's next tick, merged by timestamp and then partition. Returns how many records.
-fn copy_epoch(sources: &mut [Source], writers: &mut [Box<dyn PartitionWriter>]) -> Result<u64, LogError> {
-    let mut copied = 0;
+/// What was done with records.
+#[derive(Default)]
+struct Copied {
+    records: u64,
+    rejected: u64,
+    erased: u64,
+}
+
+/// Copies everything up to each source's next tick, merged by timestamp and then partition.
+fn copy_epoch(
+    sources: &mut [Source],
+    writers: &mut [Box<dyn PartitionWriter>],
+    mut rekey: Option<&mut Rekey<'_>>,
+    copied: &mut Copied,
+) -> Result<(), LogError> {
+    let count = writers.len() as u32;
     loop {
         let ready = sources.iter_mut().filter(|source| source.tick().is_none());
         let next =
             ready.filter_map(|source| Some((source.head()?.timestamp, source))).min_by_key(|(at, _)| *at);
-        let Some((_, source)) = next else { return Ok(copied) };
-        let partition = source.partition;
+        let Some((_, source)) = next else { return Ok(()) };
+        let without_key = source.partition.0 % count;
+        copied.records += 1;
         if let Some(record) = source.head() {
-            let target = if record.key.is_empty() {
-                partition.0 % writers.len() as u32
-            } else {
-                partition_for(record.key, writers.len() as u32).0
-            };
-            append(&mut *writers[target as usize], &record)?;
+            let key = record.key;
+            match &mut rekey {
+                _ if key.is_empty() => {
+                    append(&mut *writers[without_key as usize], &record, (key, record.value), &[], &[])?;
+                }
+                None => {
+                    let target = partition_for(key, count).0;
+                    append(&mut *writers[target as usize], &record, (key, record.value), &[], &[])?;
+                }
+                Some(rekey) => match rekey.take(source.partition, &record) {
+                    Rekeyed::Event(key) => {
+                        let target = partition_for(key.as_bytes(), count).0;
+                        let event = (key.as_bytes(), &*rekey.value);
+                        append(&mut *writers[target as usize], &record, event, &[], &[])?;
+                    }
+                    Rekeyed::Rejected(reason, detail) => {
+                        let why = [
+                            (headers::REASON, reason.name().as_bytes()),
+                            (headers::DETAIL, detail.as_bytes()),
+                        ];
+                        // With a source it would be a row of a file.
+                        let not = [headers::SOURCE, headers::CHAIN];
+                        let value = (&b""[..], record.value);
+                        append(&mut *writers[without_key as usize], &record, value, &not, &why)?;
+                        copied.rejected += 1;
+                    }
+                    Rekeyed::Erased => {
+                        copied.records -= 1;
+                        copied.erased += 1;
+                    }
+                },
+            }
         }
         source.advance()?;
-        copied += 1;
     }
 }
 
-fn append(writer: &mut dyn PartitionWriter, record: &Record<'_>) -> Result<(), LogError> {
+/// Appends what became of a record, with its time and its headers, but for some, and with some more.
+fn append(
+    writer: &mut dyn PartitionWriter,
+    record: &Record<'_>,
+    (key, value): (&[u8], &[u8]),
+    without: &[&str],
+    more: &[(&str, &[u8])],
+) -> Result<(), LogError> {
     let names: Vec<_> =
         record.headers().map(|(name, value)| (String::from_utf8_lossy(name), value)).collect();
-    let headers: Vec<_> = names.iter().map(|(name, value)| (&**name, *value)).collect();
-    writer.append(record.timestamp, record.key, record.value, &headers)?;
+    let kept = names.iter().map(|(name, value)| (&**name, *value));
+    let headers: Vec<_> =
+        kept.filter(|(name, _)| !without.contains(name)).chain(more.iter().copied()).collect();
+    writer.append(record.timestamp, key, value, &headers)?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
 mod redrive;
+mod rekey;
 
 use std::collections::BTreeMap;
 use std::fs;
