@@ -4,20 +4,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use consumer::{DEAD_LETTERS, SCORES, SHADOW_SCORES};
+use consumer::{DEAD_LETTERS, SCORES, SHADOW_SCORES, SNAPSHOTS};
 use feature_store::{Store, StoreOptions, UserState};
-use partition_log::{Log, LogError, LogOptions, Record, RecordBuf, partition_for};
+use partition_log::{KafkaLog, Log, LogError, LogOptions, Record, RecordBuf, partition_for};
 use types::{Event, EventTime, Offset, PartitionId, Score, SystemEvent, headers};
 
 /// Erases a user: writes an `$erase` event, at which the consumer removes the user's state.
 ///
 /// From then on reads do not find the user and sweeps pass over the user; a rebuild honours it too. The records that the
-/// log still holds, and what the store's files still have of the user in their free parts, stay until --purge.
+/// log still holds, and what the store's files still have of the user in their free parts, stay until --purge; on Kafka, until
+/// retention removes them.
 #[derive(Args)]
 #[command(after_help = "Examples:
   churnstream forget u000042 --from file:log
   churnstream forget u000042 --from file:log --purge --store state
 
+--purge is for file: only: a broker removes records by their age, not one user's.
 The second is said once the consumer has read the first and has written all state: let it end by --until-end. It takes
 the user's events, scores and dead letters up to the erasure out of the log, itself included; all other records keep
 their offsets. And it writes the store's files anew, for which there must be room on the disk. Interrupted, log and store
@@ -32,7 +34,8 @@ pub(crate) struct Forget {
     /// The topic of events.
     #[arg(long, default_value = "events")]
     topic: String,
-    /// Take the user's records out of the log, and what is left of the user out of the store's files, once the erasure was asked for and the consumer has passed it
+    /// Take the user's records out of the log, and what is left of the user out of the store's files, once the erasure was asked for and the
+    /// consumer has passed it. For file: only; on Kafka, retention removes records by their age
     #[arg(long, requires = "store")]
     purge: bool,
     /// The consumer's store, which says how far it is. No consumer may be running
@@ -43,6 +46,9 @@ pub(crate) struct Forget {
 impl Forget {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let log = partition_log::open(&self.from, &LogOptions::default())?;
+        if let Some(kafka) = log.as_kafka().filter(|_| self.purge) {
+            bail!(self.no_purge(kafka));
+        }
         match &self.store {
             Some(store) if self.purge => {
                 let purged = purge(&*log, &self.topic, &self.user, store)?;
@@ -54,6 +60,23 @@ impl Forget {
             }
             _ => self.erase(&*log),
         }
+    }
+
+    /// What to do where single records cannot be removed. Nothing was asked or done yet.
+    fn no_purge(&self, kafka: &KafkaLog) -> String {
+        let (user, from) = (&self.user, &self.from);
+        let topics = [&self.topic, SCORES, SHADOW_SCORES, DEAD_LETTERS].map(|topic| kafka.name(topic));
+        let command = kafka.command_to_set(&topics[0], "retention.ms=7776000000");
+        format!(
+            "--purge is for file: only: a topic on Kafka keeps each record until its retention removes it, and nobody can take out \
+             one user's. What works: `churnstream forget {user} --from {from}`, from which on state, reads and sweeps are without \
+             the user. The records stay in {}, for ever if churnstream made them, until a retention is set for each that \
+             removes them by age, as 90 days by `{command}`, or until all up to an offset are removed by \
+             kafka-delete-records.sh. {} is without the user when Kafka has compacted it; what a store's files may still have in \
+             their free parts goes with the store: remove it, and it is filled from there",
+            topics.join(", "),
+            kafka.name(SNAPSHOTS)
+        )
     }
 
     fn erase(&self, log: &dyn Log) -> anyhow::Result<()> {

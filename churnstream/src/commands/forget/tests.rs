@@ -150,3 +150,29 @@ fn a_user_who_is_not_there_is_not_erased() {
     fixture.erase("bob");
     assert_eq!(fixture.held("events").len(), before.len() + 1);
 }
+
+#[test]
+fn what_cannot_be_purged_is_refused_before_anything_is_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nobody listens there: one who asked would wait for half a minute.
+    let from = "kafka:127.0.0.1:1/shop.".to_owned();
+    let forget = Forget {
+        user: "ann".into(),
+        from,
+        topic: "events".into(),
+        purge: true,
+        store: Some(dir.path().into()),
+    };
+    let begun = std::time::Instant::now();
+    let error = forget.run().unwrap_err().to_string();
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    for words in [
+        "--purge is for file: only",
+        "churnstream forget ann --from kafka:127.0.0.1:1/shop.`",
+        "shop.events, shop.scores, shop.shadow-scores, shop.dead-letters",
+        "--entity-name shop.events --add-config retention.ms=7776000000",
+        "shop.snapshots",
+    ] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+}
