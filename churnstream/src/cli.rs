@@ -113,6 +113,14 @@ pub fn main() -> ExitCode {
             Err(error) => heard_enough(error),
         },
         Command::Doctor(command) => {
+            // It only prints, unless it is asked for more: what librdkafka says of a connection that fails is in the log alone.
+            if std::env::var_os("RUST_LOG").is_some_and(|filter| !filter.is_empty())
+                && let Err(error) =
+                    telemetry::init_tracing(telemetry::LogFormat::Plain, telemetry::LogTo::Stderr)
+            {
+                eprintln!("churnstream: {error}");
+                return ExitCode::FAILURE;
+            }
             match crate::commands::doctor::run(&command, &mut std::io::stdout().lock()) {
                 Ok(code) => return code,
                 Err(error) => heard_enough(error),

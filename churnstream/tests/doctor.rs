@@ -21,6 +21,21 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
+/// How many lines librdkafka's debugging made.
+fn debug_lines(said: &str) -> usize {
+    said.lines().filter(|line| line.contains("DEBUG") && line.contains("facility=")).count()
+}
+
+/// A topic as others make it, with Kafka's own tool.
+fn others_topic(brokers: &broker::Brokers, topic: &str, config: &str) {
+    let made = broker::script()
+        .args(["tool", "org.apache.kafka.tools.TopicCommand", "--bootstrap-server", &brokers.bootstrap])
+        .args(["--create", "--topic", topic, "--partitions", "2", "--config", config])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
 #[test]
 fn where_nobody_listens_it_says_so_and_keeps_the_password() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -41,6 +56,7 @@ fn where_nobody_listens_it_says_so_and_keeps_the_password() {
         said.contains("sasl.password") && !said.contains("hush-9918") && !said.contains("ann-7261"),
         "{said}"
     );
+    assert!(debug_lines(&said) > 10, "{said}");
 
     let output = churnstream(&["doctor", "--from", &place, "--json"], &secrets);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -145,6 +161,57 @@ fn a_broker_is_looked_at() {
         !output.status.success() && said.contains(".events --add-config retention.ms=7776000000"),
         "{said}"
     );
+}
+
+#[test]
+fn how_long_records_of_others_stay_is_told() {
+    let Some(brokers) = broker::shared() else { return };
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let place = format!("kafka:{}", brokers.bootstrap);
+    for (ms, words, short) in
+        [("3600000", "records are kept for 1 hour", true), ("604800000", "for 7 days", false)]
+    {
+        let topic = format!("foreign-{nanos}-{ms}");
+        others_topic(brokers, &topic, &format!("retention.ms={ms}"));
+        let output = churnstream(&["doctor", "--from", &place, "--topic", &topic], &[]);
+        let said = text(&output);
+        let line = said.lines().find(|line| line.contains(&format!("topic {topic}: "))).unwrap();
+        assert!(
+            output.status.success() && line.contains(words) && !said.contains("keep everything"),
+            "{said}"
+        );
+        assert_eq!(line.starts_with("warning"), short, "{said}");
+        assert_eq!(said.contains("a consumer that is away for longer loses events"), short, "{said}");
+    }
+}
+
+#[test]
+fn all_that_librdkafka_says_of_a_secure_connection_has_no_secret_in_it() {
+    let Some(brokers) = broker::start_secure() else { return };
+    let dir = brokers.dir.as_deref().unwrap();
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap().trim().to_owned();
+    let (place, password) = (format!("kafka:{}", read("bootstrap-sasl")), read("password"));
+    let ca = dir.join("ca.pem").display().to_string();
+    for mechanism in ["PLAIN", "SCRAM-SHA-512"] {
+        let variables = [
+            ("CHURNSTREAM_KAFKA_SECURITY_PROTOCOL", "sasl_ssl"),
+            ("CHURNSTREAM_KAFKA_SSL_CA_LOCATION", &*ca),
+            ("CHURNSTREAM_KAFKA_SASL_MECHANISM", mechanism),
+            ("CHURNSTREAM_KAFKA_SASL_USERNAME", "ann"),
+            ("CHURNSTREAM_KAFKA_SASL_PASSWORD", &*password),
+            ("CHURNSTREAM_KAFKA_DEBUG", "all"),
+            ("RUST_LOG", "debug"),
+        ];
+        let output = churnstream(&["doctor", "--from", &place, "--try-writing"], &variables);
+        let said = text(&output);
+        assert!(said.contains("SASL") && debug_lines(&said) > 100, "{said}");
+        assert!(said.contains("a topic was made, written to and removed"), "{said}");
+        assert!(!said.contains(&password), "{said}");
+        let user =
+            said.lines().find(|line| line.split(|c: char| !c.is_alphanumeric()).any(|word| word == "ann"));
+        assert_eq!(user, None);
+    }
+    broker::stop(&brokers);
 }
 
 #[test]

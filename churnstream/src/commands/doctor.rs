@@ -25,7 +25,8 @@ use serde::Serialize;
   churnstream doctor --from file:log --store state --features spec.toml
   churnstream doctor --from file:log --json
 
-For TLS, user and password see `churnstream --help`, \"Kafka\".")]
+For TLS, user and password see `churnstream --help`, \"Kafka\". What librdkafka does is told with its setting debug
+(CHURNSTREAM_KAFKA_DEBUG=broker,security) and RUST_LOG=debug.")]
 pub struct Doctor {
     /// The log: file:DIR or kafka:BROKERS
     #[arg(long, value_name = "PLACE", value_parser = partition_log::parse_place)]

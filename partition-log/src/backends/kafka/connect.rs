@@ -10,9 +10,11 @@ use rdkafka::admin::AdminClient;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 use types::{Offset, PartitionId};
 
+use super::said::{level, say};
 use super::settings::Settings;
 use crate::LogError;
 
@@ -39,7 +41,7 @@ impl Connect {
             .set("client.id", "churnstream")
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.max.ms", "2000")
-            .set_log_level(RDKafkaLogLevel::Warning);
+            .set_log_level(level(&self.settings));
         config
     }
 
@@ -149,14 +151,11 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {}
 
-/// A broker that is away is tried again, and its callers are told by their own time limits.
-pub(super) fn say(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-            tracing::warn!(facility, "{message}");
-        }
-        _ => tracing::debug!(facility, "{message}"),
-    }
+/// What became of a record is told by the flush or the commit behind it.
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
 pub(super) type Consumer = BaseConsumer<Context>;

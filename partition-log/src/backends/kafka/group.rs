@@ -20,7 +20,7 @@ use types::{Offset, PartitionId};
 
 use super::KafkaLog;
 use super::closing::{Target, without_ends};
-use super::connect::{let_go_together, number, signed, unsigned};
+use super::connect::{number, signed, unsigned};
 use super::group_reader::GroupReader;
 use super::membership::{GroupConsumer, Membership, taken};
 use super::reader::Passing;
@@ -34,8 +34,11 @@ pub(super) const TRY: Duration = Duration::from_secs(5);
 pub(super) const JOIN: Duration = Duration::from_secs(60);
 /// How long one look at the brokers may take while others wait for this process.
 const LOOK: Duration = Duration::from_secs(1);
-/// What librdkafka fetches ahead of each partition.
-const QUEUE_KBYTES: u32 = 16 << 10;
+/// What librdkafka fetches ahead of all partitions together, unless each has the least already.
+const QUEUES_KBYTES: u32 = 64 << 10;
+/// What it fetches ahead of one partition at the least, and at the most.
+const LEAST_QUEUE_KBYTES: u32 = 1 << 10;
+const MOST_QUEUE_KBYTES: u32 = 16 << 10;
 
 /// Who takes part in which group.
 #[derive(Clone)]
@@ -111,6 +114,18 @@ impl KafkaLog {
     pub fn join(&self, options: &GroupOptions) -> Result<KafkaGroup, LogError> {
         let action = || format!("join group `{}`", options.group);
         let failed = |error: KafkaError| self.connect.error(action(), &error);
+        // From here on clients are let go of by its drop, whatever fails.
+        let mut group = KafkaGroup {
+            log: self.clone(),
+            member: options.member.clone(),
+            outputs: options.outputs.iter().map(|output| self.name(output)).collect(),
+            topic: self.name(&options.topic).into(),
+            consumer: None,
+            producer: None,
+            asker: None,
+            targets: Mutex::default(),
+            give_up: Arc::clone(&options.give_up),
+        };
         let producer: GroupProducer = self
             .connect
             .producer_config(self.compression)
@@ -118,64 +133,50 @@ impl KafkaLog {
             .set("transaction.timeout.ms", options.transaction_timeout.as_millis().to_string())
             .set("message.timeout.ms", options.transaction_timeout.as_millis().to_string())
             .set("delivery.report.only.error", "true")
-            .create()
+            .create_with_context(self.connect.context())
             .map_err(failed)?;
+        let producer = group.producer.insert(Arc::new(producer));
         let deadline = Instant::now() + JOIN;
-        let initialized = loop {
+        loop {
             match producer.init_transactions(TRY) {
                 Err(KafkaError::Transaction(error))
                     if error.is_retriable() && Instant::now() < deadline && !(options.give_up)() => {}
-                other => break other,
+                other => break other.map_err(failed)?,
             }
-        };
-        if let Err(error) = initialized {
-            let_go_together(vec![("transactional producer", Box::new(producer))]);
-            return Err(failed(error));
         }
-        let consumer: GroupConsumer = self
-            .connect
-            .consumer_config(&options.group, QUEUE_KBYTES)
+        let partitions = self.partitions(&group.topic)?.unwrap_or(0);
+        let mut config = self.connect.consumer_config(&options.group, queue_kbytes(partitions));
+        config
             .set("group.instance.id", &options.member)
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", options.session_timeout.as_millis().to_string())
             .set(
                 "heartbeat.interval.ms",
                 (options.session_timeout.as_millis() / 10).clamp(100, 3000).to_string(),
-            )
+            );
+        if self.connect.settings.get("retry.backoff.ms").is_none() {
             // An offset is not stable until the marker of its transaction is there: a matter of milliseconds.
-            .set("retry.backoff.ms", "5")
-            .create_with_context(Membership::default())
-            .map_err(failed)?;
-        let asker: Asker = self
+            config.set("retry.backoff.ms", "5");
+        }
+        let consumer = config.create_with_context(Membership::default()).map_err(failed)?;
+        let consumer = group.consumer.insert(Arc::new(consumer));
+        let asker = self
             .connect
             .consumer_config(&options.group, 64)
             .set("isolation.level", "read_uncommitted")
-            .create()
+            .create_with_context(self.connect.context())
             .map_err(failed)?;
-        let settled = self.settle(&producer, &consumer, &asker, options);
-        let begun = settled.and_then(|()| producer.begin_transaction().map_err(failed));
-        if let Err(error) = begun {
-            let_go_together(vec![
-                ("group consumer", Box::new(consumer)),
-                ("transactional producer", Box::new(producer)),
-                ("reader of ends", Box::new(asker)),
-            ]);
-            return Err(error);
-        }
-        let topic = self.name(&options.topic);
-        consumer.subscribe(&[&topic]).map_err(failed)?;
-        Ok(KafkaGroup {
-            log: self.clone(),
-            member: options.member.clone(),
-            outputs: options.outputs.iter().map(|output| self.name(output)).collect(),
-            topic: topic.into(),
-            consumer: Some(Arc::new(consumer)),
-            producer: Some(Arc::new(producer)),
-            asker: Some(asker),
-            targets: Mutex::default(),
-            give_up: Arc::clone(&options.give_up),
-        })
+        self.settle(producer, consumer, group.asker.insert(asker), options)?;
+        producer.begin_transaction().map_err(failed)?;
+        consumer.subscribe(&[&group.topic]).map_err(failed)?;
+        Ok(group)
     }
+}
+
+/// How many KiB librdkafka fetches ahead of each partition. A process may come to have all of the topic's, each with a queue of its own, so
+/// they share what a process has for that; and a single one has no use for more than a few of the largest batches.
+fn queue_kbytes(partitions: u32) -> u32 {
+    (QUEUES_KBYTES / partitions.max(1)).clamp(LEAST_QUEUE_KBYTES, MOST_QUEUE_KBYTES)
 }
 
 impl KafkaGroup {
@@ -344,5 +345,17 @@ impl KafkaGroup {
         targets.push(Target { topic: Arc::clone(&topic), partition, written: Arc::clone(&written) });
         let (log, give_up) = (self.log.clone(), Arc::clone(&self.give_up));
         Ok(TransactionWriter { log, topic, partition, producer, written, give_up })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_of_many_partitions_share_what_there_is() {
+        for (partitions, each) in [(0, 16), (1, 16), (4, 16), (8, 8), (64, 1), (1000, 1)] {
+            assert_eq!(queue_kbytes(partitions), each << 10, "{partitions}");
+        }
     }
 }

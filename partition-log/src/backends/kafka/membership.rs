@@ -9,8 +9,8 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 use types::PartitionId;
 
-use super::connect::say;
 use super::group::GroupEvent;
+use super::said::say;
 
 pub(super) type GroupConsumer = BaseConsumer<Membership>;
 

@@ -23,6 +23,8 @@ mod leave;
 mod membership;
 mod owners;
 mod reader;
+mod said;
+mod service;
 mod settings;
 mod settle;
 mod topic_settings;

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use rdkafka::ClientConfig;
 
+use super::service::is_of_a_service;
 use crate::LogError;
 
 /// The variable that names the file of settings.
@@ -153,7 +154,15 @@ impl Settings {
             settings.read(&text, file)?;
         }
         for (variable, value) in variables.iter().filter(|(name, _)| *name != FILE) {
-            let setting = variable[VARIABLE.len()..].to_ascii_lowercase().replace('_', ".");
+            let rest = &variable[VARIABLE.len()..];
+            if is_of_a_service(rest, value) {
+                continue;
+            }
+            let mut setting = rest.to_ascii_lowercase().replace('_', ".");
+            // The only one that is the user's to set and is written with a line below.
+            if setting == "log.level" {
+                "log_level".clone_into(&mut setting);
+            }
             settings.insert(&setting, value, variable.clone())?;
         }
         Ok(settings)
@@ -188,6 +197,7 @@ impl Settings {
             let reason = format!("it is not passed on: {reason}. Remove it");
             return Err(LogError::BadSetting { setting: format!("`{setting}`"), place, reason });
         }
+        super::said::keep_secret(name_of(setting), value);
         self.values.insert(name_of(setting).to_owned(), (value.to_owned(), place));
         Ok(())
     }
@@ -241,6 +251,10 @@ mod tests {
             ("CHURNSTREAM_KAFKA_SASL_USERNAME", "ann"),
             ("CHURNSTREAM_TEST_KAFKA", "x"),
             ("PATH", "/bin"),
+            // Of a Service in Kubernetes that is called churnstream-kafka.
+            ("CHURNSTREAM_KAFKA_PORT", "tcp://10.0.0.11:9092"),
+            ("CHURNSTREAM_KAFKA_SERVICE_HOST", "10.0.0.11"),
+            ("CHURNSTREAM_KAFKA_PORT_9092_TCP_ADDR", "10.0.0.11"),
         ])
         .unwrap();
         let mut config = ClientConfig::new();
@@ -304,6 +318,8 @@ mod tests {
     fn what_would_break_a_promise_is_refused_by_every_name_that_librdkafka_knows() {
         let (listed, dumped) = (listed(), dumped());
         assert!(listed.len() > 150 && listed.values().flatten().count() > 8, "{listed:?}");
+        let variable = |name: &String| name.to_ascii_uppercase().replace('.', "_");
+        assert!(!listed.keys().any(|name| is_of_a_service(&variable(name), "tcp://10.0.0.11:9092")));
         // A setting that has another name has one here: by a new one nothing comes past what is refused.
         for (name, other) in listed.iter().filter_map(|(name, other)| Some((name, other.as_ref()?))) {
             assert_eq!(name_of(name), name_of(other), "librdkafka takes {name} for {other}");

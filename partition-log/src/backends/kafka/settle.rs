@@ -34,7 +34,7 @@ pub(super) const ANSWER: Duration = Duration::from_secs(2);
 const OTHERS: Duration = Duration::from_secs(2);
 
 /// One who reads what is not committed too.
-pub(super) type Asker = BaseConsumer;
+pub(super) type Asker = super::connect::Consumer;
 
 /// An output partition, and where it ended when it was looked at.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ impl KafkaLog {
     }
 
     /// The output partitions in which a transaction is open.
-    fn open_ends(&self, asker: &BaseConsumer, options: &GroupOptions) -> Result<Vec<Open>, LogError> {
+    fn open_ends(&self, asker: &Asker, options: &GroupOptions) -> Result<Vec<Open>, LogError> {
         let mut open = Vec::new();
         for topic in &options.outputs {
             let topic = self.name(topic);
@@ -158,7 +158,7 @@ impl KafkaLog {
     fn unstable(
         &self,
         consumer: &GroupConsumer,
-        asker: &BaseConsumer,
+        asker: &Asker,
         options: &GroupOptions,
     ) -> Result<bool, LogError> {
         let topic = self.name(&options.topic);

@@ -18,6 +18,8 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 32 << 20;
 const LEAST_MESSAGE_BYTES: i64 = 1_048_588;
 /// Events may be stamped a day ahead of their arrival, and clocks differ.
 const LEAST_AHEAD_MS: i64 = 2 * 86_400_000;
+/// Records that others write should outlive a consumer that stands still over some days off.
+const SHORT_MS: i64 = 4 * 86_400_000;
 /// 100 years. Kafka's own default is no limit.
 const LEAST_BEHIND_MS: i64 = 100 * 365 * 86_400_000;
 
@@ -36,6 +38,18 @@ pub(super) const OURS: [(&str, &str); 6] = [
 /// restores from the topic reads all of it.
 pub(super) const COMPACTED: [(&str, &str); 2] =
     [("segment.bytes", "67108864"), ("min.cleanable.dirty.ratio", "0.3")];
+
+/// What a short retention of what others write means.
+pub(super) const AWAY: &str =
+    "a consumer that is away for longer loses events, and state cannot be rebuilt from what is gone";
+/// What it means that one replica is enough.
+pub(super) const ALONE: &str =
+    "a record that was acknowledged while its leader alone had it goes with that broker";
+/// The setting that mends it.
+pub(super) const IN_SYNC_WANTED: &str = "min.insync.replicas=2";
+
+/// How many replicas have to have a record before it is acknowledged.
+pub(super) const IN_SYNC: &str = "min.insync.replicas";
 
 /// What a topic is to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +99,27 @@ impl TopicSettings {
     /// A setting that is a number; `None` if brokers of this version have no such setting.
     pub(super) fn number(&self, setting: &str) -> Option<i64> {
         self.text(setting)?.parse().ok()
+    }
+
+    /// Whether a record of a topic with so many replicas may be acknowledged while only its leader has it.
+    pub(super) fn leader_may_be_alone(&self, replicas: usize) -> bool {
+        replicas > 1 && self.number(IN_SYNC) == Some(1)
+    }
+
+    /// How long records stay, in words; and whether that is short for a consumer that was away.
+    pub(super) fn retention(&self) -> (String, bool) {
+        let limit = |setting| self.number(setting).filter(|limit| *limit >= 0);
+        let (time, bytes) = (limit("retention.ms"), limit("retention.bytes"));
+        let kept = match time {
+            Some(ms) => format!("records are kept for {}", span(ms)),
+            None if bytes.is_some() => "records are kept whatever their age".to_owned(),
+            None => "records are kept for ever".to_owned(),
+        };
+        let short = bytes.is_some() || time.is_some_and(|ms| ms < SHORT_MS);
+        match bytes {
+            Some(bytes) => (format!("{kept}, of each partition no more than {bytes} bytes"), short),
+            None => (kept, short),
+        }
     }
 
     /// What is not as it should be.
@@ -150,6 +185,15 @@ impl TopicSettings {
             fault("max.message.bytes", "33554432", "batches would be rejected for their size", false);
         }
         faults
+    }
+}
+
+/// A span in the largest unit that it is a whole number of.
+fn span(ms: i64) -> String {
+    let units = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second")];
+    match units.into_iter().find(|(unit, _)| ms >= *unit && ms % unit == 0) {
+        Some((unit, name)) => format!("{} {name}{}", ms / unit, if ms == unit { "" } else { "s" }),
+        None => format!("{ms} ms"),
     }
 }
 
@@ -226,6 +270,14 @@ impl KafkaLog {
         for Fault { setting, has, why, .. } in chosen {
             tracing::warn!(topic, setting, value = has, "a setting that was chosen for this topic: {why}");
         }
+        if settings.number(IN_SYNC) == Some(1) && settings.leader_may_be_alone(self.replicas(topic)?) {
+            let remedy = self.command_to_set(topic, IN_SYNC_WANTED);
+            tracing::warn!(topic, "{IN_SYNC} is 1: {ALONE}. Set it by: {remedy}");
+        }
+        let (kept, short) = settings.retention();
+        if role == Role::Read && short {
+            tracing::warn!(topic, "{kept}: {AWAY}");
+        }
         if refused.is_empty() {
             return Ok(());
         }
@@ -287,6 +339,28 @@ mod tests {
             all.push(("cleanup.policy", role.cleanup(), true));
             assert_eq!(of(&all).faults(role), []);
         }
+    }
+
+    #[test]
+    fn retention_is_told_in_words() {
+        for (ms, bytes, words, short) in [
+            ("3600000", "-1", "records are kept for 1 hour", true),
+            ("604800000", "-1", "records are kept for 7 days", false),
+            ("345599999", "-1", "records are kept for 345599999 ms", true),
+            ("-1", "-1", "records are kept for ever", false),
+            ("-1", "9", "records are kept whatever their age, of each partition no more than 9 bytes", true),
+        ] {
+            let settings = of(&[("retention.ms", ms, true), ("retention.bytes", bytes, false)]);
+            assert_eq!(settings.retention(), (words.to_owned(), short));
+        }
+    }
+
+    #[test]
+    fn a_leader_alone_is_enough_where_one_replica_has_to_have_a_record() {
+        for (replicas, least, alone) in [(1, "1", false), (2, "1", true), (3, "1", true), (3, "2", false)] {
+            assert_eq!(of(&[(IN_SYNC, least, false)]).leader_may_be_alone(replicas), alone);
+        }
+        assert!(!of(&[]).leader_may_be_alone(3), "not known");
     }
 
     #[test]

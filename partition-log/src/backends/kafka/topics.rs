@@ -8,15 +8,24 @@ use std::time::Duration;
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::KafkaLog;
-use super::connect::ASK;
-use super::topic_settings::{COMPACTED, OURS, Role};
+use super::connect::{ASK, Context};
+use super::topic_settings::{COMPACTED, IN_SYNC, OURS, Role};
 use crate::{LogError, RecordBuf, TopicConfig};
+
+/// With so many replicas, two of which have what is acknowledged, one broker may fail: nothing is lost and writing goes on.
+const REPLICAS: i32 = 3;
 
 /// The topic of what we know of topics.
 pub(super) const NOTES: &str = "churnstream-topics";
+
+/// How many replicas the partition of a topic has that has the fewest.
+pub(super) fn least_replicas(topic: &MetadataTopic) -> usize {
+    topic.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0)
+}
 
 impl KafkaLog {
     /// Makes a topic of which the newest record of each key is kept, or checks that it is such a one.
@@ -92,14 +101,26 @@ impl KafkaLog {
         }
     }
 
+    /// How many replicas each partition has, at the least.
+    pub(super) fn replicas(&self, topic: &str) -> Result<usize, LogError> {
+        let asked = self.metadata(Some(topic), ASK);
+        let metadata = asked.map_err(|error| self.asked(format!("ask for topic `{topic}`"), &error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        Ok(found.map_or(0, least_replicas))
+    }
+
     /// Makes a topic of our settings and returns when all brokers that are asked know it.
     pub(super) fn create(&self, topic: &str, partitions: u32, role: Role) -> Result<(), LogError> {
         let failed = |detail: String| self.connect.failed(format!("make topic `{topic}`"), detail);
         let admin = self.connect.admin()?;
         let count = i32::try_from(partitions).unwrap_or(i32::MAX);
-        let mut new = NewTopic::new(topic, count, TopicReplication::Fixed(-1));
+        let replicas = self.replicas_of_ours(topic)?;
+        let mut new = NewTopic::new(topic, count, TopicReplication::Fixed(replicas));
         for (key, value) in OURS {
             new = new.set(key, value);
+        }
+        if replicas >= REPLICAS {
+            new = new.set(IN_SYNC, "2");
         }
         new = new.set("cleanup.policy", role.cleanup());
         if role == Role::Compacted {
@@ -124,6 +145,14 @@ impl KafkaLog {
         Ok(())
     }
 
+    /// In how many replicas a topic of ours is made: three where there are as many brokers. Kafka's own default is one, with which a broker
+    /// that fails takes all of it along.
+    fn replicas_of_ours(&self, topic: &str) -> Result<i32, LogError> {
+        let asked = self.metadata(Some(topic), ASK);
+        let metadata = asked.map_err(|error| self.asked("ask which brokers there are", &error))?;
+        Ok(i32::try_from(metadata.brokers().len()).unwrap_or(REPLICAS).clamp(1, REPLICAS))
+    }
+
     /// Writes down what a topic is.
     fn note(&self, topic: &str, config: &TopicConfig) -> Result<(), LogError> {
         let failed =
@@ -135,8 +164,11 @@ impl KafkaLog {
             self.check_settings(notes, Role::Compacted)?;
         }
         let value = serde_json::to_vec(config).map_err(|error| failed(error.to_string()))?;
-        let producer: BaseProducer<_> =
-            self.connect.producer_config("none").create().map_err(|error| failed(error.to_string()))?;
+        let producer: BaseProducer<Context> = self
+            .connect
+            .producer_config("none")
+            .create_with_context(self.connect.context())
+            .map_err(|error| failed(error.to_string()))?;
         let record = BaseRecord::to(notes).partition(0).key(topic).payload(&value);
         let sent = producer.send(record).map_err(|(error, _)| error).and_then(|()| producer.flush(ASK));
         super::connect::let_go("producer", producer);

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext};
+use rdkafka::producer::{BaseProducer, BaseRecord};
 use types::{EventTime, PartitionId};
 
 use super::KafkaLog;
-use super::connect::{ASK, number};
+use super::connect::{ASK, Context, number};
 use crate::LogError;
 
 /// How long a full buffer is waited for when the process is to stop. Brokers that are there make room in less, and the last commit
 /// counts what is written.
 const STOPPING: Duration = Duration::from_secs(3);
 
-pub(super) type GroupProducer = BaseProducer<DefaultProducerContext>;
+pub(super) type GroupProducer = BaseProducer<Context>;
 
 /// Writes to one partition within the transaction of its [`KafkaGroup`](super::KafkaGroup).
 pub struct TransactionWriter {

@@ -21,7 +21,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use types::{EventTime, Offset, PartitionId, headers};
 
 use super::KafkaLog;
-use super::connect::{let_go, number, say};
+use super::connect::{let_go, number};
+use super::said::say;
 use super::topic_settings::MAX_MESSAGE_BYTES;
 use crate::{LogError, PartitionWriter, RecordBuf, Recovery, TopicConfig, TopicWriter};
 

@@ -124,7 +124,11 @@ fn check_brokers(metadata: &Metadata) -> Check {
         }
     }
     if failed.is_empty() {
-        return Check::ok("brokers", format!("{}: {}", reached.len(), reached.join(", ")));
+        let mut found = format!("{}: {}", reached.len(), reached.join(", "));
+        if reached.len() == 1 {
+            found += "; there is no other, so what it loses is lost";
+        }
+        return Check::ok("brokers", found);
     }
     let advice = "each broker's advertised.listeners must name an address by which this machine reaches it";
     Check::problem("brokers", format!("not reached: {}", failed.join("; ")), advice)

@@ -3,8 +3,8 @@
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
 use super::super::KafkaLog;
-use super::super::topic_settings::{Role, TopicSettings, wanted};
-use super::super::topics::NOTES;
+use super::super::topic_settings::{ALONE, AWAY, IN_SYNC, IN_SYNC_WANTED, Role, TopicSettings, wanted};
+use super::super::topics::{NOTES, least_replicas};
 use crate::checkup::{Check, Purpose};
 
 impl KafkaLog {
@@ -50,15 +50,32 @@ impl KafkaLog {
             let said = if foreign { "made by others".to_owned() } else { format!("key {}", config.key) };
             let before = checks.len();
             checks.extend(replicas(&about, found, brokers));
-            checks.extend(self.check_settings_of(&topic, role));
+            let kept = match self.settings_or_why(&topic) {
+                Ok(settings) => {
+                    checks.extend(self.judged(&topic, &settings, role, least_replicas(found)));
+                    if role == Role::Read {
+                        settings.retention().0
+                    } else {
+                        "settings keep everything".into()
+                    }
+                }
+                Err(check) => {
+                    checks.push(check);
+                    continue;
+                }
+            };
             if checks.len() == before {
-                checks
-                    .push(Check::ok(about, format!("{count} partitions, {said}, settings keep everything")));
+                checks.push(Check::ok(about, format!("{count} partitions, {said}, {kept}")));
             }
         }
         let notes = self.name(NOTES);
-        if find(&notes).is_some() {
-            checks.extend(self.check_settings_of(&notes, Role::Compacted));
+        if let Some(found) = find(&notes) {
+            match self.settings_or_why(&notes) {
+                Ok(settings) => {
+                    checks.extend(self.judged(&notes, &settings, Role::Compacted, least_replicas(found)));
+                }
+                Err(check) => checks.push(check),
+            }
         }
         checks
     }
@@ -72,21 +89,22 @@ impl KafkaLog {
         Check::ok(about, "not there: a consumer makes it when it starts, if it needs it")
     }
 
-    /// What is not as it should be about a topic's settings; nothing if all is.
-    fn check_settings_of(&self, topic: &str, role: Role) -> Vec<Check> {
+    /// A topic's settings, or what is to be said where they are not known.
+    fn settings_or_why(&self, topic: &str) -> Result<TopicSettings, Check> {
         let about = format!("topic {topic}");
-        let settings = match self.settings_of(topic) {
-            Ok(Some(settings)) => settings,
+        match self.settings_of(topic) {
+            Ok(Some(settings)) => Ok(settings),
             Ok(None) => {
                 let advice = rights("topic", topic, "DescribeConfigs");
-                return vec![Check::warning(
-                    about,
-                    "its settings are not known: no right to see them",
-                    advice,
-                )];
+                Err(Check::warning(about, "its settings are not known: no right to see them", advice))
             }
-            Err(error) => return vec![Check::problem(about, error.to_string(), "")],
-        };
+            Err(error) => Err(Check::problem(about, error.to_string(), "")),
+        }
+    }
+
+    /// What is not as it should be about a topic's settings; nothing if all is.
+    fn judged(&self, topic: &str, settings: &TopicSettings, role: Role, replicas: usize) -> Vec<Check> {
+        let about = format!("topic {topic}");
         let faults = settings.faults(role);
         let mut checks: Vec<_> = faults
             .iter()
@@ -100,19 +118,35 @@ impl KafkaLog {
                 }
             })
             .collect();
-        checks.extend(self.durability(topic, &settings));
+        let (kept, short) = settings.retention();
+        if role == Role::Read && short {
+            let advice = self.command_to_set(topic, "retention.ms=2592000000,retention.bytes=-1");
+            let advice = format!("if its owner agrees, more time: {advice}");
+            checks.push(Check::warning(&about, format!("{kept}: {AWAY}"), advice));
+        }
+        checks.extend(self.durability(topic, settings, replicas));
         checks
     }
 
     /// Settings by which a failing broker takes acknowledged records along.
-    fn durability(&self, topic: &str, settings: &TopicSettings) -> Option<Check> {
-        if settings.text("unclean.leader.election.enable") != Some("true") {
-            return None;
+    fn durability(&self, topic: &str, settings: &TopicSettings, replicas: usize) -> Vec<Check> {
+        let mut checks = Vec::new();
+        let mut warn = |found: String, advice| {
+            checks.push(Check::warning(format!("topic {topic}"), found, advice));
+        };
+        if settings.text("unclean.leader.election.enable") == Some("true") {
+            let found =
+                "unclean.leader.election.enable is true: a replica that lacks records may become the leader";
+            warn(found.to_owned(), self.command_to_set(topic, "unclean.leader.election.enable=false"));
         }
-        let found =
-            "unclean.leader.election.enable is true: a replica that lacks records may become the leader";
-        let advice = self.command_to_set(topic, "unclean.leader.election.enable=false");
-        Some(Check::warning(format!("topic {topic}"), found, advice))
+        if settings.leader_may_be_alone(replicas) {
+            let mut advice = self.command_to_set(topic, IN_SYNC_WANTED);
+            if replicas < 3 {
+                advice += "; with three replicas, or nothing is written while one broker is away";
+            }
+            warn(format!("{IN_SYNC} is 1: {ALONE}"), advice);
+        }
+        checks
     }
 }
 

@@ -12,7 +12,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 
 use super::super::KafkaLog;
 use super::super::closing::{Nothing, SETTLED_KEY};
-use super::super::connect::{let_go, say};
+use super::super::connect::let_go;
+use super::super::said::say;
 use super::FIND;
 use super::topics::rights;
 use crate::checkup::{Check, Purpose};

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use types::{Offset, PartitionId};
 
 use super::super::KafkaLog;
 use super::super::connect::{ASK, let_go};
+use super::super::said::say;
 use super::super::writer::now;
 use super::topics::rights;
 use crate::checkup::{Check, Purpose};
@@ -28,7 +30,11 @@ const WRONG_MS: i64 = 3_600_000;
 /// Passes on how a record was stamped.
 struct Stamps(Sender<Result<i64, String>>);
 
-impl ClientContext for Stamps {}
+impl ClientContext for Stamps {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        say(level, facility, message);
+    }
+}
 
 impl ProducerContext for Stamps {
     type DeliveryOpaque = ();
