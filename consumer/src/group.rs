@@ -248,6 +248,10 @@ impl Group<'_> {
 
     /// What became of a session that did nothing.
     fn vain(&self) -> Outcome {
+        // To one who is to stop it is all the same.
+        if self.around.shutdown.is_requested() {
+            return Outcome::Unanswered;
+        }
         if self.kafka.answers(&self.options.topic) { Outcome::Refused } else { Outcome::Unanswered }
     }
 

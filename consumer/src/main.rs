@@ -26,6 +26,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let around = Surroundings::new();
     around.shutdown.listen(|| {}).context("listen to signals")?;
     let mut log = partition_log::open(&arguments.from, &arguments.writing.options(&arguments.from)?)?;
+    consumer::end_without_brokers(&log, &arguments.topic, &around.shutdown, |code| {
+        std::process::exit(code.into());
+    })
+    .context("start a thread")?;
     if let Some(map) = &arguments.map {
         let (topic, registry) = (&arguments.topic, arguments.schema_registry.as_deref());
         log =

@@ -70,7 +70,9 @@ impl Prometheus {
                     std::env::var("CI").as_deref() != Ok("true"),
                     "there is no Prometheus to test with: {why}"
                 );
-                println!("SKIPPED: there is no Prometheus to test with: {why}");
+                partition_log::conformance::broker::skipped(&format!(
+                    "there is no Prometheus to test with: {why}"
+                ));
                 return None;
             }
         };

@@ -33,7 +33,7 @@ pub(crate) fn start(name: &str) -> Option<Running> {
     }
     let why = String::from_utf8_lossy(&started.stderr).trim().to_owned();
     assert!(std::env::var("CI").as_deref() != Ok("true"), "there is no schema registry to test with: {why}");
-    println!("SKIPPED: there is no schema registry to test with: {why}");
+    partition_log::conformance::broker::skipped(&format!("there is no schema registry to test with: {why}"));
     None
 }
 
