@@ -127,13 +127,16 @@ fn work(
             if task.is_pressed() {
                 continue;
             }
+            let replaying = task.is_replaying();
             if task.step().map_err(failed)? == Step::Worked {
                 idle = false;
             }
+            // After a restart readers have waited for long enough.
+            let is_back = replaying && !task.is_replaying();
             if task.is_pressed() {
                 let _ = reports.send(Report::Pressed);
             }
-            if !config.together && task.last_commit().elapsed() >= config.commit_interval {
+            if !config.together && (is_back || task.last_commit().elapsed() >= config.commit_interval) {
                 task.commit().map_err(failed)?;
             }
         }
