@@ -1,4 +1,4 @@
-//! Every map, spec and labels file under examples/ can be used: they are what people begin with.
+//! Every map, spec, labels and other file under examples/ can be used: they are what people begin with.
 
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
@@ -34,6 +34,10 @@ fn every_example_loads() {
                 drop(backtest::money::ActionRules::load(&file).unwrap_or_else(|e| panic!("{e}")))
             }
             "labels.toml" => check_labels(&file, &text),
+            "params.toml" => drop(
+                toml::from_str::<trainer::Params>(&text)
+                    .unwrap_or_else(|e| panic!("{}: {e}", file.display())),
+            ),
             _ => drop(producer::map::Mapping::from_toml(&text, &file).unwrap_or_else(|e| panic!("{e}"))),
         }
         // What the map calls the entity is what the spec is about.
