@@ -7,8 +7,11 @@
 //! its own: committed where the note beside the group's offsets says that they reach beyond the open end, aborted otherwise. And while it
 //! lives, the next transaction begins only when all of the last one is seen (see `closing`).
 //!
+//! The end of the offsets can be forgotten while an output's was not. Then that output shows more than the offsets do, which says that all of it
+//! was committed: so are the offsets, if nobody else is in the group.
+//!
 //! Not solved: a second crash while a committed end is written again, or a leader that stays away until that transaction's time is over. The
-//! brokers abort it then, and with it what it was to show. And offsets whose end was forgotten while an output's was not.
+//! brokers abort it then, and with it what it was to show. And such offsets where others are in the group.
 
 use std::time::{Duration, Instant};
 
@@ -19,13 +22,13 @@ use rdkafka::producer::Producer as _;
 use types::PartitionId;
 
 use super::KafkaLog;
-use super::closing::{SEEN, end_of, touch};
+use super::closing::{SEEN, end_of, touch, until_known};
 use super::commit::flush;
-use super::connect::{ASK, number};
+use super::connect::{ASK, number, unsigned};
 use super::group::{GroupOptions, JOIN, TRY};
 use super::membership::GroupConsumer;
 use super::transaction::GroupProducer;
-use crate::LogError;
+use crate::{Bounds, LogError, PartitionReader as _, RecordBuf};
 
 /// How long one question may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
@@ -82,19 +85,38 @@ impl KafkaLog {
                 open = self.left_open(open)?;
                 continue;
             }
+            // But where outputs show what was written with those offsets, it was committed, and they count too.
+            let mut shown = offsets && self.shows_more(asker, options)?;
+            if shown && self.members(asker, options)? > 0 {
+                if begun.elapsed() < OTHERS + options.session_timeout {
+                    std::thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+                tracing::warn!(
+                    "offsets that were committed are not seen, and are lost: other members are at work"
+                );
+                shown = false;
+            }
             tracing::info!(
                 committed = counted.len(),
                 outputs = others.len(),
                 offsets,
+                shown,
                 "ending what a transaction left open"
             );
             producer.begin_transaction().map_err(|error| failed(&error))?;
-            let commit = !counted.is_empty();
+            let commit = shown || !counted.is_empty();
             // Those that are to be aborted wait for the next turn.
-            let touched = if commit { counted } else { others };
-            let written = touch(producer, &touched)
-                .and_then(|()| flush(producer, ASK))
-                .and_then(|()| if offsets { self.touch_offsets(producer, asker, options) } else { Ok(()) });
+            let touched = match (shown, commit) {
+                (true, _) => open.clone(),
+                (false, true) => counted,
+                (false, false) => others,
+            };
+            let too_late = || Instant::now() > deadline;
+            let touch_offsets = || self.touch_offsets(producer, asker, options);
+            let written = if offsets { until_known(producer, &too_late, touch_offsets) } else { Ok(()) }
+                .and_then(|()| touch(producer, &touched))
+                .and_then(|()| flush(producer, ASK));
             if let Err(error) = &written {
                 if commit {
                     return Err(failed(error));
@@ -211,7 +233,43 @@ impl KafkaLog {
         Ok((counted, others))
     }
 
-    /// Makes the group's offsets part of the transaction, so that it has to end there too.
+    /// Whether an output shows what this member wrote in a transaction whose offsets are not seen: records behind where it ended by the
+    /// newest offset that is seen, or any records where none is.
+    fn shows_more(&self, asker: &Asker, options: &GroupOptions) -> Result<bool, LogError> {
+        let topic = self.name(&options.topic);
+        let partitions = self.partitions(&topic)?.unwrap_or(0);
+        let mut list = TopicPartitionList::new();
+        (0..partitions).for_each(|partition| _ = list.add_partition(&topic, number(PartitionId(partition))));
+        let known = stable(asker, list, ASK)
+            .map_err(|error| self.connect.error("ask how far the group is", &error))?;
+        for partition in (0..partitions).map(PartitionId) {
+            let Some(at) = known.find_partition(&topic, number(partition)) else { continue };
+            let is_known = matches!(at.offset(), rdkafka::Offset::Offset(_));
+            for output in options.outputs.iter().map(|output| self.name(output)) {
+                let Bounds { start, end } = self.ends(&output, partition)?;
+                let from = match end_of(at.metadata(), &options.member, &output) {
+                    Some(noted) => start.max(unsigned(noted)),
+                    None if !is_known => start,
+                    None => continue,
+                };
+                let mut found = RecordBuf::default();
+                if from < end && self.open_reader(&output, partition, from).read(&mut found, 1)? > 0 {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// How many members the group has. Only an empty one takes offsets from who is none.
+    fn members(&self, asker: &Asker, options: &GroupOptions) -> Result<usize, LogError> {
+        let found = asker.fetch_group_list(Some(&options.group), ANSWER);
+        let found = found.map_err(|error| self.connect.error("ask who is in the group", &error))?;
+        Ok(found.groups().first().map_or(0, |group| group.members().len()))
+    }
+
+    /// Makes the group's offsets part of the transaction, so that it has to end there too. The offset that is sent for that is of a topic
+    /// which the group does not read: if it is committed, it is nobody's place.
     fn touch_offsets(
         &self,
         producer: &GroupProducer,
@@ -220,7 +278,8 @@ impl KafkaLog {
     ) -> Result<(), KafkaError> {
         let Some(member) = asker.group_metadata() else { return Ok(()) };
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.name(&options.topic), 0, rdkafka::Offset::Offset(0))?;
+        let Some(unread) = options.outputs.last() else { return Ok(()) };
+        list.add_partition_offset(&self.name(unread), 0, rdkafka::Offset::Offset(0))?;
         producer.send_offsets_to_transaction(&list, &member, TRY)
     }
 }
