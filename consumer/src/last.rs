@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What the process ends with: it did stop as it was told to, but without its last commit.
 const UNCOMMITTED: u8 = 1;
 
-/// From now on the process ends, at most some ten seconds after it was told to stop, if no broker answers; by `end`, which does not return in a
+/// From now on the process ends, at most some fifteen seconds after it was told to stop, if no broker answers; by `end`, which does not return in a
 /// program. A log that is not on Kafka waits for nobody.
 ///
 /// # Errors
@@ -32,7 +32,10 @@ pub fn end_without_brokers(
     std::thread::Builder::new().name("last".to_owned()).spawn(move || {
         while !shutdown.wait_timeout(Duration::from_secs(3600)) {}
         std::thread::sleep(GRACE);
-        while kafka.answers(&topic) {
+        // Once is not enough: a broker may have been slow just then.
+        let mut silent = 0;
+        while silent < 2 {
+            silent = if kafka.answers(&topic) { 0 } else { silent + 1 };
             std::thread::sleep(PAUSE);
         }
         tracing::warn!(

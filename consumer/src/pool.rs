@@ -77,6 +77,9 @@ impl Routes {
     }
 }
 
+/// How long a worker may take to answer: a batch takes milliseconds; a store that waits for its disk, longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Workers that have committed and wait.
 pub(crate) struct Halted(Vec<Sender<Arc<Schedule>>>);
 
@@ -166,8 +169,12 @@ impl Pool {
 
     /// Waits until no partition is on its way: one that is would hear of nothing that all workers are told.
     fn settle(&mut self) -> Result<(), ConsumerError> {
+        let deadline = Instant::now() + PATIENCE;
         while !self.settled() {
             self.poll()?;
+            if Instant::now() > deadline {
+                return Err(ConsumerError::WorkerGone);
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
@@ -175,8 +182,7 @@ impl Pool {
 
     /// One answer of every worker.
     fn hear<T>(&mut self, answers: &Receiver<T>) -> Result<Vec<T>, ConsumerError> {
-        // A batch takes milliseconds; a store that waits for its disk, longer.
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + PATIENCE;
         let mut heard = Vec::with_capacity(self.workers.len());
         while heard.len() < self.workers.len() {
             match answers.recv_timeout(Duration::from_millis(50)) {

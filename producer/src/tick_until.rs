@@ -4,13 +4,13 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use partition_log::LogError;
+use partition_log::{Log, LogError, RecordBuf};
 use serde::Serialize;
-use types::{EventTime, Millis};
+use types::{EventTime, Millis, PartitionId};
 
 use crate::around::Surroundings;
 use crate::cli::{PlanArgs, WritingArgs};
-use crate::sink::{EventSink, SinkConfig, SinkError};
+use crate::sink::{EventSink, SinkConfig, SinkError, tick_of};
 use crate::tick::TickPlanError;
 
 /// Until when, and where.
@@ -109,10 +109,23 @@ pub enum TickError {
         /// The time.
         now: EventTime,
     },
+    /// It would be very many.
+    #[error(
+        "the newest tick on the log is {}: {moments} more up to now would each sweep all users, and events of that time that come later would \
+         miss theirs. If that is what you want, say --until {}", newest.written(), last.written()
+    )]
+    TooMany {
+        /// The newest tick.
+        newest: EventTime,
+        /// How many are missing up to now.
+        moments: u64,
+        /// The newest of them.
+        last: EventTime,
+    },
     /// The log's ticks are at other moments.
     #[error(
-        "the newest tick on the log is {}, which is none of every {every} with an offset of {offset}: give --tick and --tick-offset as the \
-         import did", newest.written()
+        "the newest tick on the log is {}, and the log's ticks are not those of every {every} with an offset of {offset}: give --tick and \
+         --tick-offset as the import did", newest.written()
     )]
     OtherPlan {
         /// The newest tick.
@@ -122,6 +135,35 @@ pub enum TickError {
         /// How long after the multiples of that, as asked for.
         offset: Millis,
     },
+}
+
+/// So many moments are no gap any more but another time.
+const MOST: u64 = 400;
+/// A tick lies no further behind the one before it than this, or both are not looked for.
+const REACH: Millis = Millis(32 * 86_400_000);
+
+/// The tick before the newest, in the first partition that shows both.
+fn tick_before(log: &dyn Log, topic: &str, newest: EventTime) -> Result<Option<EventTime>, LogError> {
+    let partitions = log.topic(topic)?.map_or(0, |config| config.partitions);
+    for partition in (0..partitions).map(PartitionId) {
+        let end = log.bounds(topic, partition)?.end;
+        let from = log.offset_at(topic, partition, EventTime(newest.0 - REACH.0))?;
+        let mut reader = log.reader(topic, partition, from)?;
+        let (mut records, mut before) = (RecordBuf::default(), None);
+        while reader.position() < end && reader.read(&mut records, 1 << 20)? > 0 {
+            for tick in records.iter().filter_map(|record| tick_of(record.key, record.value)) {
+                if tick >= newest {
+                    break;
+                }
+                before = Some(tick);
+            }
+            records.clear();
+        }
+        if before.is_some() {
+            return Ok(before);
+        }
+    }
+    Ok(None)
 }
 
 /// Runs the command.
@@ -155,7 +197,10 @@ fn run_at(args: &TickArgs, now: EventTime, around: &Surroundings) -> Result<Tick
     };
     let mut sink = EventSink::open(&*log, &config, around)?;
     let Some(newest) = sink.newest_tick() else { return Err(TickError::NoTick { topic, place }) };
-    if plan.passed_by(plan.due(newest)) != newest {
+    let previous = tick_before(log.as_ref(), &topic, newest)?;
+    if plan.passed_by(plan.due(newest)) != newest
+        || previous.is_some_and(|before| plan.after(before) != newest)
+    {
         let (every, offset) = (args.ticks.tick, args.ticks.tick_offset);
         return Err(TickError::OtherPlan { newest, every, offset });
     }
@@ -164,6 +209,16 @@ fn run_at(args: &TickArgs, now: EventTime, around: &Surroundings) -> Result<Tick
         && last > newest
     {
         return Err(TickError::Future { until, now });
+    }
+    if matches!(args.until, Until::Now) {
+        let mut moments = 0;
+        let mut tick = plan.after(newest);
+        while tick <= last {
+            (moments, tick) = (moments + 1, plan.after(tick));
+        }
+        if moments > MOST {
+            return Err(TickError::TooMany { newest, moments, last });
+        }
     }
     let ticks = sink.let_pass(last)?;
     let newest_tick = newest.max(last).0;

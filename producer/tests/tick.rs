@@ -81,8 +81,11 @@ fn days_without_events_pass_and_a_later_import_goes_on() {
         let all: Vec<_> = ticks.iter().map(|(_, day)| *day).collect();
         assert!(all.windows(2).all(|two| two[1] == two[0] + 1) && all.last() == Some(&8), "{all:?}");
     }
+    // A gap of years is said aloud.
+    let month_ago = (jiff::Timestamp::now() - jiff::SignedDuration::from_hours(30 * 24)).strftime("%F");
+    assert!(done(dir, &format!("tick --to file:log --until {month_ago}"))["ticks"].as_u64().unwrap() > 100);
     // Until now: all that are due by the clock, and no more a moment later.
-    assert!(done(dir, "tick --to file:log")["ticks"].as_u64().unwrap() > 100);
+    assert!(done(dir, "tick --to file:log")["ticks"].as_u64().unwrap() > 27);
     let newest = done(dir, "tick --to file:log")["newest_tick"].as_i64().unwrap();
     let ago = jiff::Timestamp::now().as_millisecond() - newest;
     assert!((3_600_000..25 * 3_600_000 + 60_000).contains(&ago), "an hour's grace, and a day: {ago} ms");
@@ -171,4 +174,26 @@ fn users_choose_how_the_log_is_written() {
         assert!(said(&output).contains(reason), "{words}: {}", said(&output));
     }
     assert!(!dir.join("log").exists());
+}
+
+#[test]
+fn another_plan_than_the_logs_and_a_gap_of_years_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    file(dir, "first.csv", &[1, 7, 14, 21]);
+    done(dir, "import first.csv --map map.toml --to file:log --partitions 2 --tick 7d");
+    let error = refused(dir, "tick --to file:log --until 2025-03-28");
+    assert!(
+        error.contains("give --tick and --tick-offset as the import did"),
+        "every day is a plan that holds each week's tick: {error}"
+    );
+    let error = refused(dir, "tick --to file:log --until 2025-03-28 --tick 1h");
+    assert!(error.contains("give --tick"), "{error}");
+    let told = done(dir, "tick --to file:log --until 2025-03-28 --tick 7d");
+    assert_eq!(told["ticks"], 1, "{told}");
+
+    file(dir, "daily.csv", &[1, 2, 3]);
+    done(dir, "import daily.csv --map map.toml --to file:daily");
+    let error = refused(dir, "tick --to file:daily");
+    assert!(error.contains("would each sweep all users") && error.contains("--until 20"), "{error}");
 }

@@ -37,6 +37,7 @@ use crate::around::Surroundings;
 use crate::tick::{TickPlan, tick_event};
 pub use config::{SinkConfig, SinkError, SinkTotals, SourceOrder};
 pub use partition::needed_from;
+pub(crate) use partition::tick_of;
 use partition::{Held, Partition};
 use told::Told;
 

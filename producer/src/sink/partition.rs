@@ -198,7 +198,7 @@ fn scan(
 }
 
 /// The tick that a record is, if it is one.
-fn tick_of(key: &[u8], value: &[u8]) -> Option<EventTime> {
+pub(crate) fn tick_of(key: &[u8], value: &[u8]) -> Option<EventTime> {
     if !key.is_empty() {
         return None;
     }

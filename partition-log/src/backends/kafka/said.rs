@@ -52,7 +52,10 @@ pub(super) fn say(level: RDKafkaLogLevel, facility: &str, message: &str) {
 
 fn without_secrets(message: &str) -> String {
     let secrets = SECRETS.lock().unwrap_or_else(PoisonError::into_inner);
-    secrets.iter().fold(message.to_owned(), |message, secret| without(&message, secret))
+    // One may be the beginning of another.
+    let mut secrets: Vec<&String> = secrets.iter().collect();
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.into_iter().fold(message.to_owned(), |message, secret| without(&message, secret))
 }
 
 /// A short one counts only where it stands as a word: as a part of others it tells nothing.
