@@ -8,6 +8,7 @@ mod audit;
 mod backtest;
 mod baseline;
 mod compare;
+mod decided;
 mod error;
 pub mod evaluate;
 mod incidents;

@@ -10,11 +10,12 @@ use feature_store::{Spec, Store, StoreIdentity, StoreOptions, UserState};
 use partition_log::{Log, RecordBuf};
 use types::{Event, EventTime, Offset, PartitionId};
 
+use crate::decided::Decided;
 use crate::names::Names;
 use crate::{BacktestError, Labels};
 
 /// Bytes that are read from the log at once.
-const READ_BYTES: usize = 1 << 20;
+pub(crate) const READ_BYTES: usize = 1 << 20;
 
 /// What a replay is for. Besides what a [`Witness`] sees, it is shown the rows; what caused a row was witnessed before.
 pub(crate) trait Visitor: Witness {
@@ -140,8 +141,8 @@ pub(crate) fn identity(log: &dyn Log, topic: &str, spec: &Spec) -> Result<StoreI
     })
 }
 
-/// Replays a topic from its beginning to its end. Where nobody writes ticks to it, they are decided by its events, as a consumer does; those
-/// that a consumer decided by the clock, because nothing came, are not known here.
+/// Replays a topic from its beginning to its end. Where nobody writes ticks to it, those stand that a consumer decided and wrote to the
+/// control topic beside it, and where there are none, they are decided by the events as a consumer does.
 ///
 /// `progress` is told the number of records read. Memory: the users' state of one
 /// partition.
@@ -172,26 +173,35 @@ pub(crate) fn replay(
         let start = log.bounds(topic, partition)?.start;
         let mut reader = log.reader(topic, partition, start)?;
         let mut place = Place::at(start);
+        let mut decided =
+            if decides_ticks { Decided::read(log, partition, spec)? } else { Decided::default() };
         loop {
             records.clear();
-            if reader.read(&mut records, READ_BYTES)? == 0 {
-                break;
-            }
+            let is_end = reader.read(&mut records, READ_BYTES)? == 0;
             loop {
+                let mut beside = Beside(visitor, &mut names);
+                if let Some(tick) = decided.begin(&mut place) {
+                    beside.tick(place.next_input, tick);
+                }
+                let end = decided.next().map_or(records.len(), |before| records.index_of(before));
                 let mut work = Work { users: &mut users, rows: &mut rows, rejects: &mut rejects };
                 let stop = pipeline.advance_before(
                     &mut place,
                     Offset::ZERO,
                     &records,
-                    records.len(),
+                    end,
                     &mut work,
-                    &mut Beside(visitor, &mut names),
+                    &mut beside,
                 )?;
                 visitor.rows(&rows);
                 rows.clear();
-                if stop == Stop::End {
+                let all_before = end < records.len() || is_end;
+                if stop == Stop::End && !decided.reach(&mut place, all_before, reader.position()) {
                     break;
                 }
+            }
+            if is_end {
+                break;
             }
             replayed.records += records.len() as u64;
             replayed.rejected += rejects.len() as u64;

@@ -4,14 +4,17 @@
 
 mod small;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use consumer::{ConsumerOptions, Scaling, Surroundings, Workers};
 use parquet::file::reader::SerializedFileReader;
+use parquet::record::Field;
 use partition_log::conformance::broker;
 use partition_log::{Log, LogOptions, PartitionWriter, RecordBuf, TopicConfig};
-use types::{Event, EventTime, PartitionId};
+use types::{Event, EventTime, PartitionId, Score, Trigger};
 
 const PARTITIONS: u32 = 2;
 const MAP: &str = r#"
@@ -86,8 +89,8 @@ fn learnt(dir: &Path, name: &str, from: &[&str]) -> (String, serde_json::Value) 
     (bundle.hash().to_string(), told)
 }
 
-/// The rows of an exported file, without what names a place in the log.
-fn rows(dir: &Path, name: &str, words: &[&str]) -> Vec<BTreeMap<String, String>> {
+/// The rows of an exported file.
+fn export(dir: &Path, name: &str, words: &[&str]) -> Vec<parquet::record::Row> {
     let path = dir.join(name);
     let output = Command::new(env!("CARGO_BIN_EXE_churnstream"))
         .args(["rows", "export", "--json", "--features"])
@@ -101,11 +104,16 @@ fn rows(dir: &Path, name: &str, words: &[&str]) -> Vec<BTreeMap<String, String>>
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+    reader.into_iter().map(Result::unwrap).collect()
+}
+
+/// The same without what names a place in the log, in an order of their own.
+fn rows(dir: &Path, name: &str, words: &[&str]) -> Vec<BTreeMap<String, String>> {
     let columns = |row: parquet::record::Row| {
         let columns = row.get_column_iter().map(|(name, value)| (name.clone(), value.to_string()));
         columns.filter(|(name, _)| !["position", "offset"].contains(&name.as_str())).collect()
     };
-    let mut rows: Vec<_> = reader.into_iter().map(|row| columns(row.unwrap())).collect();
+    let mut rows: Vec<_> = export(dir, name, words).into_iter().map(columns).collect();
     rows.sort();
     rows
 }
@@ -141,4 +149,130 @@ fn rows_of_a_topic_that_others_write_are_those_of_ours() {
     assert!(told["test"]["rows"].as_u64().unwrap() > 100, "{told}");
     assert_eq!(told, same_told);
     assert_eq!(bundle, same);
+}
+
+/// All that a topic holds, by partition.
+fn records(log: &dyn Log, topic: &str) -> Vec<RecordBuf> {
+    let read = |partition| {
+        let mut records = RecordBuf::default();
+        if log.topic(topic).unwrap().is_some() {
+            let start = log.bounds(topic, partition).unwrap().start;
+            let mut reader = log.reader(topic, partition, start).unwrap();
+            while reader.read(&mut records, 1 << 20).unwrap() > 0 {}
+        }
+        records
+    };
+    (0..PARTITIONS).map(PartitionId).map(read).collect()
+}
+
+/// A consumer of a topic that others write, which takes ticks by the clock when nothing comes.
+fn options(dir: &Path, until_end: bool) -> ConsumerOptions {
+    ConsumerOptions {
+        topic: "events".to_owned(),
+        group: None,
+        session_timeout: Duration::from_secs(7),
+        store: dir.join("state"),
+        model: dir.join("model"),
+        features: dir.join("spec.toml"),
+        workers: Workers::Fixed(1),
+        until_end,
+        commit_interval: Duration::from_millis(200),
+        tick_idle: Duration::from_millis(300),
+        batch_events: 10_000,
+        reasons: consumer::pipeline::Reasons::Risen,
+        prices: None,
+        without_beginning: false,
+        state: feature_store::StoreOptions::default(),
+        http: None,
+        scaling: Scaling::default(),
+    }
+}
+
+/// Who was scored, as of when and where in the log.
+type Scored = (String, i64, u32, u64);
+
+fn swept(log: &dyn Log) -> BTreeSet<Scored> {
+    let scores = records(log, consumer::SCORES);
+    let scores = scores.iter().flat_map(RecordBuf::iter).map(|record| Score::decode(record.value).unwrap());
+    let swept = scores.filter(|score| score.trigger == Trigger::Sweep);
+    let place = |score: Score| (score.entity, score.as_of.0, score.source.partition.0, score.source.offset.0);
+    swept.map(place).collect()
+}
+
+fn place_of(row: &parquet::record::Row) -> Scored {
+    let number = |name: &str| match row.get_column_iter().find(|(column, _)| *column == name).unwrap().1 {
+        Field::TimestampMillis(number) | Field::Long(number) => *number,
+        Field::ULong(number) => i64::try_from(*number).unwrap(),
+        Field::Int(number) => i64::from(*number),
+        Field::UInt(number) => i64::from(*number),
+        other => panic!("{name}: {other:?}"),
+    };
+    let entity = row.get_column_iter().find(|(column, _)| *column == "entity").unwrap().1.to_string();
+    let (partition, position) = (number("partition"), number("position"));
+    let entity = entity.trim_matches('"').to_owned();
+    (entity, number("as_of"), u32::try_from(partition).unwrap(), u64::try_from(position).unwrap())
+}
+
+/// A consumer that nothing came to for days took their ticks by the clock. What came then stands behind those ticks, although it happened
+/// before them, and only the control topic says so.
+#[test]
+fn rows_stand_where_a_consumer_swept_by_the_clock() {
+    let Some(brokers) = broker::shared() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let small_log = open(&small::write(dir.path()));
+    std::fs::write(dir.path().join("map.toml"), MAP).unwrap();
+    small::bundle(dir.path(), "model", [0.5, -1.0], 10);
+    let place = format!("kafka:{}/clock-{}.", brokers.bootstrap, std::process::id());
+    // Of others: its note stands where those who read the prefix do not look.
+    let config = TopicConfig { partitions: PARTITIONS, key: "user".into(), partitioner: "murmur2".into() };
+    let topic = format!("clock-{}.events", std::process::id());
+    open(&format!("kafka:{}", brokers.bootstrap)).create_topic(&topic, &config).unwrap();
+    let plain = open(&place);
+    let map = dir.path().join("map.toml");
+    let log =
+        producer::foreign::through_map(open(&place), "events", &map, None, None, Duration::ZERO).unwrap();
+
+    let append = |days: std::ops::Range<i64>| {
+        let mut writers = writers(plain.as_ref());
+        for (writer, records) in writers.iter_mut().zip(records(small_log.as_ref(), "events")) {
+            for record in records.iter() {
+                let mut event = Event::default();
+                event.decode(record.value).unwrap();
+                let day = (event.ts.0 - small::DAY_0).div_euclid(small::DAY);
+                if !event.kind.starts_with('$') && days.contains(&day) {
+                    let value =
+                        serde_json::json!({ "who": &*event.entity, "at": event.ts.0, "did": &*event.kind });
+                    writer.append(event.ts, record.key, value.to_string().as_bytes(), &[]).unwrap();
+                }
+            }
+            writer.sync().unwrap();
+        }
+    };
+    append(0..40);
+    // Until every partition stands at a tick of long after.
+    let around = Surroundings::new();
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| consumer::run(&options(dir.path(), false), &log, &around).unwrap());
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let is_far = |records: RecordBuf| {
+            records.iter().last().is_some_and(|last| last.timestamp.0 > small::DAY_0 + 200 * small::DAY)
+        };
+        while !records(plain.as_ref(), consumer::CONTROL).into_iter().all(is_far) {
+            assert!(Instant::now() < deadline && !run.is_finished(), "no ticks by the clock");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        around.shutdown.request("it stands where it should");
+        run.join().unwrap();
+    });
+    append(40..small::DAYS);
+    consumer::run(&options(dir.path(), true), &log, &Surroundings::new()).unwrap();
+
+    let swept = swept(plain.as_ref());
+    let map = map.display().to_string();
+    let rows: Vec<_> = export(dir.path(), "clock.parquet", &["--from", &place, "--map", &map]);
+    let rows: BTreeSet<_> = rows.iter().map(place_of).collect();
+    let late = rows.iter().filter(|row| row.1 > small::DAY_0 + 41 * small::DAY).count();
+    assert!(late > 100, "{late} of {}", rows.len());
+    let strange: Vec<_> = rows.difference(&swept).take(3).collect();
+    assert!(strange.is_empty(), "nobody was swept there: {strange:?}");
 }
