@@ -30,6 +30,7 @@ mod settle;
 mod topic_settings;
 mod topics;
 mod transaction;
+mod verdict;
 mod watch;
 mod writer;
 

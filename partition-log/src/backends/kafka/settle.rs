@@ -28,13 +28,11 @@ use super::connect::{ASK, number, unsigned};
 use super::group::{GroupOptions, JOIN, TRY};
 use super::membership::GroupConsumer;
 use super::transaction::GroupProducer;
+use super::verdict::{Found, Step, counts, step, unseen_from};
 use crate::{Bounds, LogError, PartitionReader as _, RecordBuf};
 
 /// How long one question may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
-
-/// What others are about to commit is given so long to end by itself.
-const OTHERS: Duration = Duration::from_secs(2);
 
 /// One who reads what is not committed too.
 pub(super) type Asker = super::connect::Consumer;
@@ -63,10 +61,8 @@ impl KafkaLog {
         let mut open = self.open_ends(asker, options)?;
         loop {
             let offsets = self.unstable(consumer, asker, options)?;
-            if open.is_empty() && !offsets {
-                return Ok(());
-            }
-            if Instant::now() > deadline || (options.give_up)() {
+            let is_open = !open.is_empty() || offsets;
+            if is_open && (Instant::now() > deadline || (options.give_up)()) {
                 let detail = match open.first() {
                     Some(open) => format!("a transaction in {}-{} stays open", open.topic, open.partition),
                     None => format!("the offsets of group `{}` stay in a transaction", options.group),
@@ -79,39 +75,35 @@ impl KafkaLog {
             // What the offsets in an open transaction say is not known, and so not which outputs count: those are left for the next turn.
             let (counted, others) =
                 if offsets { (Vec::new(), Vec::new()) } else { self.counted(asker, &open, options)? };
-            // Most of it is what members that live are working on.
-            if counted.is_empty() && begun.elapsed() < OTHERS {
-                std::thread::sleep(Duration::from_millis(50));
-                open = self.left_open(open)?;
-                continue;
-            }
-            // But where outputs show what was written with those offsets, it was committed, and they count too.
-            let mut shown = offsets && self.shows_more(asker, options)?;
-            if shown && self.members(asker, options)? > 0 {
-                if begun.elapsed() < OTHERS + options.session_timeout {
-                    std::thread::sleep(Duration::from_millis(100));
+            let found = Found {
+                outputs: !open.is_empty(),
+                offsets,
+                counted: !counted.is_empty(),
+                waited: begun.elapsed(),
+                session: options.session_timeout,
+            };
+            let has_members = || Ok(self.members(asker, options)? > 0);
+            // Those that are to be aborted wait until what counts is committed.
+            let (commit, touched) = match step(&found, || self.shows_more(asker, options), has_members)? {
+                Step::Done => return Ok(()),
+                Step::Wait => {
+                    std::thread::sleep(Duration::from_millis(50));
+                    open = self.left_open(open)?;
                     continue;
                 }
-                tracing::warn!(
-                    "offsets that were committed are not seen, and are lost: other members are at work"
-                );
-                shown = false;
-            }
-            tracing::info!(
-                committed = counted.len(),
-                outputs = others.len(),
-                offsets,
-                shown,
-                "ending what a transaction left open"
-            );
-            producer.begin_transaction().map_err(|error| failed(&error))?;
-            let commit = shown || !counted.is_empty();
-            // Those that are to be aborted wait for the next turn.
-            let touched = match (shown, commit) {
-                (true, _) => open.clone(),
-                (false, true) => counted,
-                (false, false) => others,
+                Step::CommitAll => (true, open.clone()),
+                Step::CommitCounted => (true, counted),
+                Step::Abort { loses } => {
+                    if loses {
+                        tracing::warn!(
+                            "offsets that were committed are not seen, and are lost: other members are at work"
+                        );
+                    }
+                    (false, others)
+                }
             };
+            tracing::info!(commit, outputs = touched.len(), offsets, "ending what a transaction left open");
+            producer.begin_transaction().map_err(|error| failed(&error))?;
             let too_late = || Instant::now() > deadline;
             let touch_offsets = || self.touch_offsets(producer, asker, options);
             let written = if offsets { until_known(producer, &too_late, touch_offsets) } else { Ok(()) }
@@ -227,8 +219,7 @@ impl KafkaLog {
                 .and_then(|at| end_of(at.metadata(), &options.member, &end.topic));
             let partition = PartitionId(u32::try_from(end.partition).unwrap_or_default());
             let begin = super::signed(self.ends(&end.topic, partition)?.end);
-            let is_counted = noted.is_some_and(|noted| noted > begin);
-            if is_counted { &mut counted } else { &mut others }.push(end.clone());
+            if counts(noted, begin) { &mut counted } else { &mut others }.push(end.clone());
         }
         Ok((counted, others))
     }
@@ -247,10 +238,9 @@ impl KafkaLog {
             let is_known = matches!(at.offset(), rdkafka::Offset::Offset(_));
             for output in options.outputs.iter().map(|output| self.name(output)) {
                 let Bounds { start, end } = self.ends(&output, partition)?;
-                let from = match end_of(at.metadata(), &options.member, &output) {
-                    Some(noted) => start.max(unsigned(noted)),
-                    None if !is_known => start,
-                    None => continue,
+                let noted = end_of(at.metadata(), &options.member, &output);
+                let Some(from) = unseen_from(noted, is_known, super::signed(start)).map(unsigned) else {
+                    continue;
                 };
                 let mut found = RecordBuf::default();
                 if from < end && self.open_reader(&output, partition, from).read(&mut found, 1)? > 0 {
