@@ -152,12 +152,19 @@ impl Server {
             ("training_to_ms", training.to.to_string()),
             ("labels_decided_ms", training.labels_decided.to_string()),
         ];
-        let settings = settings.iter().map(|(key, value)| (key.as_str(), value.clone()));
-        let param = |(key, value): (&str, String)| json!({"key": key, "value": value.chars().take(LONGEST).collect::<String>()});
+        let facts = facts.map(|(key, value)| (key.to_owned(), value));
+        let settings = settings.iter().map(|(key, value)| (key.clone(), value.clone()));
+        // What it was fitted with in the end: after a search, what that found.
+        let fitting = manifest.fitting.iter().flat_map(|fitting| {
+            let params = fitting.params.iter().map(|(name, value)| (name.clone(), value.to_string()));
+            let bounds = fitting.monotone.iter();
+            params.chain(bounds.map(|(name, direction)| (format!("monotone.{name}"), direction.clone())))
+        });
+        let param = |(key, value): (String, String)| json!({"key": key, "value": value.chars().take(LONGEST).collect::<String>()});
         let batch = json!({
             "run_id": run,
             "metrics": manifest.metrics.iter().map(metric).collect::<Vec<_>>(),
-            "params": facts.into_iter().chain(settings).map(param).collect::<Vec<_>>(),
+            "params": facts.into_iter().chain(settings).chain(fitting).map(param).collect::<Vec<_>>(),
         });
         self.must(self.post("runs/log-batch", &batch)?)?;
         Ok(())

@@ -49,23 +49,16 @@ impl Training {
         Self { params, search: 0, baselines, refit: false, champion: None }
     }
 
-    /// What it was told, by name: for a record of the run.
+    /// What it was told, by name, besides what a bundle's manifest says of how it was fitted: for a record of the run.
     #[must_use]
     pub fn settings(&self) -> BTreeMap<String, String> {
-        let mut all: BTreeMap<String, String> = [
+        [
             ("algorithm", self.params.algorithm.to_string()),
-            ("seed", self.params.seed.to_string()),
             ("search", self.search.to_string()),
             ("refit", self.refit.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-        .into();
-        all.extend(
-            self.params.monotone.iter().map(|(name, direction)| {
-                (format!("monotone.{name}"), format!("{direction:?}").to_lowercase())
-            }),
-        );
-        all
+        .into()
     }
 }
 
@@ -95,6 +88,8 @@ pub struct TrainReport {
     pub auc_interval: Option<Estimate>,
     /// Whether the model is better than the other kinds; in their order.
     pub paired: Vec<Paired>,
+    /// Columns that were not learnt from, because their events give the label away (`inputs` in the labels file).
+    pub left_out_columns: Vec<String>,
     /// Sets of parameters tried.
     pub trials: u32,
     /// Rows that the model in the bundle learnt from: with a refit, those of the test too.
@@ -153,6 +148,7 @@ pub fn train(
         contest::fits(champion, spec.hash().as_str(), spec.feature_names())?;
         Ok((contest::probabilities(champion, &all), champion.manifest().training.labels_decided))
     });
+    let left_out_columns: Vec<String> = all.excluded_names().map(str::to_owned).collect();
     all.exclude();
     let plan = SplitPlan::new(labels, &all)?;
     backtest::check_split(&all, |row| plan.of_row(&all, row))?;
@@ -181,6 +177,12 @@ pub fn train(
     let mut notes = notes(&model, &baselines, &paired, &found);
     notes.extend(cautions.iter().cloned());
     notes.extend(all.summary.doubt());
+    if !left_out_columns.is_empty() {
+        notes.push(format!(
+            "not learnt from, because their events give the label away: {}",
+            left_out_columns.join(", ")
+        ));
+    }
     if training.refit {
         notes.push(format!(
             "the figures are of the same settings fitted on {} rows and judged on the {} rows from {} on; this model was then \
@@ -215,6 +217,7 @@ pub fn train(
         baselines,
         auc_interval,
         paired,
+        left_out_columns,
         trials: found.trials,
         fitted_rows: fitted.rows,
         fitted_trees: fitted.trees,
@@ -238,6 +241,9 @@ fn meanings(spec: &Spec) -> BTreeMap<String, Meaning> {
             Meaning::Value { field: field.to_owned(), unit: owned(unit), verb: owned(verb) }
         }
         Told::Texts { field } => Meaning::Texts { field: field.to_owned() },
+        Told::Ratio { numerator, denominator } => {
+            Meaning::Ratio { numerator: numerator.to_owned(), denominator: denominator.to_owned() }
+        }
     };
     let names = spec.feature_names().iter();
     names.filter_map(|name| Some((name.clone(), meaning(spec.told(name)?)))).collect()

@@ -201,6 +201,26 @@ fn runs_metrics_bundles_and_aliases_are_told() {
         assert_eq!(bytes, std::fs::read(bundle.path().join(file)).unwrap(), "{file}");
     }
 
+    // A table's model, with what it was fitted with.
+    let table = (0..400).fold("usage,left\n".to_owned(), |table, row| {
+        table + &format!("{},{}\n", row % 20, if (row * 7 + row / 20) % 20 < row % 20 { "no" } else { "yes" })
+    });
+    std::fs::write(dir.join("table.csv"), table).unwrap();
+    std::fs::write(dir.join("params.toml"), "max_depth = 2\nmonotone = { usage = \"falling\" }\n").unwrap();
+    let of_table = ["train", "--table", "table.csv", "--label", "left", "--to", "of-table", "--no-baselines"];
+    let of_table: Vec<&str> = of_table.into_iter().chain(["--params", "params.toml"]).collect();
+    let (output, said) = churnstream(dir, &server.uri, &of_table);
+    assert!(output.status.success(), "{said}");
+    let run = said.split("mlflow: run ").nth(1).unwrap().split(' ').next().unwrap();
+    let told = server.get(&format!("runs/get?run_id={run}"));
+    let params = told["run"]["data"]["params"].as_array().unwrap();
+    for (name, value) in [("algorithm", "xgboost"), ("max_depth", "2"), ("monotone.usage", "falling")] {
+        assert!(
+            params.iter().any(|param| param["key"] == name && param["value"] == value),
+            "{name}: {params:?}"
+        );
+    }
+
     // A bundle that was trained while nobody was told: told when it is promoted.
     train(dir, "", &log.clone(), "silent");
     let silent = Bundle::load(&dir.join("silent")).unwrap();
@@ -214,5 +234,5 @@ fn runs_metrics_bundles_and_aliases_are_told() {
     let promote = ["models", "promote", "other", "--registry", "registry", "--at", "2025-06-01T00:00:00Z"];
     let promote: Vec<&str> = promote.into_iter().chain(["--challenger"]).collect();
     let (output, said) = churnstream(dir, &server.uri, &promote);
-    assert!(output.status.success() && said.contains("mlflow: version 2 is challenger"), "{said}");
+    assert!(output.status.success() && said.contains("mlflow: version 3 is challenger"), "{said}");
 }

@@ -181,6 +181,10 @@ text = "genre"
 input = "plays"
 ops = ["count", "sum", "distinct"]
 windows = "7d"
+[[ratios]]
+name = "watched_a_play"
+numerator = "plays_sum_7d"
+denominator = "plays_count_7d"
 [[attributes]]
 name = "plan"
 categories = ["basic", "family"]
@@ -203,6 +207,8 @@ categories = ["US", "BR"]
     let categories = &["US".to_owned(), "BR".to_owned()][..];
     assert_eq!(told.told("country"), Some(Told::Category { attribute: "country", categories }));
     assert_eq!(told.told("plan"), None);
+    let ratio = Told::Ratio { numerator: "plays_sum_7d", denominator: "plays_count_7d" };
+    assert_eq!(told.told("watched_a_play"), Some(ratio));
 }
 
 #[test]

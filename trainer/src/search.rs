@@ -91,6 +91,9 @@ fn draw(params: &Params, number: u32) -> Params {
         }
         Algorithm::Xgboost | Algorithm::Logistic => {
             drawn.learning_rate = one_of(&[0.02, 0.03, 0.05, 0.08]);
+            // Who learns more slowly gets as far with more rounds, and no farther with as many.
+            let slower = (params.learning_rate / drawn.learning_rate).max(1.0);
+            drawn.max_rounds = (params.max_rounds as f32 * slower).ceil() as u32;
             drawn.max_depth = one_of(&[2.0, 3.0, 4.0, 5.0, 6.0]) as u32;
             drawn.min_child_weight = one_of(&[1.0, 3.0, 10.0, 30.0]);
             drawn.row_share = one_of(&[0.5, 0.7, 0.9]);
@@ -118,6 +121,13 @@ mod tests {
         let depths: std::collections::BTreeSet<u32> =
             (2..100).map(|number| draw(&params, number).max_depth).collect();
         assert_eq!(depths.len(), 5);
+        let rounds = |number| {
+            let drawn = draw(&params, number);
+            (drawn.learning_rate.to_bits(), drawn.max_rounds)
+        };
+        let drawn: std::collections::BTreeSet<_> = (2..100).map(rounds).collect();
+        let expected = [(0.02_f32, 1250), (0.03, 834), (0.05, 500), (0.08, 500)];
+        assert_eq!(drawn, expected.map(|(rate, rounds)| (rate.to_bits(), rounds)).into());
         assert_ne!(draw(&params, 2), draw(&Params { seed: 2, ..params.clone() }, 2));
     }
 }

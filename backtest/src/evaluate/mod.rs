@@ -1,6 +1,7 @@
 //! How good scores were on rows that the model had no part in: metrics with intervals, curves, parts, comparisons.
 
 mod bootstrap;
+mod cohorts;
 mod curves;
 mod judged;
 mod measure;

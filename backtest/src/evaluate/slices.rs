@@ -6,6 +6,7 @@ use serde::Serialize;
 use types::{EventTime, Millis, Trigger};
 
 use super::bootstrap::Metric;
+use super::cohorts::{Cohort, cohorts};
 use super::{Judged, measure, number_users};
 use crate::LabelledRows;
 
@@ -39,8 +40,6 @@ pub struct Slice {
 
 /// So few rows of an outcome say nothing.
 const LEAST: usize = 10;
-/// A property with more values than that is no cohort.
-const MOST_PARTS: usize = 24;
 
 /// Cuts scored rows by trigger, by attributes of the spec that are texts (plan, country), by tenure, and over time.
 #[must_use]
@@ -71,15 +70,8 @@ pub fn slices(
     add("trigger", &triggers.map(|trigger| trigger.name().to_owned()), &|row| {
         triggers.iter().position(|trigger| *trigger == rows.trigger[row])
     });
-    for (column, name) in rows.names.iter().enumerate() {
-        let Some(categories) = spec.categories(name).filter(|list| list.len() < MOST_PARTS) else { continue };
-        let mut names = categories.to_vec();
-        names.push("other".to_owned());
-        names.push("unknown".to_owned());
-        add(name, &names, &|row| {
-            let value = rows.row(row)[column];
-            Some(if value.is_nan() { categories.len() + 1 } else { (value as usize).min(categories.len()) })
-        });
+    for Cohort { by, names, of } in cohorts(rows, spec) {
+        add(&by, &names, &|row| Some(of[row]));
     }
     if let Some(column) = rows.names.iter().position(|name| name.ends_with("_tenure_all")) {
         let borders = [30.0, 90.0, 180.0, 365.0];

@@ -23,7 +23,8 @@ pub struct Money {
     pub churners: Estimate,
     /// What they would have paid.
     pub lost_revenue: Estimate,
-    /// Probability times price times the labels' horizon, summed, by currency, in that currency.
+    /// Probability times price times the labels' horizon, summed over the users of the last round, by currency, in that currency: what
+    /// is at risk at that moment. Over several rounds the same users would count again and again.
     pub at_risk: Vec<AtRisk>,
     /// The same, all in the main currency.
     pub at_risk_total: f64,
@@ -127,7 +128,9 @@ pub fn simulate(
             None => (0.0, settings.currency.as_str()),
         };
         let (p, weight) = (f64::from(probability[row]), f64::from(rows.weight[row]));
-        *at_risk.entry(currency).or_default() += weight * p * price * risk_periods;
+        if round + 1 == rounds.len() {
+            *at_risk.entry(currency).or_default() += weight * p * price * risk_periods;
+        }
         players.push(Player {
             round: round as u32,
             user: numbers[row],

@@ -95,6 +95,9 @@ fn a_round_holds_all_rows_of_its_tick_wherever_the_day_begins() {
         }
         let money = simulate(&all.0, &all.1, &spec(), &labels, &settings).unwrap();
         assert_eq!(money.rounds, [EventTime(tick), EventTime(tick + 35 * Millis::DAY.0)]);
+        // Who is in both rounds is at risk once.
+        let once = simulate(&rows, &probability, &spec(), &labels, &settings).unwrap();
+        assert!((money.at_risk_total - once.at_risk_total).abs() < 1e-9, "{money:?}");
         (money.users, money.churners.value, money.lost_revenue.value, money.planned.contacted.value)
     };
     assert_eq!(at_offset(0), (16.0, 8.0, 80.0, 4.0));

@@ -3,7 +3,7 @@
 use super::Report;
 use super::text::{column, count, escape, figure, find, money, percent, several};
 use crate::Period;
-use crate::evaluate::{Estimate, Slices};
+use crate::evaluate::{Estimate, Slices, day};
 use crate::money::{Campaign, Money};
 
 /// How a statement of trust is shown.
@@ -94,7 +94,8 @@ pub(super) fn tiles(report: &Report) -> String {
         let risk: Vec<String> = of.at_risk.iter().map(|risk| money(risk.amount, &risk.currency)).collect();
         let below =
             if risk.len() > 1 { risk.join(" + ") } else { "probability × price × horizon".to_owned() };
-        tiles.push(("Revenue at risk".to_owned(), money(of.at_risk_total, currency), below));
+        let when = of.rounds.last().map(|last| format!(" on {}", day(*last))).unwrap_or_default();
+        tiles.push((format!("Revenue at risk{when}"), money(of.at_risk_total, currency), below));
         let (value, interval) = cash(&of.lost_revenue);
         tiles.push((
             format!(

@@ -1,81 +1,135 @@
 //! The progress of a training on the terminal.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use trainer::{Algorithm, Round};
 
-use crate::training::Stage;
+use crate::training::{Stage, Training};
 
 /// Steps of the bar for one fit, whatever its rounds.
 const STEPS: u64 = 1_000;
+/// Where there is no terminal, a line says so often how far it is.
+const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// A bar that goes through the stages of a training. It stands on standard error, and only where that is a terminal.
-pub(crate) struct Bar(ProgressBar);
+/// A bar that goes through the stages of a training. It stands on standard error; where that is no terminal, lines say now and then how far
+/// it is.
+pub(crate) struct Bar {
+    bar: ProgressBar,
+    /// The kind of model that is searched, and how many sets of parameters are tried for it.
+    search: Option<(Algorithm, u32)>,
+    /// Sets that were tried in the search under way.
+    tried: Cell<u32>,
+    /// When the last line was written.
+    line: Cell<Instant>,
+}
 
 impl Bar {
     /// A bar for so many records to replay, or rows to read.
-    pub(crate) fn new(records: u64) -> Self {
+    pub(crate) fn new(records: u64, training: &Training) -> Self {
         let bar = ProgressBar::new(records).with_style(
             ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {per_sec} ETA {eta}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        bar.set_message("replay");
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
+        Self::of(bar, "replay", Some(training))
     }
 
     /// A bar for rows of which nobody knows how many there are.
-    pub(crate) fn reading() -> Self {
+    pub(crate) fn reading(training: Option<&Training>) -> Self {
         let bar = ProgressBar::new_spinner().with_style(
             ProgressStyle::with_template("{spinner} {msg} {pos} rows {per_sec}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
-        bar.set_message("reading");
+        Self::of(bar, "reading", training)
+    }
+
+    fn of(bar: ProgressBar, what: &'static str, training: Option<&Training>) -> Self {
+        bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
+        // Logistic regression has nothing to search.
+        let search = training
+            .map(|training| (training.params.algorithm, training.search))
+            .filter(|(algorithm, trials)| *trials > 0 && *algorithm != Algorithm::Logistic);
+        Self { bar, search, tried: Cell::new(0), line: Cell::new(Instant::now()) }
     }
 
     /// Shows how many rows were read.
     pub(crate) fn rows(&self, rows: u64) {
-        self.0.set_position(rows);
+        self.bar.set_position(rows);
+        self.line_now_and_then();
     }
 
     /// Lets something else be printed.
     pub(crate) fn aside(&self, print: impl FnOnce()) {
-        self.0.suspend(print);
+        self.bar.suspend(print);
     }
 
     /// Shows where the training is.
     pub(crate) fn show(&self, stage: &Stage<'_>) {
         match stage {
             Stage::Collected(summary) => self.aside(|| super::progress::tell(summary)),
-            Stage::Replayed(records) => self.0.set_position(*records),
+            Stage::Replayed(records) => self.rows(*records),
             Stage::Fold { algorithm, number, of } => {
-                self.0.println(format!("{algorithm}: fold {number} of {of}"));
+                self.tried.set(0);
+                self.say(&format!("{algorithm}: fold {number} of {of}"));
             }
-            Stage::Tried(trial) => self.0.println(format!(
-                "search {}/{}: loss {:.5}, least {:.5}",
-                trial.number, trial.of, trial.loss, trial.least
-            )),
-            Stage::Round(algorithm, round) => {
-                let fits = u64::from(round.fits.max(1));
-                if round.number == 1 && round.fit == 1 {
-                    self.0.set_message(algorithm.name());
-                    self.0.set_style(
-                        ProgressStyle::with_template("{msg} {bar:30} {percent} % ETA {eta}")
-                            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-                    );
-                    self.0.set_length(fits * STEPS);
-                    self.0.reset_eta();
+            Stage::Tried(trial) => {
+                self.tried.set(trial.number);
+                self.say(&format!(
+                    "search {}/{}: loss {:.5}, least {:.5}",
+                    trial.number, trial.of, trial.loss, trial.least
+                ));
+            }
+            Stage::Round(algorithm, round) => self.round(*algorithm, round),
+        }
+    }
+
+    /// Shows a round of a fit: of a search all trials are one way, with one time that is left.
+    fn round(&self, algorithm: Algorithm, round: &Round) {
+        let fits = u64::from(round.fits.max(1));
+        let tried = self.tried.get();
+        let trials = self.search.filter(|(of, trials)| *of == algorithm && tried < *trials);
+        let (before, all) = trials.map_or((0, 1), |(_, trials)| (u64::from(tried), u64::from(trials)));
+        if round.number == 1 && round.fit == 1 && before == 0 {
+            self.bar.set_message(if trials.is_some() { "search" } else { algorithm.name() });
+            self.bar.set_style(
+                ProgressStyle::with_template("{msg} {bar:30} {percent} % ETA {eta}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            self.bar.set_length(all * fits * STEPS);
+            self.bar.reset_eta();
+        }
+        let within = STEPS * u64::from(round.number) / u64::from(round.of.max(1));
+        self.bar.set_position((before * fits + u64::from(round.fit - 1)) * STEPS + within);
+        self.line_now_and_then();
+    }
+
+    /// A line that stays.
+    fn say(&self, line: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{line}");
+            self.line.set(Instant::now());
+        } else {
+            self.bar.println(line);
+        }
+    }
+
+    fn line_now_and_then(&self) {
+        if self.bar.is_hidden() && self.line.get().elapsed() >= LINE_EVERY {
+            let (what, at) = (self.bar.message(), self.bar.position());
+            self.say(&match self.bar.length().filter(|length| *length > 0) {
+                Some(length) => {
+                    let left = indicatif::HumanDuration(self.bar.eta());
+                    format!("{what}: {} %, about {left} left", 100 * at.min(length) / length)
                 }
-                let within = STEPS * u64::from(round.number) / u64::from(round.of.max(1));
-                self.0.set_position(u64::from(round.fit - 1) * STEPS + within);
-            }
+                None => format!("{what}: {at} rows"),
+            });
         }
     }
 
     /// Takes the bar away.
     pub(crate) fn clear(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }

@@ -162,7 +162,7 @@ impl Retrain {
             .tempdir_in(&self.registry)
             .with_context(|| format!("make a folder in {}", self.registry.display()))?;
         let folder = candidates.path().join("bundle");
-        let bar = Bar::new(training::records(log.as_ref(), &self.topic)?);
+        let bar = Bar::new(training::records(log.as_ref(), &self.topic)?, training);
         let champion = champion(&task.registry, &self.registry)?;
         if self.at.is_some() {
             from_when(self.at, champion.is_some())?;

@@ -44,7 +44,7 @@ impl Score {
             beside.push(".rejected.csv");
             PathBuf::from(beside)
         });
-        let bar = Bar::reading();
+        let bar = Bar::reading(None);
         let report = tables::score(&bundle, &self.input, &self.out, &rejects, |rows| bar.rows(rows));
         bar.clear();
         let report = report?;

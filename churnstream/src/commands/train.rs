@@ -152,7 +152,7 @@ impl Train {
         let log = self.through.open(from, &self.topic)?;
         let spec = Arc::new(Spec::load(self.features.as_deref().context("--features is missing")?)?);
         let labels = Labels::load(self.labels.as_deref().context("--labels is missing")?)?;
-        let bar = Bar::new(training::records(log.as_ref(), &self.topic)?);
+        let bar = Bar::new(training::records(log.as_ref(), &self.topic)?, training);
         let report =
             training::train(log.as_ref(), &self.topic, &spec, &labels, training, &self.to, |stage| {
                 bar.show(&stage);
@@ -196,6 +196,12 @@ impl Train {
         .collect();
         if !left_out.is_empty() {
             println!("left out   {}", left_out.join(", "));
+        }
+        if !report.left_out_columns.is_empty() {
+            println!(
+                "left out   columns whose events give the label away: {}",
+                report.left_out_columns.join(", ")
+            );
         }
         if let Some(rows) = report.held_out_rows {
             println!(

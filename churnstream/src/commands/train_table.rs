@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use scorer::Bundle;
 use table::{Plan, Schema};
 
 use super::fitting::Bar;
+use crate::mlflow;
 use crate::tables::{self, ColumnReport, CrossReport, Folds, Request, Suspect, TableReport};
 use crate::training::Training;
 
@@ -63,7 +65,7 @@ impl TableArgs {
 
 /// Runs the command.
 pub(crate) fn run(request: &Request<'_>, to: &Path, json: bool) -> anyhow::Result<()> {
-    let bar = Bar::reading();
+    let bar = Bar::reading(Some(&request.training));
     // What the columns are is worth knowing before the long work; a program gets it at the end.
     let told = |columns: &[ColumnReport], schema: &Schema, suspects: &[Suspect]| {
         bar.aside(|| {
@@ -81,6 +83,9 @@ pub(crate) fn run(request: &Request<'_>, to: &Path, json: bool) -> anyhow::Resul
     let report = tables::train(request, to, told, |stage| bar.show(&stage));
     bar.clear();
     let report = report?;
+    if mlflow::is_named() {
+        mlflow::log_bundle(&Bundle::load(to)?, &request.training.settings());
+    }
     if json {
         println!("{}", serde_json::to_string(&report)?);
     } else {

@@ -34,6 +34,13 @@ pub enum Told<'a> {
         /// The field.
         field: &'a str,
     },
+    /// One column divided by another one.
+    Ratio {
+        /// The one.
+        numerator: &'a str,
+        /// The other one.
+        denominator: &'a str,
+    },
 }
 
 /// A name that a spec uses and events are to have.
@@ -98,6 +105,13 @@ impl Spec {
         if let Some(feature) = self.definition.features.iter().find(|feature| feature.name == column) {
             let input = &self.definition.inputs[feature.input];
             return if feature.op.needs_value() { value(input) } else { texts(input, feature.op) };
+        }
+        if let Some(ratio) = self.definition.ratios.iter().find(|ratio| ratio.name == column) {
+            let name = |feature: usize| self.definition.features[feature].name.as_str();
+            return Some(Told::Ratio {
+                numerator: name(ratio.numerator),
+                denominator: name(ratio.denominator),
+            });
         }
         self.definition.attributes.iter().find_map(|attribute| category(attribute, column))
     }

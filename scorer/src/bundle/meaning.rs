@@ -37,6 +37,13 @@ pub enum Meaning {
         /// The field.
         field: String,
     },
+    /// One feature divided by another one.
+    Ratio {
+        /// The one.
+        numerator: String,
+        /// The other one.
+        denominator: String,
+    },
 }
 
 impl Meaning {

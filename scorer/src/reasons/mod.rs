@@ -1,7 +1,7 @@
 //! Why a score is what it is: effects of features, grouped by signal, in numbers and in words.
 //!
-//! A *signal* is an input of the feature spec: all windows and operations of `plays` are one signal, and ten of them that
-//! point the same way are one reason, not ten. A signal's effect is the sum of its features' effects; the feature that adds
+//! A *signal* is an input of the feature spec or an attribute: all windows and operations of `plays`, and ratios of two of them, are one
+//! signal, as all columns of `plan` are, and ten of them that point the same way are one reason, not ten. A signal's effect is the sum of its features' effects; the feature that adds
 //! most to it stands for the signal.
 //!
 //! An effect is an association that the model found, not a cause, and the words say no more.
@@ -51,6 +51,24 @@ pub struct SignalScratch {
     strongest: Vec<Strongest>,
 }
 
+/// The signal that a feature's name tells.
+fn by_name(name: &str) -> &str {
+    Name::parse(name).map_or(name, |parts| parts.input)
+}
+
+/// Each signal's number in the order in which they first come, and their names.
+fn numbered<'n>(signals: impl Iterator<Item = &'n str>) -> (Vec<usize>, Vec<String>) {
+    let mut names: Vec<String> = Vec::new();
+    let mut known = BTreeMap::new();
+    let number = |signal: &'n str| {
+        *known.entry(signal).or_insert_with(|| {
+            names.push(signal.to_owned());
+            names.len() - 1
+        })
+    };
+    (signals.map(number).collect(), names)
+}
+
 impl Signals {
     /// Those of a bundle.
     #[must_use]
@@ -59,29 +77,29 @@ impl Signals {
         Self::new(bundle.feature_names(), &manifest.baselines).with_meanings(&manifest.meanings)
     }
 
-    /// The same, knowing what values stand for. None of several categories is in the middle, so none of them is usual.
+    /// The same, knowing what values stand for: the columns of one attribute are one signal, and a ratio belongs to the input that both of its
+    /// features are of. None of several categories is in the middle, so none of them is usual.
     #[must_use]
     pub fn with_meanings(mut self, meanings: &BTreeMap<String, Meaning>) -> Self {
         self.meaning = self.names.iter().map(|name| meanings.get(name).cloned()).collect();
         for (usual, meaning) in self.usual.iter_mut().zip(&self.meaning) {
             *usual = usual.filter(|_| !meaning.as_ref().is_some_and(Meaning::is_category));
         }
+        let signals = self.names.iter().zip(&self.meaning).map(|(name, meaning)| match meaning {
+            Some(Meaning::Is { attribute, .. }) => attribute.as_str(),
+            Some(Meaning::Ratio { numerator, denominator }) if by_name(numerator) == by_name(denominator) => {
+                by_name(numerator)
+            }
+            _ => by_name(name),
+        });
+        (self.signal, self.signal_names) = numbered(signals);
         self
     }
 
     /// Groups features by their names, `{input}_{op}_{window}`; another name is a signal of its own.
     #[must_use]
     pub fn new(names: &[String], baselines: &[Baseline]) -> Self {
-        let mut signal_names: Vec<String> = Vec::new();
-        let mut number = BTreeMap::new();
-        let signal = names.iter().map(|name| {
-            let signal = Name::parse(name).map_or(name.as_str(), |parts| parts.input);
-            *number.entry(signal.to_owned()).or_insert_with(|| {
-                signal_names.push(signal.to_owned());
-                signal_names.len() - 1
-            })
-        });
-        let signal = signal.collect();
+        let (signal, signal_names) = numbered(names.iter().map(|name| by_name(name)));
         let usual = |name: &String| baselines.iter().find(|b| b.feature == *name).and_then(Baseline::usual);
         Self {
             names: names.to_vec(),
@@ -160,6 +178,14 @@ impl Signals {
         strongest
     }
 
+    /// What is told of a signal: of an attribute's columns the one that holds, `plan is basic` and not `plan is not premium`.
+    fn told_by(&self, feature: usize, row: &[f32]) -> usize {
+        let is = |feature: usize| matches!(self.meaning[feature], Some(Meaning::Is { .. }));
+        let holds =
+            |other: &usize| self.signal[*other] == self.signal[feature] && is(*other) && row[*other] == 1.0;
+        if is(feature) { (0..row.len()).find(holds).unwrap_or(feature) } else { feature }
+    }
+
     /// The reasons for a row's score, strongest first, as they stand in a score.
     ///
     /// # Panics
@@ -168,13 +194,16 @@ impl Signals {
     pub fn reasons(&self, row: &[f32], effects: &[f32], k: usize) -> Vec<Reason> {
         assert_eq!(row.len(), self.names.len(), "values in a row");
         let mut scratch = SignalScratch::default();
-        let reason = |one: &Strongest| Reason {
-            feature: self.names[one.feature].clone(),
-            // JSON has no number for a missing value.
-            value: Some(row[one.feature]).filter(|value| value.is_finite()),
-            effect: one.effect,
-            usual: self.usual[one.feature],
-            text: self.text(one.feature, row[one.feature]),
+        let reason = |one: &Strongest| {
+            let feature = self.told_by(one.feature, row);
+            Reason {
+                feature: self.names[feature].clone(),
+                // JSON has no number for a missing value.
+                value: Some(row[feature]).filter(|value| value.is_finite()),
+                effect: one.effect,
+                usual: self.usual[feature],
+                text: self.text(feature, row[feature]),
+            }
         };
         self.strongest(effects, k, &mut scratch).iter().map(reason).collect()
     }
@@ -238,6 +267,37 @@ mod tests {
         assert_eq!(parts, [(Some(1.0), None, Some("country is BR")), (Some(120.0), None, Some(watch))]);
         assert_eq!(signals.text(0, f32::NAN).as_deref(), Some("country is not known"));
         assert_eq!(signals.text(2, 3.0), None, "the name says it all");
+    }
+
+    #[test]
+    fn an_attributes_columns_and_an_inputs_ratios_are_one_reason() {
+        let is = |category: Option<&str>| Meaning::Is {
+            attribute: "plan".to_owned(),
+            category: category.map(str::to_owned),
+        };
+        let ratio = |numerator: &str, denominator: &str| Meaning::Ratio {
+            numerator: numerator.to_owned(),
+            denominator: denominator.to_owned(),
+        };
+        let meanings = [
+            ("recent", ratio("plays_count_7d", "plays_count_30d")),
+            ("per_ad", ratio("plays_count_7d", "ads_count_7d")),
+            ("plan_basic", is(Some("basic"))),
+            ("plan_premium", is(Some("premium"))),
+            ("plan_other", is(None)),
+        ];
+        let meanings = meanings.map(|(name, meaning)| (name.to_owned(), meaning)).into();
+        let names = ["plays_count_7d", "recent", "per_ad", "plan_basic", "plan_premium", "plan_other"];
+        let signals = signals(&names).with_meanings(&meanings);
+        assert_eq!(
+            (0..6).map(|n| signals.signal(n)).collect::<Vec<_>>(),
+            ["plays", "plays", "per_ad", "plan", "plan", "plan"]
+        );
+        let reasons =
+            signals.reasons(&[3.0, 0.5, 0.1, 1.0, 0.0, 0.0], &[0.25, 0.5, 0.125, 0.125, 1.0, 0.0], 9);
+        let parts: Vec<_> = reasons.iter().map(|reason| (&*reason.feature, reason.effect)).collect();
+        assert_eq!(parts, [("plan_basic", 1.125), ("recent", 0.75), ("per_ad", 0.125)]);
+        assert_eq!(reasons[0].text.as_deref(), Some("plan is basic"));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) fn told(
             Phrase::of_value(feature, field, unit.as_deref(), verb.as_deref())
         }
         Some(Meaning::Texts { field }) => Phrase::of_texts(feature, field),
-        None => Phrase::of(feature),
+        Some(Meaning::Ratio { .. }) | None => Phrase::of(feature),
     };
     let Some(value) = value else { return phrase.none };
     let mut text = match &phrase.one {
