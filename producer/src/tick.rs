@@ -56,6 +56,12 @@ impl TickPlan {
         tick.plus(self.every)
     }
 
+    /// The tick before a tick.
+    #[must_use]
+    pub const fn before(&self, tick: EventTime) -> EventTime {
+        tick.minus(self.every)
+    }
+
     /// The moment at which a tick counts as passed.
     #[must_use]
     pub const fn due(&self, tick: EventTime) -> EventTime {

@@ -150,12 +150,24 @@ pub(super) fn rewrite_until(
 /// Puts the new database in the place of the old one, which stays beside it.
 fn put_in_place(dir: &Path) -> Result<(), StoreError> {
     let [now, next, past] = [DATABASE, NEXT, PAST].map(|name| dir.join(name));
-    let synced = File::open(&next).and_then(|next| next.sync_all());
-    synced.map_err(|source| io("syncing", &next, source))?;
+    sync_all(&next).map_err(|source| io("syncing", &next, source))?;
     if now.exists() {
         rename(&now, &past)?;
     }
     rename(&next, &now)
+}
+
+/// Makes a folder durable with all that is in it.
+fn sync_all(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_all(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(folder)?.sync_all()
 }
 
 /// Why the store's needs are held.

@@ -17,6 +17,8 @@ pub(super) struct Rekey<'k> {
     key: &'k str,
     /// The old one.
     was: &'k str,
+    /// The topic that is read.
+    topic: &'k str,
     /// Where the last erasure of each entity stands that wanted to be forgotten. Nobody could be forgotten by it under another key.
     erased: HashMap<(PartitionId, Vec<u8>), Offset>,
     /// The event at hand, encoded.
@@ -38,7 +40,7 @@ impl<'k> Rekey<'k> {
     /// Looks for erasures in all of a topic. O(bytes).
     pub(super) fn new(
         log: &dyn Log,
-        topic: &str,
+        topic: &'k str,
         config: &'k TopicConfig,
         key: &'k str,
     ) -> Result<Self, LogError> {
@@ -68,20 +70,31 @@ impl<'k> Rekey<'k> {
                 }
             }
         }
-        Ok(Self { key, was: &config.key, erased, value: Vec::new() })
+        Ok(Self { key, was: &config.key, topic, erased, value: Vec::new() })
     }
 
     /// What becomes of a record that has a key.
-    pub(super) fn take(&mut self, partition: PartitionId, record: &Record<'_>) -> Rekeyed {
+    ///
+    /// # Errors
+    /// [`LogError::BadTopic`] if it is an erasure that came after all were looked for: what it wants forgotten may have been copied.
+    pub(super) fn take(&mut self, partition: PartitionId, record: &Record<'_>) -> Result<Rekeyed, LogError> {
         if !self.erased.is_empty()
             && let Some(at) = self.erased.get(&(partition, record.key.to_vec()))
             && record.offset <= *at
         {
-            return Rekeyed::Erased;
+            return Ok(Rekeyed::Erased);
         }
         match self.event(record) {
-            Ok(key) => Rekeyed::Event(key),
-            Err((reason, detail)) => Rekeyed::Rejected(reason, detail),
+            Ok(key) => Ok(Rekeyed::Event(key)),
+            Err(_) if is_erasure(record) => {
+                let detail = format!(
+                    "somebody was forgotten while it was copied (partition {partition}, offset {}), and may be in the copy: remove that, \
+                     and copy again",
+                    record.offset
+                );
+                Err(LogError::BadTopic { topic: self.topic.to_owned(), detail })
+            }
+            Err((reason, detail)) => Ok(Rekeyed::Rejected(reason, detail)),
         }
     }
 
@@ -184,5 +197,44 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
             }
         }
         deserializer.deserialize_map(Each)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use types::EventTime;
+
+    use super::*;
+    use crate::MemoryLog;
+
+    #[test]
+    fn who_is_forgotten_while_events_are_copied_stops_the_copy() {
+        let log = MemoryLog::new();
+        let config = TopicConfig { partitions: 1, key: "user".into(), partitioner: "murmur2".into() };
+        log.create_topic("events", &config).unwrap();
+        let mut writer = log.writer("events").unwrap().partition(PartitionId(0)).unwrap();
+        let mut append = |kind: &str, user: &str| {
+            let value = format!(
+                r#"{{"v":1,"entity_type":"user","entity":"{user}","type":"{kind}","ts":1700000000000,"fields":{{"account":"a"}}}}"#
+            );
+            writer.append(EventTime(7), user.as_bytes(), value.as_bytes(), &[]).unwrap();
+            writer.sync().unwrap();
+        };
+        for (kind, user) in [("play", "u1"), ("$erase", "u1"), ("play", "u1"), ("play", "u2")] {
+            append(kind, user);
+        }
+        let mut rekey = Rekey::new(&log, "events", &config, "account").unwrap();
+        append("$erase", "u2");
+        let mut records = RecordBuf::default();
+        log.reader("events", PartitionId(0), Offset::ZERO).unwrap().read(&mut records, 1 << 20).unwrap();
+        let mut taken: Vec<_> = records.iter().map(|record| rekey.take(PartitionId(0), &record)).collect();
+        let last = taken.pop().unwrap();
+        assert!(
+            matches!(&last, Err(LogError::BadTopic { detail, .. }) if detail.contains("offset 4")),
+            "{last:?}"
+        );
+        let event = || Rekeyed::Event("a".to_owned());
+        let taken: Vec<_> = taken.into_iter().map(Result::unwrap).collect();
+        assert_eq!(taken, [Rekeyed::Erased, Rekeyed::Erased, event(), event()]);
     }
 }

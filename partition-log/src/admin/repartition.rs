@@ -168,7 +168,7 @@ fn copy_epoch(
                     let target = partition_for(key, count).0;
                     append(&mut *writers[target as usize], &record, (key, record.value), &[], &[])?;
                 }
-                Some(rekey) => match rekey.take(source.partition, &record) {
+                Some(rekey) => match rekey.take(source.partition, &record)? {
                     Rekeyed::Event(key) => {
                         let target = partition_for(key.as_bytes(), count).0;
                         let event = (key.as_bytes(), &*rekey.value);

@@ -16,6 +16,8 @@ pub(super) struct Partition {
     pub(super) last_tick: Option<EventTime>,
     /// Whether there was none when it was opened.
     pub(super) ticks_removed: bool,
+    /// Whether its oldest records were removed.
+    pub(super) is_cut: bool,
     /// Of each source that others hold something of and this one nothing, though its oldest records were removed: the time of the oldest that
     /// is left. What is older may have been there.
     pub(super) doubted: Vec<Option<EventTime>>,
@@ -25,10 +27,10 @@ impl Partition {
     /// `held` are the sources that some partition holds something of.
     pub(super) fn new(writer: Box<dyn PartitionWriter>, end: End, held: &[bool]) -> Self {
         let chains = vec![Chain::default(); end.positions.len()];
-        let End { positions: held_to, tick: last_tick, cut, .. } = end;
+        let End { positions: held_to, tick: last_tick, cut, is_cut, .. } = end;
         let doubt = |(here, elsewhere): (&Option<Held>, &bool)| cut.filter(|_| here.is_none() && *elsewhere);
         let doubted = held_to.iter().zip(held).map(doubt).collect();
-        Self { writer, held_to, chains, last_tick, ticks_removed: last_tick.is_none(), doubted }
+        Self { writer, held_to, chains, last_tick, ticks_removed: last_tick.is_none(), is_cut, doubted }
     }
 }
 
@@ -84,8 +86,10 @@ pub(super) struct End {
     pub(super) tick: Option<EventTime>,
     /// Whether records of other sources were seen.
     pub(super) foreign: bool,
-    /// Where the partition's oldest records were removed: the time of the oldest that is left.
+    /// Where the partition's oldest records were removed and some are left: the time of the oldest of these.
     pub(super) cut: Option<EventTime>,
+    /// Whether its oldest records were removed.
+    pub(super) is_cut: bool,
 }
 
 /// How many records at the end are looked at first. What is looked for nearly always lies there.
@@ -107,8 +111,9 @@ pub(super) fn find_end(
     loop {
         let from = Offset(bounds.end.0.saturating_sub(look).max(bounds.start.0));
         let mut end = scan(log, topic, id, from, (sources, count), &mut records)?;
+        end.is_cut = bounds.start > Offset::ZERO;
         if from == bounds.start || (end.positions.iter().all(Option::is_some) && end.tick.is_some()) {
-            if bounds.start > Offset::ZERO {
+            if end.is_cut {
                 records.clear();
                 log.reader(topic, id, bounds.start)?.read(&mut records, 1)?;
                 end.cut = records.get(0).map(|record| record.timestamp);

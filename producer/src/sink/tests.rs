@@ -8,7 +8,7 @@ use super::*;
 /// An event of the tests: who, when, and how much later it arrived.
 type Made = (u8, i64, i64);
 
-fn config(source: &str, partitions: u32) -> SinkConfig {
+pub(super) fn config(source: &str, partitions: u32) -> SinkConfig {
     let ticks = TickPlan::default();
     let (topic, entity_type) = ("events".to_owned(), "user".to_owned());
     let sources = vec![source.to_owned()];
