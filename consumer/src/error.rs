@@ -88,7 +88,7 @@ pub enum ConsumerError {
     #[error(
         "topic `{topic}` is keyed by `{key}` and the spec is about `{entity}`: events of one {entity} may lie in several \
          partitions. If the events have a text field `{entity}`, copy them into another log with that key, and use that: \
-         `churnstream log repartition {place}/{topic} --to file:DIR/{topic} --key {entity}`"
+         `churnstream log repartition {from} --to {to} --key {entity}`"
     )]
     WrongKey {
         /// The topic.
@@ -97,8 +97,10 @@ pub enum ConsumerError {
         key: String,
         /// What the spec is about.
         entity: String,
-        /// The log.
-        place: String,
+        /// The topic's place.
+        from: String,
+        /// A place for the copy.
+        to: String,
     },
     /// Somebody changed the number of the input's partitions.
     #[error(

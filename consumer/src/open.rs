@@ -165,9 +165,22 @@ pub fn check_key(log: &dyn Log, topic: &str, config: &TopicConfig, spec: &Spec) 
     let is_unknown = config.key.is_empty() && log.as_kafka().is_some();
     if config.key != spec.entity() && !is_unknown {
         let (topic, key, entity) = (topic.to_owned(), config.key.clone(), spec.entity().to_owned());
-        return Err(ConsumerError::WrongKey { topic, key, entity, place: log.place() });
+        let (from, to) = copied(&log.place(), &topic, &entity);
+        return Err(ConsumerError::WrongKey { topic, key, entity, from, to });
     }
     Ok(())
+}
+
+/// What the command calls a topic, and where a copy by another key may stand: on Kafka beside it, under a prefix of its own.
+fn copied(place: &str, topic: &str, entity: &str) -> (String, String) {
+    match place.strip_prefix("kafka:") {
+        Some(rest) => {
+            let (brokers, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            let name = |prefix: &str| format!("kafka:{brokers}/{prefix}{topic}");
+            (name(prefix), name(&format!("{prefix}by-{entity}.")))
+        }
+        None => (format!("{place}/{topic}"), format!("file:DIR/{topic}")),
+    }
 }
 
 /// On Kafka anybody may give a topic more partitions: then neither the store nor what was written so far fits it any more.
@@ -312,4 +325,24 @@ pub(crate) fn check_start(
         return Err(ConsumerError::InputGone { topic, partition, needed, start });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_by_another_key_stands_in_a_log_of_its_own() {
+        for (place, from, to) in [
+            ("file:data", "file:data/events", "file:DIR/events"),
+            ("kafka:b:9092", "kafka:b:9092/events", "kafka:b:9092/by-user.events"),
+            (
+                "kafka:b:9092,c:1/shop.",
+                "kafka:b:9092,c:1/shop.events",
+                "kafka:b:9092,c:1/shop.by-user.events",
+            ),
+        ] {
+            assert_eq!(copied(place, "events", "user"), (from.to_owned(), to.to_owned()));
+        }
+    }
 }

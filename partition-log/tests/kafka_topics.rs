@@ -210,3 +210,44 @@ fn several_that_begin_together_make_a_topic_once() {
         assert_eq!(log(brokers).topic(&topic).unwrap(), Some(config(1)));
     }
 }
+
+#[test]
+fn topics_have_the_replicas_that_the_brokers_default_says() {
+    // Of its own: its settings are changed.
+    let Some(brokers) = broker::start(3) else { return };
+    let of = |topic: &str| {
+        let asker: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &brokers.bootstrap).create().unwrap();
+        let found = asker.fetch_metadata(Some(topic), Duration::from_secs(30)).unwrap();
+        found.topics()[0].partitions()[0].replicas().len()
+    };
+    log(&brokers).create_topic("three", &config(1)).unwrap();
+    assert_eq!(of("three"), 3, "as scripts/kafka tells the brokers");
+    let address = &brokers.bootstrap;
+    let dir = brokers.dir.as_deref().unwrap();
+    for number in 1..=3 {
+        let path = dir.join(format!("broker-{number}.properties"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let two = text.replace("default.replication.factor=3", "default.replication.factor=2");
+        assert_ne!(two, text);
+        std::fs::write(&path, two).unwrap();
+        brokers.signal(number, "KILL");
+        brokers.restart(number);
+    }
+    let kafka = log(&brokers);
+    kafka.create_topic("two", &config(1)).unwrap();
+    assert_eq!(of("two"), 2, "{address}: fewer than there are brokers, as they say");
+    let purpose = Purpose {
+        events: "two".into(),
+        outputs: vec![],
+        compacted: vec![],
+        group: "g".into(),
+        try_writing: true,
+    };
+    let checks = kafka.checkup(&purpose);
+    let about =
+        |check: &&partition_log::checkup::Check| ["topic two", "write"].contains(&check.about.as_str());
+    let found: Vec<_> = checks.iter().filter(about).collect();
+    assert!(found.len() >= 2 && found.iter().all(|check| check.verdict == Verdict::Ok), "{checks:?}");
+    broker::stop(&brokers);
+}

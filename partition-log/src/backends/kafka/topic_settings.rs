@@ -10,6 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::KafkaLog;
 use super::connect::ASK;
+use super::topics::REPLICAS;
 use crate::LogError;
 
 /// The largest batch that our topics take. One record is at most this large.
@@ -101,9 +102,10 @@ impl TopicSettings {
         self.text(setting)?.parse().ok()
     }
 
-    /// Whether a record of a topic with so many replicas may be acknowledged while only its leader has it.
-    pub(super) fn leader_may_be_alone(&self, replicas: usize) -> bool {
-        replicas > 1 && self.number(IN_SYNC) == Some(1)
+    /// Whether a record of a topic with so many replicas may be acknowledged while only its leader has it, although so many are possible that
+    /// it need not be: with two replicas in all, nothing would be written while one broker is away.
+    pub(super) fn leader_may_be_alone(&self, replicas: usize, possible: usize) -> bool {
+        replicas > 1 && replicas.max(possible) >= REPLICAS && self.number(IN_SYNC) == Some(1)
     }
 
     /// How long records stay, in words; and whether that is short for a consumer that was away.
@@ -270,7 +272,7 @@ impl KafkaLog {
         for Fault { setting, has, why, .. } in chosen {
             tracing::warn!(topic, setting, value = has, "a setting that was chosen for this topic: {why}");
         }
-        if settings.number(IN_SYNC) == Some(1) && settings.leader_may_be_alone(self.replicas(topic)?) {
+        if settings.number(IN_SYNC) == Some(1) && self.leader_is_alone(topic, &settings)? {
             let remedy = self.command_to_set(topic, IN_SYNC_WANTED);
             tracing::warn!(topic, "{IN_SYNC} is 1: {ALONE}. Set it by: {remedy}");
         }
@@ -357,10 +359,14 @@ mod tests {
 
     #[test]
     fn a_leader_alone_is_enough_where_one_replica_has_to_have_a_record() {
-        for (replicas, least, alone) in [(1, "1", false), (2, "1", true), (3, "1", true), (3, "2", false)] {
-            assert_eq!(of(&[(IN_SYNC, least, false)]).leader_may_be_alone(replicas), alone);
+        let two = [(2, 2, "1", false), (2, 3, "1", true)];
+        let three = [(3, 2, "1", true), (3, 3, "1", true), (3, 3, "2", false)];
+        let one = [(1, 1, "1", false), (1, 3, "1", false)];
+        for (replicas, possible, least, alone) in one.into_iter().chain(two).chain(three) {
+            let settings = of(&[(IN_SYNC, least, false)]);
+            assert_eq!(settings.leader_may_be_alone(replicas, possible), alone, "{replicas} of {possible}");
         }
-        assert!(!of(&[]).leader_may_be_alone(3), "not known");
+        assert!(!of(&[]).leader_may_be_alone(3, 3), "not known");
     }
 
     #[test]

@@ -4,20 +4,47 @@
 //! [`TopicConfig`] as JSON. A topic without a note was made by somebody else: its key is not known, and given as empty.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::KafkaLog;
 use super::connect::{ASK, Context};
-use super::topic_settings::{COMPACTED, IN_SYNC, OURS, Role};
+use super::topic_settings::{COMPACTED, IN_SYNC, OURS, Role, TopicSettings};
 use crate::{LogError, RecordBuf, TopicConfig};
 
 /// With so many replicas, two of which have what is acknowledged, one broker may fail: nothing is lost and writing goes on.
-const REPLICAS: i32 = 3;
+pub(super) const REPLICAS: usize = 3;
+/// Kafka's word for a broker's `default.replication.factor`.
+const BROKERS_DEFAULT: i32 = -1;
+/// How long brokers that are not all there are waited for, where a topic needs more of them.
+const PRESENT: Duration = Duration::from_secs(10);
+
+/// In how many replicas a topic is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Replicas {
+    pub(super) count: usize,
+    /// Whether that is what the brokers make by themselves.
+    by_default: bool,
+}
+
+impl Replicas {
+    /// What is chosen for the brokers' topics, where that is more than one. One is Kafka's own default, chosen by nobody, with which a broker
+    /// that fails takes all of it along: then as many as there are brokers, three at most.
+    pub(super) fn of(default: Option<i64>, brokers: usize) -> Self {
+        match default.and_then(|chosen| usize::try_from(chosen).ok()).filter(|chosen| *chosen > 1) {
+            Some(count) => Self { count, by_default: true },
+            None => Self { count: brokers.clamp(1, REPLICAS), by_default: false },
+        }
+    }
+
+    pub(super) fn factor(self) -> i32 {
+        if self.by_default { BROKERS_DEFAULT } else { i32::try_from(self.count).unwrap_or(BROKERS_DEFAULT) }
+    }
+}
 
 /// The topic of what we know of topics.
 pub(super) const NOTES: &str = "churnstream-topics";
@@ -115,11 +142,11 @@ impl KafkaLog {
         let admin = self.connect.admin()?;
         let count = i32::try_from(partitions).unwrap_or(i32::MAX);
         let replicas = self.replicas_of_ours(topic)?;
-        let mut new = NewTopic::new(topic, count, TopicReplication::Fixed(replicas));
+        let mut new = NewTopic::new(topic, count, TopicReplication::Fixed(replicas.factor()));
         for (key, value) in OURS {
             new = new.set(key, value);
         }
-        if replicas >= REPLICAS {
+        if replicas.count >= REPLICAS {
             new = new.set(IN_SYNC, "2");
         }
         new = new.set("cleanup.policy", role.cleanup());
@@ -129,28 +156,60 @@ impl KafkaLog {
             }
         }
         let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
-        let results = futures_executor::block_on(admin.create_topics([&new], &options));
+        let until = Instant::now() + PRESENT;
+        let made = loop {
+            let results = futures_executor::block_on(admin.create_topics([&new], &options));
+            match results.map(|mut results| results.pop()) {
+                Ok(Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor)))) if Instant::now() < until => {
+                    // Some are just starting.
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                made => break made,
+            }
+        };
         super::connect::let_go("admin client", admin);
-        match results.map_err(|error| failed(error.to_string()))?.pop() {
+        match made.map_err(|error| failed(error.to_string()))? {
             None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
+            Some(Err((_, RDKafkaErrorCode::InvalidReplicationFactor))) => {
+                let count = replicas.count;
+                return Err(failed(format!(
+                    "it is to have {count} replicas, and fewer brokers are there: start them, or make their \
+                     default.replication.factor smaller"
+                )));
+            }
             Some(Err((_, error))) => return Err(failed(error.to_string())),
         }
-        let deadline = std::time::Instant::now() + ASK;
+        let deadline = Instant::now() + ASK;
         while self.partitions(topic)?.is_none() {
-            if std::time::Instant::now() > deadline {
+            if Instant::now() > deadline {
                 return Err(failed("the brokers say that it was made, and do not know it".to_owned()));
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    /// In how many replicas a topic of ours is made: three where there are as many brokers. Kafka's own default is one, with which a broker
-    /// that fails takes all of it along.
-    fn replicas_of_ours(&self, topic: &str) -> Result<i32, LogError> {
+    /// In how many replicas topics are made here.
+    pub(super) fn replicas_of_ours(&self, topic: &str) -> Result<Replicas, LogError> {
         let asked = self.metadata(Some(topic), ASK);
         let metadata = asked.map_err(|error| self.asked("ask which brokers there are", &error))?;
-        Ok(i32::try_from(metadata.brokers().len()).unwrap_or(REPLICAS).clamp(1, REPLICAS))
+        Ok(self.replicas_by(&metadata))
+    }
+
+    /// The same by what is known of the brokers. One whose settings this user may not see, or that does not answer, has chosen nothing.
+    pub(super) fn replicas_by(&self, metadata: &Metadata) -> Replicas {
+        let brokers = metadata.brokers();
+        let settings = brokers.first().and_then(|broker| self.settings_of_broker(broker.id()).ok()?);
+        let default = settings.and_then(|settings| settings.number("default.replication.factor"));
+        Replicas::of(default, brokers.len())
+    }
+
+    /// Whether its leader alone may acknowledge a record, although it need not be so.
+    pub(super) fn leader_is_alone(&self, topic: &str, settings: &TopicSettings) -> Result<bool, LogError> {
+        let replicas = self.replicas(topic)?;
+        // What is possible matters with two alone, and is a question more.
+        let possible = if replicas == 2 { self.replicas_of_ours(topic)?.count } else { replicas };
+        Ok(settings.leader_may_be_alone(replicas, possible))
     }
 
     /// Writes down what a topic is.
@@ -202,5 +261,30 @@ impl KafkaLog {
         }
         self.known().clone_from(&notes);
         Ok(notes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_have_the_replicas_that_were_chosen_or_else_three_where_there_are_brokers_for_them() {
+        for (default, brokers, count, factor) in [
+            (None, 0, 1, 1),
+            (None, 1, 1, 1),
+            (None, 5, 3, 3),
+            (Some(1), 1, 1, 1),
+            (Some(1), 2, 2, 2),
+            (Some(1), 3, 3, 3),
+            // However many are there at the moment.
+            (Some(2), 3, 2, -1),
+            (Some(3), 1, 3, -1),
+            (Some(4), 9, 4, -1),
+            (Some(-1), 3, 3, 3),
+        ] {
+            let found = Replicas::of(default, brokers);
+            assert_eq!((found.count, found.factor()), (count, factor), "{default:?} {brokers}");
+        }
     }
 }

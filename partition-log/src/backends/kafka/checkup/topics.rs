@@ -4,12 +4,12 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 
 use super::super::KafkaLog;
 use super::super::topic_settings::{ALONE, AWAY, IN_SYNC, IN_SYNC_WANTED, Role, TopicSettings, wanted};
-use super::super::topics::{NOTES, least_replicas};
+use super::super::topics::{NOTES, REPLICAS, least_replicas};
 use crate::checkup::{Check, Purpose};
 
 impl KafkaLog {
     pub(super) fn check_topics(&self, purpose: &Purpose, metadata: &Metadata) -> Vec<Check> {
-        let (mut checks, brokers) = (Vec::new(), metadata.brokers().len());
+        let (mut checks, possible) = (Vec::new(), self.replicas_by(metadata).count);
         let find = |topic: &str| metadata.topics().iter().find(|found| found.name() == topic);
         let events = self.name(&purpose.events);
         let expected = find(&events).map_or(0, |found| found.partitions().len());
@@ -49,10 +49,10 @@ impl KafkaLog {
             };
             let said = if foreign { "made by others".to_owned() } else { format!("key {}", config.key) };
             let before = checks.len();
-            checks.extend(replicas(&about, found, brokers));
+            checks.extend(replicas(&about, found, possible));
             let kept = match self.settings_or_why(&topic) {
                 Ok(settings) => {
-                    checks.extend(self.judged(&topic, &settings, role, least_replicas(found)));
+                    checks.extend(self.judged(&topic, &settings, role, least_replicas(found), possible));
                     if role == Role::Read {
                         settings.retention().0
                     } else {
@@ -72,7 +72,13 @@ impl KafkaLog {
         if let Some(found) = find(&notes) {
             match self.settings_or_why(&notes) {
                 Ok(settings) => {
-                    checks.extend(self.judged(&notes, &settings, Role::Compacted, least_replicas(found)));
+                    checks.extend(self.judged(
+                        &notes,
+                        &settings,
+                        Role::Compacted,
+                        least_replicas(found),
+                        possible,
+                    ));
                 }
                 Err(check) => checks.push(check),
             }
@@ -103,7 +109,14 @@ impl KafkaLog {
     }
 
     /// What is not as it should be about a topic's settings; nothing if all is.
-    fn judged(&self, topic: &str, settings: &TopicSettings, role: Role, replicas: usize) -> Vec<Check> {
+    fn judged(
+        &self,
+        topic: &str,
+        settings: &TopicSettings,
+        role: Role,
+        replicas: usize,
+        possible: usize,
+    ) -> Vec<Check> {
         let about = format!("topic {topic}");
         let faults = settings.faults(role);
         let mut checks: Vec<_> = faults
@@ -124,12 +137,18 @@ impl KafkaLog {
             let advice = format!("if its owner agrees, more time: {advice}");
             checks.push(Check::warning(&about, format!("{kept}: {AWAY}"), advice));
         }
-        checks.extend(self.durability(topic, settings, replicas));
+        checks.extend(self.durability(topic, settings, replicas, possible));
         checks
     }
 
     /// Settings by which a failing broker takes acknowledged records along.
-    fn durability(&self, topic: &str, settings: &TopicSettings, replicas: usize) -> Vec<Check> {
+    fn durability(
+        &self,
+        topic: &str,
+        settings: &TopicSettings,
+        replicas: usize,
+        possible: usize,
+    ) -> Vec<Check> {
         let mut checks = Vec::new();
         let mut warn = |found: String, advice| {
             checks.push(Check::warning(format!("topic {topic}"), found, advice));
@@ -139,9 +158,9 @@ impl KafkaLog {
                 "unclean.leader.election.enable is true: a replica that lacks records may become the leader";
             warn(found.to_owned(), self.command_to_set(topic, "unclean.leader.election.enable=false"));
         }
-        if settings.leader_may_be_alone(replicas) {
+        if settings.leader_may_be_alone(replicas, possible) {
             let mut advice = self.command_to_set(topic, IN_SYNC_WANTED);
-            if replicas < 3 {
+            if replicas < REPLICAS {
                 advice += "; with three replicas, or nothing is written while one broker is away";
             }
             warn(format!("{IN_SYNC} is 1: {ALONE}"), advice);
@@ -150,7 +169,7 @@ impl KafkaLog {
     }
 }
 
-fn replicas(about: &str, topic: &MetadataTopic, brokers: usize) -> Vec<Check> {
+fn replicas(about: &str, topic: &MetadataTopic, possible: usize) -> Vec<Check> {
     let mut checks = Vec::new();
     let of = |what: &dyn Fn(&rdkafka::metadata::MetadataPartition) -> bool| -> Vec<String> {
         topic.partitions().iter().filter(|p| what(p)).map(|p| p.id().to_string()).collect()
@@ -166,11 +185,14 @@ fn replicas(about: &str, topic: &MetadataTopic, brokers: usize) -> Vec<Check> {
         let found = format!("replicas are behind for partitions {}", behind.join(", "));
         checks.push(Check::warning(about, found, "are all brokers running?"));
     }
-    // With one broker there is nothing to choose.
-    let single = of(&|partition| partition.replicas().len() == 1);
-    if brokers > 1 && !single.is_empty() {
-        let found = "one replica: a broker that fails takes its records along";
-        checks.push(Check::warning(about, found, "kafka-reassign-partitions.sh gives it three"));
+    let (count, wanted) = (least_replicas(topic), possible.min(REPLICAS));
+    if count > 0 && count < wanted {
+        let found = if count == 1 {
+            "one replica: a broker that fails takes its records along".to_owned()
+        } else {
+            format!("{count} replicas, and {wanted} are to be had")
+        };
+        checks.push(Check::warning(about, found, format!("kafka-reassign-partitions.sh gives it {wanted}")));
     }
     checks
 }

@@ -79,8 +79,10 @@ impl KafkaLog {
 
     fn make_doctors(&self, topic: &str) -> Result<(), LogError> {
         let action = || format!("make topic `{topic}`");
+        // As a topic of ours is made: what fails then fails here.
+        let replicas = self.replicas_of_ours(topic)?.factor();
         let admin = self.connect.admin()?;
-        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1))
+        let new = NewTopic::new(topic, 1, TopicReplication::Fixed(replicas))
             .set("message.timestamp.type", "LogAppendTime")
             .set("retention.ms", "60000");
         let options = AdminOptions::new().request_timeout(Some(ASK)).operation_timeout(Some(ASK));
