@@ -223,6 +223,22 @@ fn a_leader_that_refuses_for_a_moment_what_it_has_costs_a_session_and_not_the_pr
     assert_eq!(read(&mut *reader, 3).unwrap().len(), 3);
 }
 
+/// On librdkafka's own broker too: how long a real one takes to know what it leads is nobody's choice.
+#[test]
+fn a_broker_that_does_not_know_yet_what_it_leads_is_asked_again() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("waking", 1, 1).unwrap();
+    let producer = others_producer(&cluster.bootstrap_servers());
+    producer.send(BaseRecord::to("waking").key("u1").payload("here")).map_err(|(error, _)| error).unwrap();
+    producer.flush(PATIENCE).unwrap();
+    let log = log(&cluster.bootstrap_servers());
+    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    let leaderless = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION;
+    cluster.request_errors(RDKafkaApiKey::ListOffsets, &[unknown, leaderless, unknown, unknown]);
+    let bounds = log.bounds("waking", P0).unwrap();
+    assert_eq!((bounds.start, bounds.end), (Offset::ZERO, Offset(1)));
+}
+
 #[test]
 fn what_retention_removed_is_gone_for_a_group_too() {
     let Some(brokers) = broker::shared() else { return };

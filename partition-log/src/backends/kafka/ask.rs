@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
+use types::PartitionId;
 
 use super::KafkaLog;
+use super::connect::number;
 use crate::LogError;
 
 /// How long one try may take. What cannot come right ends the tries.
@@ -18,6 +20,11 @@ const THERE: Duration = Duration::from_secs(5);
 
 /// After how long without an answer it is said that there is none yet.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// How long a broker may take to know what it leads.
+const WAKES: Duration = Duration::from_secs(10);
+/// How often it is asked.
+const AGAIN: Duration = Duration::from_millis(100);
 
 impl KafkaLog {
     /// Whether a broker answers, within some seconds. One that refuses this process has answered too.
@@ -77,6 +84,37 @@ impl KafkaLog {
             let _ = self.asker.poll(Duration::from_millis(10));
         }
     }
+}
+
+/// Where a partition begins and ends, as far as the consumer may see. A broker that has just come back may not know yet what it leads, or that it
+/// does: it is asked again.
+pub(super) fn watermarks<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: PartitionId,
+    within: Duration,
+) -> Result<(i64, i64), KafkaError> {
+    let deadline = Instant::now() + within.min(WAKES);
+    loop {
+        match consumer.fetch_watermarks(topic, number(partition), within) {
+            Err(error) if is_waking(&error) && Instant::now() < deadline => std::thread::sleep(AGAIN),
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether it is what brokers say that do not know yet, or librdkafka of them.
+fn is_waking(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+        )
+    )
 }
 
 /// Whether trying again cannot help: the settings are wrong, not the network.

@@ -180,9 +180,7 @@ impl KafkaLog {
     }
 
     fn ends_within(&self, topic: &str, partition: PartitionId, within: Duration) -> Result<Bounds, LogError> {
-        let (low, high) = self
-            .asker
-            .fetch_watermarks(topic, number(partition), within)
+        let (low, high) = ask::watermarks(&**self.asker, topic, partition, within)
             .map_err(|error| self.asked(format!("ask for the ends of {topic}-{partition}"), &error))?;
         Ok(Bounds { start: unsigned(low), end: unsigned(high) })
     }

@@ -22,6 +22,7 @@ use rdkafka::producer::Producer as _;
 use types::PartitionId;
 
 use super::KafkaLog;
+use super::ask::watermarks;
 use super::closing::{SEEN, end_of, touch, until_known};
 use super::commit::flush;
 use super::connect::{ASK, number, unsigned};
@@ -139,7 +140,7 @@ impl KafkaLog {
             let topic = self.name(topic);
             for partition in 0..self.partitions(&topic)?.unwrap_or(0) {
                 let partition = PartitionId(partition);
-                let (_, end) = asker.fetch_watermarks(&topic, number(partition), ASK).map_err(|error| {
+                let (_, end) = watermarks(asker, &topic, partition, ASK).map_err(|error| {
                     self.connect.error(format!("ask for the ends of {topic}-{partition}"), &error)
                 })?;
                 // The stable end is asked for second: it only grows.
