@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bounded;
+
 use std::process::{Command, Output};
 
 use partition_log::conformance::broker;
@@ -9,12 +11,9 @@ use partition_log::{KafkaLog, Log, LogOptions, TopicConfig};
 use types::{EventTime, PartitionId};
 
 fn churnstream(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_churnstream"))
-        .args(arguments)
-        .env_remove("CHURNSTREAM_KAFKA_CONFIG")
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_churnstream"));
+    command.args(arguments).env_remove("CHURNSTREAM_KAFKA_CONFIG").envs(variables.iter().copied());
+    bounded::output(&mut command)
 }
 
 fn text(output: &Output) -> String {

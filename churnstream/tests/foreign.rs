@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
+mod bounded;
 mod small;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +71,8 @@ fn copy(from: &dyn Log, ours: &dyn Log, theirs: &dyn Log) {
 
 /// What a command says in JSON.
 fn done(words: &[&str]) -> serde_json::Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_churnstream")).args(words).arg("--json").output().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_churnstream"));
+    let output = bounded::output(command.args(words).arg("--json"));
     assert!(output.status.success(), "{words:?}\n{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -92,16 +94,16 @@ fn learnt(dir: &Path, name: &str, from: &[&str]) -> (String, serde_json::Value) 
 /// The rows of an exported file.
 fn export(dir: &Path, name: &str, words: &[&str]) -> Vec<parquet::record::Row> {
     let path = dir.join(name);
-    let output = Command::new(env!("CARGO_BIN_EXE_churnstream"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_churnstream"));
+    command
         .args(["rows", "export", "--json", "--features"])
         .arg(dir.join("spec.toml"))
         .arg("--labels")
         .arg(dir.join("labels.toml"))
         .arg("--to")
         .arg(&path)
-        .args(words)
-        .output()
-        .unwrap();
+        .args(words);
+    let output = bounded::output(&mut command);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let reader = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
     reader.into_iter().map(Result::unwrap).collect()

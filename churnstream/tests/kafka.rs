@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
 
+mod bounded;
 mod small;
 
 use std::fmt::Write as _;
@@ -61,7 +62,7 @@ fn table(log: &SharedLog) -> String {
 }
 
 fn churnstream(words: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_churnstream")).args(words).output().unwrap();
+    let output = bounded::output(Command::new(env!("CARGO_BIN_EXE_churnstream")).args(words));
     assert!(output.status.success(), "{words:?}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -104,7 +105,9 @@ fn a_file_is_imported_learnt_from_scored_and_looked_at() {
     else {
         panic!("an import");
     };
-    producer::import::run(&import, &producer::Surroundings::default()).unwrap();
+    bounded::within("import", move || {
+        producer::import::run(&import, &producer::Surroundings::default()).unwrap();
+    });
     let log = open(&place);
     let imported = records(&log, "events");
     let events = imported.iter().flat_map(RecordBuf::iter).filter(|record| !record.key.is_empty()).count();
@@ -112,7 +115,9 @@ fn a_file_is_imported_learnt_from_scored_and_looked_at() {
 
     let (spec, labels, model) = (path("spec.toml"), path("labels.toml"), path("model"));
     churnstream(&["train", "--from", &place, "--features", &spec, "--labels", &labels, "--to", &model]);
-    let status = consumer::run(&options(dir.path()), &log, &Surroundings::new()).unwrap();
+    let around = Surroundings::new();
+    let status = bounded::run(&options(dir.path()), &log, &around);
+    assert!(around.last_commit.is_done(), "whoever waits for it would end with an error");
     let all: Vec<Score> = records(&log, SCORES)
         .iter()
         .flat_map(RecordBuf::iter)

@@ -98,9 +98,9 @@ pub enum ConsumerError {
         /// What the spec is about.
         entity: String,
         /// The topic's place.
-        from: String,
+        from: Box<str>,
         /// A place for the copy.
-        to: String,
+        to: Box<str>,
     },
     /// Somebody changed the number of the input's partitions.
     #[error(

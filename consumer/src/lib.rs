@@ -32,7 +32,7 @@ mod worker;
 
 pub use api::{ADDRESS_FILE, ScoreReading, Told, address_of};
 pub use error::ConsumerError;
-pub use last::end_without_brokers;
+pub use last::{LastCommit, end_without_brokers};
 pub use open::{check_key, decides_ticks};
 pub use options::{ConsumerOptions, Scaling, Workers};
 pub use output::{CONTROL, DEAD_LETTERS, SCORES, SHADOW_SCORES, SNAPSHOTS};

@@ -26,7 +26,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let around = Surroundings::new();
     around.shutdown.listen(|| {}).context("listen to signals")?;
     let mut log = partition_log::open(&arguments.from, &arguments.writing.options(&arguments.from)?)?;
-    consumer::end_without_brokers(&log, &arguments.topic, &around.shutdown, |code| {
+    consumer::end_without_brokers(&log, &arguments.topic, &around, |code| {
         std::process::exit(code.into());
     })
     .context("start a thread")?;

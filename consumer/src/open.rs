@@ -172,14 +172,14 @@ pub fn check_key(log: &dyn Log, topic: &str, config: &TopicConfig, spec: &Spec) 
 }
 
 /// What the command calls a topic, and where a copy by another key may stand: on Kafka beside it, under a prefix of its own.
-fn copied(place: &str, topic: &str, entity: &str) -> (String, String) {
+fn copied(place: &str, topic: &str, entity: &str) -> (Box<str>, Box<str>) {
     match place.strip_prefix("kafka:") {
         Some(rest) => {
             let (brokers, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            let name = |prefix: &str| format!("kafka:{brokers}/{prefix}{topic}");
+            let name = |prefix: &str| format!("kafka:{brokers}/{prefix}{topic}").into();
             (name(prefix), name(&format!("{prefix}by-{entity}.")))
         }
-        None => (format!("{place}/{topic}"), format!("file:DIR/{topic}")),
+        None => (format!("{place}/{topic}").into(), format!("file:DIR/{topic}").into()),
     }
 }
 
@@ -342,7 +342,7 @@ mod tests {
                 "kafka:b:9092,c:1/shop.by-user.events",
             ),
         ] {
-            assert_eq!(copied(place, "events", "user"), (from.to_owned(), to.to_owned()));
+            assert_eq!(copied(place, "events", "user"), (from.into(), to.into()));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::open::{Opened, open_all, open_base};
 use crate::pool::{Pool, Routes};
 use crate::status::StatusBoard;
 use crate::worker::WorkerConfig;
-use crate::{ConsumerError, ConsumerOptions, Status, Workers};
+use crate::{ConsumerError, ConsumerOptions, LastCommit, Status, Workers};
 
 /// How often the supervisor looks.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
@@ -32,6 +32,8 @@ pub struct Surroundings {
     pub shutdown: Shutdown,
     /// Where it says what it is doing.
     pub status: StatusBoard,
+    /// Where it says, on Kafka, that it has committed for the last time.
+    pub last_commit: LastCommit,
 }
 
 impl Surroundings {
@@ -43,6 +45,7 @@ impl Surroundings {
             health: Health::new(),
             shutdown: Shutdown::new(),
             status: StatusBoard::default(),
+            last_commit: LastCommit::default(),
         }
     }
 }

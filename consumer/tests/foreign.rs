@@ -84,8 +84,18 @@ fn both(seed: u64) -> (Vec<Outgoing>, Vec<Outgoing>) {
     (ours, theirs)
 }
 
+/// No wait is longer: a test that hangs fails.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 fn run(log: &SharedLog, options: &ConsumerOptions) {
-    let status = consumer::run(options, log, &Surroundings::new()).unwrap();
+    let (through, of) = (Arc::clone(log), options.clone());
+    let run = std::thread::spawn(move || consumer::run(&of, &through, &Surroundings::new()));
+    let begun = std::time::Instant::now();
+    while !run.is_finished() {
+        assert!(begun.elapsed() < PATIENCE, "it does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let status = run.join().unwrap().unwrap();
     assert!(status.scores > 500, "{status:?}");
 }
 
@@ -215,6 +225,7 @@ fn through_a_long_stretch_that_means_nothing_commits_go_on_without_a_pause() {
     };
     let mut seen = std::collections::BTreeSet::new();
     while !run.is_finished() {
+        assert!(begun.elapsed() < PATIENCE, "it does not end");
         seen.extend(around.status.read().partitions.iter().map(|p| (p.position.0, p.committed.0)));
         std::thread::sleep(Duration::from_millis(20));
     }

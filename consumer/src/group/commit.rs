@@ -92,6 +92,7 @@ impl Group<'_> {
     pub(super) fn finish(&self, session: &mut Session, snapshot: bool) -> Result<(), Trouble> {
         match self.commit_and(session, Some(snapshot), &[]) {
             Ok(()) => {
+                self.around.last_commit.done();
                 // Others need not wait until all state is written here.
                 session.group.leave();
                 Ok(session.pool.wait()?)

@@ -14,7 +14,10 @@ pub(crate) struct Running {
 }
 
 fn script(command: &str, dir: &Path) -> Command {
-    let mut script = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/registry"));
+    // No test waits for it without end.
+    let mut script = Command::new("timeout");
+    script.args(["--kill-after=10", "300"]);
+    script.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/registry"));
     script.arg(command).arg("--dir").arg(dir);
     script
 }

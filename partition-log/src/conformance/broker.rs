@@ -127,8 +127,11 @@ pub fn stop(brokers: &Brokers) {
     }
 }
 
-/// `scripts/kafka` of this workspace.
+/// `scripts/kafka` of this workspace. It is ended when it takes longer than five minutes: no test waits for it without end.
 #[must_use]
 pub fn script() -> Command {
-    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka"))
+    let mut script = Command::new("timeout");
+    script.args(["--kill-after=10", "300"]);
+    script.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/kafka"));
+    script
 }
