@@ -88,6 +88,20 @@ fn a_table_is_learnt_from_and_another_scored() {
     assert!(probability(lines[1]) > 3.0 * probability(lines[2]), "{scores}");
     assert!(lines[2].contains("plan is `gold`, which training has not seen"), "{scores}");
     assert!(lines[3].starts_with("c,") && lines[3].ends_with(",minutes is missing"), "{scores}");
+
+    // The same scores with reasons: by column and category, as the table says it.
+    let why =
+        ["score", "--model", "model", "--in", "now.csv", "--out", "why.csv", "--reasons", "2", "--json"];
+    assert_eq!(json(&churnstream(folder.path(), &why))["scored"], 3);
+    let why = std::fs::read_to_string(at("why.csv")).unwrap();
+    let mut reader = csv::Reader::from_reader(why.as_bytes());
+    assert_eq!(reader.headers().unwrap().iter().last(), Some("reasons"));
+    let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    let reasons = &rows[0][4];
+    assert!(reasons.starts_with("minutes: 10, usually ") && reasons.ends_with("; plan is solo"), "{reasons}");
+    for (row, line) in rows.iter().zip(&lines[1..]) {
+        assert!(line.starts_with(&format!("{},{},{}", &row[0], &row[1], &row[2])), "{line}");
+    }
     let rejected = std::fs::read_to_string(at("scores.csv.rejected.csv")).unwrap();
     assert!(rejected.contains("4,\"`minutes` is `few`, which is no number\""), "{rejected}");
     assert!(rejected.contains("6,the id `customer` has 1001 bytes; at most 1000 are taken,"), "{rejected}");

@@ -15,8 +15,10 @@ use crate::tables::{self, ScoreReport};
   churnstream score --model model --in customers.csv --out scores.csv
   churnstream score --model model --in customers.xlsx --out scores.csv \\
       --rejects not-scored.csv
+  churnstream score --model model --in customers.csv --out scores.csv --reasons 3
 
-The output has the columns ID, probability, band and remarks, ID being the column that names the customer, or `row`.")]
+The output has the columns ID, probability, band and remarks, ID being the column that names the customer, or `row`; with --reasons
+also reasons, strongest first, in words and divided by semicolons.")]
 pub(crate) struct Score {
     /// The model bundle.
     #[arg(long, value_name = "BUNDLE")]
@@ -30,6 +32,9 @@ pub(crate) struct Score {
     /// Where rows go that cannot be scored, with the reason; by default OUT.rejected.csv.
     #[arg(long, value_name = "FILE.csv")]
     rejects: Option<PathBuf>,
+    /// Say for each row so many reasons for its score.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    reasons: usize,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -45,7 +50,8 @@ impl Score {
             PathBuf::from(beside)
         });
         let bar = Bar::reading(None);
-        let report = tables::score(&bundle, &self.input, &self.out, &rejects, |rows| bar.rows(rows));
+        let report =
+            tables::score(&bundle, &self.input, &self.out, &rejects, self.reasons, |rows| bar.rows(rows));
         bar.clear();
         let report = report?;
         if self.json {

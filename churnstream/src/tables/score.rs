@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use csv::Writer;
-use scorer::Bundle;
+use scorer::{Bundle, Shap, Signals};
 use serde::Serialize;
 use table::{Encoder, Next, Note, Record, Table};
 
@@ -46,8 +46,9 @@ pub struct ScoreReport {
     pub unseen: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// Scores a table and writes a CSV file: the id (or the row's number), the probability, the band, and what of the row could not be
-/// made use of. Rows that cannot be scored go to `rejects`. `progress` is told the rows read.
+/// Scores a table and writes a CSV file: the id (or the row's number), the probability, the band, what of the row could not be made use of, and
+/// so many `reasons`, strongest first, if any are asked for. Rows that cannot be scored go to `rejects`. `progress` is told the rows
+/// read.
 ///
 /// # Errors
 /// If a file cannot be read or written, the bundle is not of a table, or the table has none of its columns.
@@ -56,6 +57,7 @@ pub fn score(
     input: &Path,
     output: &Path,
     rejects: &Path,
+    reasons: usize,
     mut progress: impl FnMut(u64),
 ) -> anyhow::Result<ScoreReport> {
     let schema = schema_of(bundle)?.with_context(|| {
@@ -87,7 +89,9 @@ pub fn score(
     let failed = || format!("writing {}", output.display());
     let mut out = Writer::from_writer(BufWriter::new(File::create(output).with_context(failed)?));
     let id_name = schema.id.as_deref().filter(|_| encoder.has_id()).unwrap_or("row");
-    out.write_record([id_name, "probability", "band", "remarks"]).with_context(failed)?;
+    let mut explainer = (reasons > 0).then(|| Explainer::new(bundle, reasons));
+    let names = [id_name, "probability", "band", "remarks"].into_iter();
+    out.write_record(names.chain(explainer.as_ref().map(|_| "reasons"))).with_context(failed)?;
 
     let mut rejects = Rejects::new(rejects);
     let mut block = Block::default();
@@ -97,7 +101,9 @@ pub fn score(
     loop {
         let next = table.next(&mut record)?;
         if block.ids.len() == BLOCK || next == Next::End {
-            block.write(bundle, &mut scratch, &mut out, &mut report).with_context(failed)?;
+            block
+                .write(bundle, &mut scratch, explainer.as_mut(), &mut out, &mut report)
+                .with_context(failed)?;
         }
         match next {
             Next::End => break,
@@ -147,6 +153,7 @@ impl Block {
         &mut self,
         bundle: &Bundle,
         scratch: &mut scorer::Scratch,
+        mut explainer: Option<&mut Explainer>,
         out: &mut Writer<BufWriter<File>>,
         report: &mut ScoreReport,
     ) -> Result<(), csv::Error> {
@@ -154,10 +161,17 @@ impl Block {
         self.margins.resize(self.ids.len(), 0.0);
         bundle.predictor().margins(&self.values, &mut self.margins, scratch);
         let rows = self.ids.iter().map(String::as_str).zip(self.remarks.iter().map(String::as_str));
-        for ((id, remark), margin) in rows.zip(&self.margins) {
+        if let Some(explainer) = &mut explainer {
+            explainer.explain(&self.values);
+        }
+        for (row, ((id, remark), margin)) in rows.zip(&self.margins).enumerate() {
             let probability = bundle.probability(*margin);
             let band = bundle.band(probability).name();
-            out.write_record([id, probability.to_string().as_str(), band, remark])?;
+            let (probability, reasons) = (
+                probability.to_string(),
+                explainer.as_ref().map(|explainer| explainer.words(&self.values, row)),
+            );
+            out.write_record([id, probability.as_str(), band, remark].into_iter().chain(reasons.as_deref()))?;
             *report.bands.entry(band).or_default() += 1;
             report.scored += 1;
         }
@@ -165,6 +179,35 @@ impl Block {
         self.values.clear();
         self.remarks.clear();
         Ok(())
+    }
+}
+
+/// Says why scores are what they are.
+struct Explainer {
+    shap: Shap,
+    signals: Signals,
+    most: usize,
+    /// The effects of the block's rows.
+    effects: Vec<f32>,
+}
+
+impl Explainer {
+    fn new(bundle: &Bundle, most: usize) -> Self {
+        Self { shap: Shap::new(bundle.model()), signals: Signals::of(bundle), most, effects: Vec::new() }
+    }
+
+    fn explain(&mut self, values: &[f32]) {
+        self.effects.clear();
+        self.effects.resize(values.len(), 0.0);
+        self.shap.explain_batch(values, &mut self.effects);
+    }
+
+    /// The reasons of a row of the block that was explained.
+    fn words(&self, values: &[f32], row: usize) -> String {
+        let width = self.signals.features();
+        let part = row * width..(row + 1) * width;
+        let reasons = self.signals.reasons(&values[part.clone()], &self.effects[part], self.most);
+        reasons.iter().map(scorer::words).collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use scorer::Bundle;
+use scorer::{Bundle, Meaning};
 use serde::Serialize;
 use table::{Plan, Schema};
 use trainer::{Params, Purpose};
@@ -113,7 +113,7 @@ pub fn train(
         bands: None,
         metrics: metrics(&model),
         labels_decided: None,
-        meanings: [].into(),
+        meanings: meanings(schema),
         notes: notes(request, schema, &model, &baselines, &suspects),
     };
     let bundle = fitted.write(to, &purpose)?;
@@ -135,6 +135,26 @@ pub fn train(
         trees: fitted.trees,
         trials: found.trials,
     })
+}
+
+/// What the values of its features stand for: of two categories the one that is not the other has a name too.
+fn meanings(schema: &Schema) -> BTreeMap<String, Meaning> {
+    let of = |column: &table::Column| {
+        let table::Kind::Category { values } = &column.kind else { return Vec::new() };
+        let attribute = || column.name.clone();
+        let names = column.features();
+        if let ([only], 2) = (&names[..], values.len()) {
+            let meaning = Meaning::Category { attribute: attribute(), categories: values.clone() };
+            return vec![(only.clone(), meaning)];
+        }
+        let is = |(at, name): (usize, String)| {
+            // Behind those with a feature of their own comes the one of all others.
+            let category = values.get(at).filter(|value| name == format!("{}={value}", column.name)).cloned();
+            (name, Meaning::Is { attribute: attribute(), category })
+        };
+        names.into_iter().enumerate().map(is).collect()
+    };
+    schema.columns.iter().flat_map(of).collect()
 }
 
 /// The schema in a bundle; `None` if the bundle is not of a table.

@@ -110,6 +110,12 @@ impl Signals {
         }
     }
 
+    /// How many features there are.
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.names.len()
+    }
+
     /// The name of the signal that a feature belongs to.
     ///
     /// # Panics
