@@ -4,12 +4,13 @@ PREFIX ?= /usr/local
 PROGRAMS = churnstream producer consumer autoscaler
 CARGO ?= cargo
 
-.PHONY: help setup build demo test soak bench fuzz lint install uninstall clean
+.PHONY: help setup build demo test soak quality bench fuzz lint install uninstall clean
 
 help:
 	@echo "make demo      the whole system on this machine, from nothing, in one go"
 	@echo "make test      all tests"
 	@echo "make soak      the long proofs: all tests at full length, then the fuzz targets"
+	@echo "make quality   how near a model comes to the best possible one on a simulated service (half an hour, 30 GB)"
 	@echo "make bench     the benchmarks"
 	@echo "make fuzz      each fuzz target for FUZZ_SECONDS (60), where a nightly toolchain is installed"
 	@echo "make lint      format, clippy, licences and sources of dependencies, docs"
@@ -33,6 +34,9 @@ test: setup
 soak: setup
 	@CHURNSTREAM_SOAK=full scripts/test
 	@scripts/fuzz
+
+quality: build
+	@scripts/simulator-quality
 
 bench: setup
 	@scripts/bench
