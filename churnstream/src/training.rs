@@ -25,6 +25,7 @@ pub use paired::Paired;
 
 pub(crate) use judged::judge;
 use judged::{by_trigger, cautions, metrics_of, notes};
+pub(crate) use paired::pair;
 
 /// How to train.
 #[derive(Debug, Clone)]
@@ -172,7 +173,7 @@ pub fn train(
         .and_then(|(theirs, decided)| contest::of_test(&all, &tested, &ours, &theirs, decided))
         .map(|same| if training.refit { same.noting(", this one before it was fitted again") } else { same });
     let (baselines, others) = baselines(&past, &test, training, &mut progress)?;
-    let (auc_interval, paired) = paired::pair(&test, &ours, &others);
+    let (auc_interval, paired) = pair(&test, &ours, &others);
     let cautions = cautions(&model, auc_interval, &baselines, &paired);
     let mut notes = notes(&model, &baselines, &paired, &found);
     notes.extend(cautions.iter().cloned());

@@ -63,6 +63,11 @@ fn a_table_is_learnt_from_and_another_scored() {
     assert!((0.75..0.92).contains(&auc), "{auc}");
     assert_eq!(report["model"]["folds"].as_array().unwrap().len(), 5);
     assert_eq!(report["baselines"].as_array().unwrap().len(), 2);
+    // Of 1,500 customers an AUC is known to some hundredths.
+    let [low, value, high] = ["low", "value", "high"].map(|n| report["auc_interval"][n].as_f64().unwrap());
+    assert!(low < value && value < high && (0.01..0.1).contains(&(high - low)), "{low} {value} {high}");
+    assert!((value - auc).abs() < 0.01, "the mean of the folds' AUCs is near that of all: {value} {auc}");
+    assert_eq!(report["paired"].as_array().unwrap().len(), 2);
     let rejected = std::fs::read_to_string(at("model.rejected.csv")).unwrap();
     for line in [
         "1501,\"`minutes` is `many`, which is no number\",\"c9001,basic,many,,no\"",

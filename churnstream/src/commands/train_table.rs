@@ -126,7 +126,8 @@ fn print(request: &Request<'_>, report: &TableReport, to: &Path) {
     let Folds { folds, repeats, seed } = request.folds;
     let times = if repeats == 1 { "once".to_owned() } else { format!("{repeats} times") };
     println!("judged     on customers not seen: {folds} folds, {times}, seed {seed}");
-    println!("AUC        {}", with_spread(&report.model));
+    let interval = report.auc_interval.map(|e| format!(", {:.4} to {:.4} over customers", e.low, e.high));
+    println!("AUC        {}{}", with_spread(&report.model), interval.unwrap_or_default());
     if let Some(q) = &report.model.mean.test {
         println!("lift       {:.2} at 1 %, {:.2} at 5 %, {:.2} at 10 %", q.lift_1, q.lift_5, q.lift_10);
         println!(
@@ -141,7 +142,9 @@ fn print(request: &Request<'_>, report: &TableReport, to: &Path) {
         }
     }
     for other in &report.baselines {
-        println!("beside it  {}: AUC {}", other.algorithm, with_spread(other));
+        let pair = report.paired.iter().find(|pair| pair.algorithm == other.algorithm);
+        let verdict = pair.map(|pair| format!(": {}", pair.verdict())).unwrap_or_default();
+        println!("beside it  {}: AUC {}{verdict}", other.algorithm, with_spread(other));
     }
     println!(
         "bundle     {} ({}, {} trees) in {}",

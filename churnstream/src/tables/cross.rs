@@ -40,6 +40,9 @@ pub struct CrossReport {
     /// Measured once, on the mean probability that the repeats' models give a customer: what as many models together are worth, which
     /// is more. With one repeat it is the same.
     pub pooled: Judged,
+    /// What each customer was given the first time, for intervals.
+    #[serde(skip)]
+    pub(super) first: Vec<f32>,
 }
 
 /// Judges a kind of model by cross-validation. Search, stopping and calibration happen within each fold, on the customers that
@@ -56,7 +59,7 @@ pub(super) fn validate(
     let algorithm = training.params.algorithm;
     let mut aucs = Vec::new();
     let (mut sums, mut raw_sums) = (vec![0.0_f64; rows.len()], vec![0.0_f64; rows.len()]);
-    let mut repeats = Vec::new();
+    let (mut repeats, mut first) = (Vec::new(), Vec::new());
     let mut trees = 0;
     for repeat in 0..folds.repeats {
         let part = folds.parts(rows, repeat);
@@ -88,6 +91,9 @@ pub(super) fn validate(
             sums.iter_mut().zip(of_repeat).for_each(|(sum, p)| *sum += f64::from(*p));
         }
         repeats.push(Judged::of(algorithm, trees, [&calibrated, &raw], rows));
+        if repeat == 0 {
+            first = calibrated;
+        }
     }
     let mean = |sums: &[f64]| -> Vec<f32> {
         sums.iter().map(|sum| (sum / f64::from(folds.repeats)) as f32).collect()
@@ -98,6 +104,7 @@ pub(super) fn validate(
         folds: aucs,
         mean: mean_of(&repeats, algorithm, trees),
         pooled: Judged::of(algorithm, trees, [&mean(&sums), &mean(&raw_sums)], rows),
+        first,
     })
 }
 

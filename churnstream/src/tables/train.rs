@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use backtest::evaluate::Estimate;
 use scorer::{Bundle, Meaning};
 use serde::Serialize;
 use table::{Plan, Schema};
@@ -12,7 +13,7 @@ use types::Millis;
 use super::leaks::suspects;
 use super::load::load;
 use super::{CrossReport, Folds, Rejects, Suspect, cross};
-use crate::training::{Stage, Training, find};
+use crate::training::{Paired, Stage, Training, find, pair};
 
 /// What to train on and how.
 #[derive(Debug)]
@@ -56,6 +57,10 @@ pub struct TableReport {
     pub model: CrossReport,
     /// How good the others are.
     pub baselines: Vec<CrossReport>,
+    /// Where the model's AUC lies with 95 % confidence, over customers, as they were cut the first time.
+    pub auc_interval: Option<Estimate>,
+    /// Whether the model is better than the other kinds, customers cut that way; in their order.
+    pub paired: Vec<Paired>,
     /// Trees in the bundle.
     pub trees: u32,
     /// Sets of parameters tried for the model in the bundle.
@@ -102,6 +107,10 @@ pub fn train(
         let other = Training { search: 0, ..Training::new(params) };
         baselines.push(cross::validate(rows, &other, request.folds, &mut progress)?);
     }
+    let others: Vec<_> =
+        baselines.iter_mut().map(|other| (other.algorithm, std::mem::take(&mut other.first))).collect();
+    let (auc_interval, paired) = pair(rows, &model.first, &others);
+    drop(others);
     let found = find(rows, training, &mut progress)?;
     let fitted =
         trainer::fit(rows, &found.params, |round| progress(Stage::Round(found.params.algorithm, round)))?;
@@ -132,6 +141,8 @@ pub fn train(
         suspects,
         model,
         baselines,
+        auc_interval,
+        paired,
         trees: fitted.trees,
         trials: found.trials,
     })

@@ -10,7 +10,7 @@ use trainer::{Algorithm, Rows};
 const SEED: u64 = 1;
 
 /// A kind of model, and its probabilities of the test rows.
-pub(super) type Other = (Algorithm, Vec<f32>);
+pub(crate) type Other = (Algorithm, Vec<f32>);
 
 /// A model against another kind, on the same test rows and with the same draws of users.
 #[derive(Debug, Clone, Serialize)]
@@ -35,7 +35,7 @@ impl Paired {
 
 /// The model's AUC with its interval, and how it stands against the others by their probabilities; nothing where one of the outcomes
 /// does not occur.
-pub(super) fn pair(test: &Rows, ours: &[f32], others: &[Other]) -> (Option<Estimate>, Vec<Paired>) {
+pub(crate) fn pair(test: &Rows, ours: &[f32], others: &[Other]) -> (Option<Estimate>, Vec<Paired>) {
     let mut numbers = BTreeMap::new();
     let number = |group: &u64| {
         let next = numbers.len() as u32;
