@@ -63,6 +63,36 @@ impl Quality {
     }
 }
 
+/// The calibration error that probabilities which are right show by chance alone, about: in each of ten bins of as many rows, by rank, the mean
+/// distance of the outcomes' share from what it should be, sqrt(2 p (1 - p) / (pi n)), the mean of a half-normal distribution. n are
+/// the bin's users (`users` names each row's; all are different if it is empty), since rows of one user are alike. `None` without rows.
+/// O(n log n).
+///
+/// # Panics
+/// If there is a user for some rows alone.
+#[must_use]
+pub fn calibration_by_chance(probabilities: &[f32], users: &[u64]) -> Option<f64> {
+    assert!(users.is_empty() || users.len() == probabilities.len(), "users");
+    let mut order: Vec<usize> = (0..probabilities.len()).collect();
+    order.sort_by(|a, b| probabilities[*a].total_cmp(&probabilities[*b]));
+    let rows = order.len();
+    let mut error = 0.0;
+    for bin in 0..10 {
+        let of = &order[bin * rows / 10..(bin + 1) * rows / 10];
+        if of.is_empty() {
+            continue;
+        }
+        let p = of.iter().map(|row| f64::from(probabilities[*row])).sum::<f64>() / of.len() as f64;
+        let mut seen: Vec<u64> = of.iter().filter_map(|row| users.get(*row).copied()).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        let n = if users.is_empty() { of.len() } else { seen.len() };
+        let distance = (2.0 * p * (1.0 - p) / (std::f64::consts::PI * n as f64)).sqrt();
+        error += of.len() as f64 * distance;
+    }
+    (rows > 0).then(|| error / rows as f64)
+}
+
 /// The area under the ROC curve: how likely a lost user's score is above that of one who stayed, a tie counting half.
 /// Exact: pairs are counted in integers. O(n log n). Scores may be margins or probabilities; NaN counts as above everything.
 ///
@@ -302,6 +332,31 @@ mod tests {
             assert!((a - b).abs() < 1e-12, "{weighted:?} {whole:?}");
         }
         assert_ne!(weighted.auc, Quality::of(&scores, &lost, &[]).unwrap().auc);
+    }
+
+    #[test]
+    fn by_chance_honest_probabilities_are_as_wrong_as_is_expected() {
+        let mut state = 5_u64;
+        let mut share = move || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64 / (1_u64 << 24) as f64
+        };
+        for rows in [200, 2_000] {
+            let (mut found, mut expected) = (0.0, 0.0);
+            for _ in 0..50 {
+                let p: Vec<f32> = (0..rows).map(|_| (0.6 * share()) as f32).collect();
+                let lost: Vec<bool> = p.iter().map(|p| share() < f64::from(*p)).collect();
+                found += Quality::of(&p, &lost, &[]).unwrap().calibration_error / 50.0;
+                expected += calibration_by_chance(&p, &[]).unwrap() / 50.0;
+            }
+            assert!((found / expected - 1.0).abs() < 0.15, "{rows}: {found} {expected}");
+        }
+        let p: Vec<f32> = (0..200).map(|row| (row / 2) as f32 / 250.0).collect();
+        let pairs: Vec<u64> = (0..200).map(|row| row / 2).collect();
+        let each = calibration_by_chance(&p, &[]).unwrap();
+        let ratio = calibration_by_chance(&p, &pairs).unwrap() / each;
+        assert!((ratio - 2_f64.sqrt()).abs() < 1e-9, "rows of one user say the same: {ratio}");
+        assert_eq!(calibration_by_chance(&[], &[]), None);
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn draw(params: &Params, number: u32) -> Params {
         Algorithm::Xgboost | Algorithm::Logistic => {
             drawn.learning_rate = one_of(&[0.02, 0.03, 0.05, 0.08]);
             // Who learns more slowly gets as far with more rounds, and no farther with as many.
-            let slower = (params.learning_rate / drawn.learning_rate).max(1.0);
+            let slower = (params.learning_rate / drawn.learning_rate).clamp(1.0, 4.0);
             drawn.max_rounds = (params.max_rounds as f32 * slower).ceil() as u32;
             drawn.max_depth = one_of(&[2.0, 3.0, 4.0, 5.0, 6.0]) as u32;
             drawn.min_child_weight = one_of(&[1.0, 3.0, 10.0, 30.0]);

@@ -129,7 +129,7 @@ pub fn suggest(
             let meant = nearest(reason, &signals_of)
                 .map_or_else(String::new, |near| format!(": did you mean `{near}`?"));
             return Err(BacktestError::Money(format!(
-                "`reasons` of the action `{}` names `{reason}`, which is no input or column of the spec{meant}",
+                "`reasons` of the action `{}` names `{reason}`, which is no input, attribute or ratio of the spec{meant}",
                 rule.name
             )));
         }

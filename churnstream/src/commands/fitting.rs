@@ -21,6 +21,8 @@ pub(crate) struct Bar {
     search: Option<(Algorithm, u32)>,
     /// Sets that were tried in the search under way.
     tried: Cell<u32>,
+    /// Whether the fit that follows a search has begun: what begins after it is the next search.
+    is_fitting: Cell<bool>,
     /// When the last line was written.
     line: Cell<Instant>,
 }
@@ -51,7 +53,13 @@ impl Bar {
         let search = training
             .map(|training| (training.params.algorithm, training.search))
             .filter(|(algorithm, trials)| *trials > 0 && *algorithm != Algorithm::Logistic);
-        Self { bar, search, tried: Cell::new(0), line: Cell::new(Instant::now()) }
+        Self {
+            bar,
+            search,
+            tried: Cell::new(0),
+            is_fitting: Cell::new(false),
+            line: Cell::new(Instant::now()),
+        }
     }
 
     /// Shows how many rows were read.
@@ -88,10 +96,18 @@ impl Bar {
     /// Shows a round of a fit: of a search all trials are one way, with one time that is left.
     fn round(&self, algorithm: Algorithm, round: &Round) {
         let fits = u64::from(round.fits.max(1));
+        let (begins, is_searched) =
+            (round.number == 1 && round.fit == 1, self.search.map(|(of, _)| of) == Some(algorithm));
+        if begins && is_searched && self.is_fitting.replace(false) {
+            self.tried.set(0);
+        }
         let tried = self.tried.get();
         let trials = self.search.filter(|(of, trials)| *of == algorithm && tried < *trials);
         let (before, all) = trials.map_or((0, 1), |(_, trials)| (u64::from(tried), u64::from(trials)));
-        if round.number == 1 && round.fit == 1 && before == 0 {
+        if begins && trials.is_none() {
+            self.is_fitting.set(is_searched);
+        }
+        if begins && before == 0 {
             self.bar.set_message(if trials.is_some() { "search" } else { algorithm.name() });
             self.bar.set_style(
                 ProgressStyle::with_template("{msg} {bar:30} {percent} % ETA {eta}")

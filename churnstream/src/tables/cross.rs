@@ -130,7 +130,13 @@ fn mean_of(repeats: &[Judged], algorithm: Algorithm, trees: u32) -> Judged {
             calibration_error: quality(|q| q.calibration_error)?,
         })
     };
-    Judged { algorithm, trees, test: test(), brier_uncalibrated: mean(&|judged| judged.brier_uncalibrated) }
+    Judged {
+        algorithm,
+        trees,
+        test: test(),
+        brier_uncalibrated: mean(&|judged| judged.brier_uncalibrated),
+        calibration_by_chance: mean(&|judged| judged.calibration_by_chance),
+    }
 }
 
 #[cfg(test)]

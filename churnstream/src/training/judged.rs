@@ -21,6 +21,8 @@ pub struct Judged {
     pub test: Option<Quality>,
     /// Brier score of the same model without calibration.
     pub brier_uncalibrated: Option<f64>,
+    /// How large a calibration error chance alone makes of so many users, about.
+    pub calibration_by_chance: Option<f64>,
 }
 
 /// How good a model is on rows that it has not seen.
@@ -39,6 +41,7 @@ impl Judged {
             trees,
             test: Quality::of(calibrated, &rows.lost, &rows.weights),
             brier_uncalibrated: backtest::metrics::brier(raw, &rows.lost, &rows.weights),
+            calibration_by_chance: backtest::metrics::calibration_by_chance(calibrated, &rows.groups),
         }
     }
 }
@@ -137,7 +140,8 @@ pub(super) fn metrics_of(
             ("log_loss", quality.log_loss),
             ("calibration_error", quality.calibration_error),
         ];
-        all.extend(named.map(|(name, value)| (format!("{name}{end}"), value)));
+        let chance = judged.calibration_by_chance.map(|chance| ("calibration_by_chance", chance));
+        all.extend(named.into_iter().chain(chance).map(|(name, value)| (format!("{name}{end}"), value)));
     }
     all
 }

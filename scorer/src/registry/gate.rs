@@ -163,7 +163,7 @@ fn auc(bundle: &Manifest, champion: Option<(&Manifest, Result<&SameRows, &str>)>
     gate
 }
 
-/// The error must be small, and the probabilities better than the loss rate alone: where few are lost, a model that promises
+/// The error must be small, beyond what chance makes of so few users (honest models of some hundred rows would fail), and the probabilities better than the loss rate alone: where few are lost, a model that promises
 /// nobody's loss is off by little on average.
 fn calibration(bundle: &Manifest, rules: &Rules) -> Gate {
     of_parts("calibration", |part| {
@@ -172,13 +172,18 @@ fn calibration(bundle: &Manifest, rules: &Rules) -> Gate {
             (None, None) if !part.is_empty() => return None,
             (None, _) => (false, "it measured no calibration error".to_owned()),
             (_, None) => (false, "it measured no Brier skill".to_owned()),
-            (Some(error), Some(skill)) => (
-                error <= rules.calibration_error && skill > 0.0,
-                format!(
-                    "calibration error {error:.4}, at most {} allowed, Brier skill {skill:.4}, more than 0 needed",
-                    rules.calibration_error
-                ),
-            ),
+            (Some(error), Some(skill)) => {
+                // Bundles of earlier versions do not say it.
+                let chance = of("calibration_by_chance").unwrap_or(0.0);
+                let passed = error - chance <= rules.calibration_error && skill > 0.0;
+                let allowed = rules.calibration_error;
+                let beyond =
+                    if chance > 0.0 { format!(" beyond the {chance:.4} of chance") } else { String::new() };
+                let detail = format!(
+                    "calibration error {error:.4}, at most {allowed}{beyond} allowed, Brier skill {skill:.4}, more than 0 needed"
+                );
+                (passed, detail)
+            }
         })
     })
 }
@@ -205,7 +210,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let champion = bundle(dir.path(), |_| {});
         type Change = fn(&mut Manifest);
-        let cases: [(&[&str], Change); 17] = [
+        let cases: [(&[&str], Change); 19] = [
             (&[], |m| *m.metrics.get_mut("auc").unwrap() = 0.795),
             (&["auc"], |m| *m.metrics.get_mut("auc").unwrap() = 0.785),
             (&["auc"], |m| _ = m.metrics.remove("auc")),
@@ -229,6 +234,19 @@ mod tests {
                 m.metrics.extend([
                     ("calibration_error_event".to_owned(), 0.01),
                     ("brier_skill_event".to_owned(), -0.1),
+                ]);
+            }),
+            // Of so few users chance makes as much, but not all of it.
+            (&[], |m| {
+                m.metrics.extend([
+                    ("calibration_error".to_owned(), 0.07),
+                    ("calibration_by_chance".to_owned(), 0.03),
+                ])
+            }),
+            (&["calibration"], |m| {
+                m.metrics.extend([
+                    ("calibration_error".to_owned(), 0.09),
+                    ("calibration_by_chance".to_owned(), 0.03),
                 ]);
             }),
             (&["spec"], |m| m.spec_hash = "ffff".into()),

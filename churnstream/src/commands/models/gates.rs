@@ -19,7 +19,7 @@ pub(crate) struct GateArgs {
     /// How much AUC it may have less than the champion.
     #[arg(long, default_value_t = Rules::default().auc_loss, value_name = "N")]
     max_auc_loss: f64,
-    /// The largest calibration error allowed.
+    /// The largest calibration error allowed, beyond what chance makes of so many users.
     #[arg(long, default_value_t = Rules::default().calibration_error, value_name = "N")]
     max_calibration_error: f64,
     /// Pass over a gate; can be given more than once.
