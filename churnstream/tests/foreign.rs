@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use consumer::{ConsumerOptions, Scaling, Surroundings, Workers};
+use consumer::{ConsumerOptions, Surroundings};
 use parquet::file::reader::SerializedFileReader;
 use parquet::record::Field;
 use partition_log::conformance::broker;
@@ -169,25 +169,7 @@ fn records(log: &dyn Log, topic: &str) -> Vec<RecordBuf> {
 
 /// A consumer of a topic that others write, which takes ticks by the clock when nothing comes.
 fn options(dir: &Path, until_end: bool) -> ConsumerOptions {
-    ConsumerOptions {
-        topic: "events".to_owned(),
-        group: None,
-        session_timeout: Duration::from_secs(7),
-        store: dir.join("state"),
-        model: dir.join("model"),
-        features: dir.join("spec.toml"),
-        workers: Workers::Fixed(1),
-        until_end,
-        commit_interval: Duration::from_millis(200),
-        tick_idle: Duration::from_millis(300),
-        batch_events: 10_000,
-        reasons: consumer::pipeline::Reasons::Risen,
-        prices: None,
-        without_beginning: false,
-        state: feature_store::StoreOptions::default(),
-        http: None,
-        scaling: Scaling::default(),
-    }
+    ConsumerOptions { until_end, tick_idle: Duration::from_millis(300), ..bounded::options(dir) }
 }
 
 /// Who was scored, as of when and where in the log.
@@ -267,7 +249,7 @@ fn rows_stand_where_a_consumer_swept_by_the_clock() {
         run.join().unwrap();
     });
     append(40..small::DAYS);
-    consumer::run(&options(dir.path(), true), &log, &Surroundings::new()).unwrap();
+    bounded::run(&options(dir.path(), true), &log, &Surroundings::new());
 
     let swept = swept(plain.as_ref());
     let map = map.display().to_string();

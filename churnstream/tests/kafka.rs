@@ -6,12 +6,10 @@ mod bounded;
 mod small;
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use clap::Parser as _;
-use consumer::{ConsumerOptions, SCORES, Scaling, Surroundings, Workers};
+use consumer::{SCORES, Surroundings};
 use partition_log::conformance::broker;
 use partition_log::{LogOptions, RecordBuf, SharedLog};
 use types::{Band, Event, PartitionId, Score};
@@ -67,28 +65,6 @@ fn churnstream(words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn options(dir: &Path) -> ConsumerOptions {
-    ConsumerOptions {
-        topic: "events".to_owned(),
-        group: None,
-        session_timeout: Duration::from_secs(7),
-        store: dir.join("state"),
-        model: dir.join("model"),
-        features: dir.join("spec.toml"),
-        workers: Workers::Fixed(1),
-        until_end: true,
-        commit_interval: Duration::from_millis(200),
-        tick_idle: Duration::from_secs(60),
-        batch_events: 10_000,
-        reasons: consumer::pipeline::Reasons::Risen,
-        prices: None,
-        without_beginning: false,
-        state: feature_store::StoreOptions::default(),
-        http: None,
-        scaling: Scaling::default(),
-    }
-}
-
 #[test]
 fn a_file_is_imported_learnt_from_scored_and_looked_at() {
     let Some(brokers) = broker::shared() else { return };
@@ -116,7 +92,7 @@ fn a_file_is_imported_learnt_from_scored_and_looked_at() {
     let (spec, labels, model) = (path("spec.toml"), path("labels.toml"), path("model"));
     churnstream(&["train", "--from", &place, "--features", &spec, "--labels", &labels, "--to", &model]);
     let around = Surroundings::new();
-    let status = bounded::run(&options(dir.path()), &log, &around);
+    let status = bounded::run(&bounded::options(dir.path()), &log, &around);
     assert!(around.last_commit.is_done(), "whoever waits for it would end with an error");
     let all: Vec<Score> = records(&log, SCORES)
         .iter()

@@ -2,11 +2,12 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use consumer::{ConsumerOptions, Status, Surroundings};
+use consumer::{ConsumerOptions, Scaling, Status, Surroundings, Workers};
 use partition_log::SharedLog;
 
 /// No wait is longer.
@@ -50,4 +51,27 @@ pub(crate) fn within<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + S
 pub(crate) fn run(options: &ConsumerOptions, log: &SharedLog, around: &Surroundings) -> Status {
     let (options, log, around) = (options.clone(), log.clone(), around.clone());
     within("consumer", move || consumer::run(&options, &log, &around).unwrap())
+}
+
+/// How `events` are scored to their end by `model` and `spec.toml` of a folder, with the state beside them.
+pub(crate) fn options(dir: &Path) -> ConsumerOptions {
+    ConsumerOptions {
+        topic: "events".to_owned(),
+        group: None,
+        session_timeout: Duration::from_secs(7),
+        store: dir.join("state"),
+        model: dir.join("model"),
+        features: dir.join("spec.toml"),
+        workers: Workers::Fixed(1),
+        until_end: true,
+        commit_interval: Duration::from_millis(200),
+        tick_idle: Duration::from_secs(60),
+        batch_events: 10_000,
+        reasons: consumer::pipeline::Reasons::Risen,
+        prices: None,
+        without_beginning: false,
+        state: feature_store::StoreOptions::default(),
+        http: None,
+        scaling: Scaling::default(),
+    }
 }
