@@ -136,8 +136,12 @@ impl Bar {
             let (what, at) = (self.bar.message(), self.bar.position());
             self.say(&match self.bar.length().filter(|length| *length > 0) {
                 Some(length) => {
-                    let left = indicatif::HumanDuration(self.bar.eta());
-                    format!("{what}: {} %, about {left} left", 100 * at.min(length) / length)
+                    let done = format!("{what}: {} %", 100 * at.min(length) / length);
+                    // Nothing is known of it at first.
+                    match self.bar.eta() {
+                        Duration::ZERO => done,
+                        left => format!("{done}, about {} left", indicatif::HumanDuration(left)),
+                    }
                 }
                 None => format!("{what}: {at} rows"),
             });
