@@ -15,7 +15,8 @@ use crate::tables::{self, ScoreReport};
   churnstream score --model model --in customers.csv --out scores.csv
   churnstream score --model model --in customers.xlsx --out scores.csv \\
       --rejects not-scored.csv
-  churnstream score --model model --in customers.csv --out scores.csv --reasons 3
+  churnstream score --model model --in customers.csv --out scores.csv \\
+      --reasons 3
 
 The output has the columns ID, probability, band and remarks, ID being the column that names the customer, or `row`; with --reasons
 also reasons, strongest first, in words and divided by semicolons.")]
