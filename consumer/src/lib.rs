@@ -4,6 +4,7 @@
 
 mod api;
 pub mod cli;
+mod drifted;
 mod error;
 mod files;
 mod group;
@@ -31,6 +32,7 @@ mod watch;
 mod worker;
 
 pub use api::{ADDRESS_FILE, ScoreReading, Told, address_of};
+pub use drifted::show_drift;
 pub use error::ConsumerError;
 pub use last::{LastCommit, end_without_brokers};
 pub use open::{check_key, decides_ticks};

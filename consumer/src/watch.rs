@@ -10,6 +10,7 @@ use scorer::{Baseline, Bundle, Schedule};
 use telemetry::{Metrics, catalogue};
 use types::{EventTime, PartitionId};
 
+use crate::drifted::show_drift;
 use crate::pipeline::Row;
 use crate::prices::Prices;
 use crate::stats::PartitionStats;
@@ -226,13 +227,11 @@ impl SweepGauges {
         self.show_sums(approximate, &at_risk);
         let before = std::mem::take(&mut self.features);
         for (baseline, counts) in baselines.iter().zip(&counts) {
-            let gauge = self.metrics.gauge(catalogue::DRIFT_PSI, [&baseline.feature]);
-            // Too few users say nothing.
-            gauge.set_known(counts.drift(baseline).ok().map(|drift| drift.psi));
+            show_drift(&self.metrics, &baseline.feature, counts.drift(baseline).ok().as_ref());
             self.features.insert(baseline.feature.clone());
         }
         for gone in before.difference(&self.features) {
-            self.metrics.gauge(catalogue::DRIFT_PSI, [gone]).unset();
+            show_drift(&self.metrics, gone, None);
         }
         let enough = probabilities.len() as u64 >= scorer::drift::MIN_ROWS;
         let expected = enough.then(|| expected(&probabilities)).flatten();

@@ -88,6 +88,8 @@ fn drift_and_expected_quality_of_the_newest_sweep_are_shown() {
     let log = log_of(1_200);
     let score = "churn_drift_psi_ratio{feature=\"$score\"}";
     let auc = "churn_model_quality_ratio{metric=\"auc\",kind=\"expected\"}";
+    let bound =
+        |index, end| format!("churn_drift_bound_ratio{{feature=\"$score\",index=\"{index}\",end=\"{end}\"}}");
     let mut last = String::new();
     let shown = run_until(&world, &log, |metrics| {
         last = metrics.to_owned();
@@ -99,11 +101,15 @@ fn drift_and_expected_quality_of_the_newest_sweep_are_shown() {
         let baseline = baselines.iter().find(|baseline| baseline.feature == Baseline::SCORE).unwrap();
         let mut counts = Counts::new(baseline);
         probabilities.iter().for_each(|probability| counts.add(baseline, *probability));
-        let (psi, expected) = (counts.drift(baseline).unwrap().psi, expected(&probabilities).unwrap().auc);
+        let drift = counts.drift(baseline).unwrap();
+        let (psi, expected) = (drift.psi, expected(&probabilities).unwrap().auc);
         let near = |series: &str, is: f64| value(metrics, series).is_some_and(|v| (v - is).abs() < 1e-9);
         let days = champion.manifest().horizon.0 as f64 / 86_400_000.0;
         let at_risk: f64 = probabilities.iter().map(|p| f64::from(*p) * days).sum();
         near(score, psi)
+            && near("churn_drift_js_ratio{feature=\"$score\"}", drift.js)
+            && near(&bound("psi", "low"), drift.psi_interval.low)
+            && near(&bound("js", "high"), drift.js_interval.high)
             && near(auc, expected)
             && value(metrics, "churn_revenue_at_risk{currency=\"USD\"}")
                 .is_some_and(|v| (v / at_risk - 1.0).abs() < 1e-9)
@@ -127,11 +133,13 @@ fn drift_and_expected_quality_of_the_newest_sweep_are_shown() {
 
 /// There is no tick after the restart, and the dashboards go on.
 fn a_restart_shows_the_same(world: &World, log: &Arc<dyn Log>, before: &str) {
-    const OF_SWEEPS: [&str; 5] = [
+    const OF_SWEEPS: [&str; 7] = [
         "churn_customers{",
         "churn_users_approximate ",
         "churn_revenue_at_risk{",
         "churn_drift_psi_ratio{",
+        "churn_drift_js_ratio{",
+        "churn_drift_bound_ratio{",
         "churn_model_quality_ratio{",
     ];
     let of_sweeps = |metrics: &str| -> Vec<String> {
@@ -167,7 +175,7 @@ fn of_few_users_nothing_is_said() {
     // Some looks after the end, so that the last sweep was seen.
     let ended = run_until(&world, &log, |metrics| {
         looks += 1;
-        assert!(!metrics.contains("\nchurn_drift_psi_ratio{"), "{metrics}");
+        assert!(!metrics.contains("\nchurn_drift_"), "{metrics}");
         assert!(!metrics.contains("\nchurn_model_quality_ratio{"), "{metrics}");
         looks > 10
     });

@@ -144,6 +144,10 @@ catalogue! {
         "What users would pay within the model's horizon, each times the probability that they leave, summed over the living users of the newest complete sweep. Absent until then, and where the consumer has no prices.";
     DRIFT_PSI = "churn_drift_psi_ratio", Gauge { lasts: None }, Ratio, ["feature"],
         "Population stability index of a feature, or of the scores (`$score`), between the users of the newest complete sweep and the champion's training, less what chance adds; from 0.2 on it has moved. Absent below 200 users.";
+    DRIFT_JS = "churn_drift_js_ratio", Gauge { lasts: None }, Ratio, ["feature"],
+        "Jensen-Shannon divergence of the same distributions, in bits: 0 for equal ones, 1 for those that share nothing; less what chance adds. Absent below 200 users.";
+    DRIFT_BOUND = "churn_drift_bound_ratio", Gauge { lasts: None }, Ratio, ["feature", "index", "end"],
+        "Where the two figures of drift (index `psi` or `js`) lie with 95 % confidence: the end `low` or `high`. Absent below 200 users.";
     MODEL_QUALITY = "churn_model_quality_ratio", Gauge { lasts: None }, Ratio, ["metric", "kind"],
         "Quality of the champion: expected, by what its probabilities say of the users of the newest complete sweep, or realised, once outcomes are known. Metrics are auc, brier and loss_rate. Absent where there is not enough data.";
     COMMIT_DURATION = "churn_commit_duration_seconds", Histogram { buckets: DURATION_BUCKETS }, Seconds, [],

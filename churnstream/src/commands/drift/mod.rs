@@ -104,8 +104,7 @@ impl Report {
         };
         if let Some(tick) = self.ticks.last() {
             for feature in &tick.features {
-                let psi = feature.drift.map(|drift| drift.psi);
-                metrics.gauge(catalogue::DRIFT_PSI, [&feature.name]).set_known(psi);
+                consumer::show_drift(&metrics, &feature.name, feature.drift.as_ref());
             }
             let expected = tick.expected.filter(|_| tick.users >= MIN_ROWS);
             quality("auc", "expected", expected.map(|expected| expected.auc));
