@@ -123,6 +123,8 @@ pub enum Stage<'a> {
         /// Folds in all.
         of: u32,
     },
+    /// A round of a set of parameters that is being tried is done.
+    Trying(&'a Round),
     /// A set of parameters was tried.
     Tried(&'a Trial),
     /// A round of a kind of model is done.
@@ -278,12 +280,11 @@ pub(crate) fn find(
 ) -> anyhow::Result<Found> {
     // Both of the search's reports go the same way, one at a time.
     let progress = std::cell::RefCell::new(progress);
-    let algorithm = training.params.algorithm;
     Ok(trainer::search(
         rows,
         &training.params,
         training.search,
-        |round| (*progress.borrow_mut())(Stage::Round(algorithm, round)),
+        |round| (*progress.borrow_mut())(Stage::Trying(round)),
         |trial| (*progress.borrow_mut())(Stage::Tried(trial)),
     )?)
 }

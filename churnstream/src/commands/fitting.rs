@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use trainer::{Algorithm, Round};
+use trainer::Round;
 
 use crate::training::{Stage, Training};
 
@@ -17,12 +17,10 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 /// it is.
 pub(crate) struct Bar {
     bar: ProgressBar,
-    /// The kind of model that is searched, and how many sets of parameters are tried for it.
-    search: Option<(Algorithm, u32)>,
+    /// How many sets of parameters a search tries.
+    trials: u32,
     /// Sets that were tried in the search under way.
     tried: Cell<u32>,
-    /// Whether the fit that follows a search has begun: what begins after it is the next search.
-    is_fitting: Cell<bool>,
     /// When the last line was written.
     line: Cell<Instant>,
 }
@@ -49,17 +47,8 @@ impl Bar {
     fn of(bar: ProgressBar, what: &'static str, training: Option<&Training>) -> Self {
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(200));
-        // Logistic regression has nothing to search.
-        let search = training
-            .map(|training| (training.params.algorithm, training.search))
-            .filter(|(algorithm, trials)| *trials > 0 && *algorithm != Algorithm::Logistic);
-        Self {
-            bar,
-            search,
-            tried: Cell::new(0),
-            is_fitting: Cell::new(false),
-            line: Cell::new(Instant::now()),
-        }
+        let trials = training.map_or(0, |training| training.search);
+        Self { bar, trials, tried: Cell::new(0), line: Cell::new(Instant::now()) }
     }
 
     /// Shows how many rows were read.
@@ -79,45 +68,36 @@ impl Bar {
             Stage::Collected(summary) => self.aside(|| super::progress::tell(summary)),
             Stage::Replayed(records) => self.rows(*records),
             Stage::Fold { algorithm, number, of } => {
-                self.tried.set(0);
                 self.say(&format!("{algorithm}: fold {number} of {of}"));
             }
             Stage::Tried(trial) => {
-                self.tried.set(trial.number);
+                // The next one begins from none.
+                self.tried.set(trial.number % trial.of);
                 self.say(&format!(
                     "search {}/{}: loss {:.5}, least {:.5}",
                     trial.number, trial.of, trial.loss, trial.least
                 ));
             }
-            Stage::Round(algorithm, round) => self.round(*algorithm, round),
+            // Of a search all trials are one way, with one time that is left.
+            Stage::Trying(round) => self.round("search", round, (self.tried.get(), self.trials)),
+            Stage::Round(algorithm, round) => self.round(algorithm.name(), round, (0, 1)),
         }
     }
 
-    /// Shows a round of a fit: of a search all trials are one way, with one time that is left.
-    fn round(&self, algorithm: Algorithm, round: &Round) {
-        let fits = u64::from(round.fits.max(1));
-        let (begins, is_searched) =
-            (round.number == 1 && round.fit == 1, self.search.map(|(of, _)| of) == Some(algorithm));
-        if begins && is_searched && self.is_fitting.replace(false) {
-            self.tried.set(0);
-        }
-        let tried = self.tried.get();
-        let trials = self.search.filter(|(of, trials)| *of == algorithm && tried < *trials);
-        let (before, all) = trials.map_or((0, 1), |(_, trials)| (u64::from(tried), u64::from(trials)));
-        if begins && trials.is_none() {
-            self.is_fitting.set(is_searched);
-        }
-        if begins && before == 0 {
-            self.bar.set_message(if trials.is_some() { "search" } else { algorithm.name() });
+    /// Shows a round of a fit that is one of several, of which some are done.
+    fn round(&self, what: &'static str, round: &Round, (done, all): (u32, u32)) {
+        let steps = |fits: u32| u64::from(fits) * u64::from(round.fits.max(1)) * STEPS;
+        if round.number == 1 && round.fit == 1 && done == 0 {
+            self.bar.set_message(what);
             self.bar.set_style(
                 ProgressStyle::with_template("{msg} {bar:30} {percent} % ETA {eta}")
                     .unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
-            self.bar.set_length(all * fits * STEPS);
+            self.bar.set_length(steps(all));
             self.bar.reset_eta();
         }
         let within = STEPS * u64::from(round.number) / u64::from(round.of.max(1));
-        self.bar.set_position((before * fits + u64::from(round.fit - 1)) * STEPS + within);
+        self.bar.set_position(steps(done) + u64::from(round.fit - 1) * STEPS + within);
         self.line_now_and_then();
     }
 

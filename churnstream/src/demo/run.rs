@@ -137,7 +137,8 @@ impl<'a> Demo<'a> {
                         let within = f64::from(round.number) / f64::from(round.of);
                         0.5 + 0.5 * (f64::from(round.fit - 1) + within) / f64::from(round.fits)
                     }
-                    training::Stage::Tried(_)
+                    training::Stage::Trying(_)
+                    | training::Stage::Tried(_)
                     | training::Stage::Fold { .. }
                     | training::Stage::Collected(_) => return,
                 });
